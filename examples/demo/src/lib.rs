@@ -1,0 +1,3 @@
+//! The demo's library half: what the server does to a file, apart from how it is served.
+
+pub mod analysis;
