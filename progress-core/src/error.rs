@@ -1,0 +1,286 @@
+//! The errors of the tracker: one small type per operation.
+
+use std::fmt;
+
+use crate::{
+    event::InvalidEventType,
+    id::{InvalidTaskId, TaskId},
+    limits::Limits,
+};
+
+/// A task could not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The id is not one.
+    InvalidTaskId(InvalidTaskId),
+    /// A task of this id is live, or its end is still retained.
+    AlreadyExists(TaskId),
+    /// There are as many tasks as there can be, and none has ended.
+    TooManyTasks {
+        /// [`Limits::tasks`].
+        limit: usize,
+    },
+    /// The parent has had as many children as it can have.
+    TooManyChildren {
+        /// [`Limits::children`].
+        limit: usize,
+    },
+    /// The parent has ended.
+    ParentEnded(TaskId),
+    /// A stage is not one, or there are too many.
+    Stage(StageError),
+    /// There are more labels than there can be.
+    TooManyLabels {
+        /// [`Limits::labels`].
+        limit: usize,
+    },
+    /// A name, kind or label is longer than [`Limits::NAME_LEN`] (the name: than an event's data
+    /// can be).
+    TooLong {
+        /// Which one.
+        field: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The tracker is gone; only a child can meet this.
+    TrackerGone,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
+            Self::AlreadyExists(id) => write!(f, "task {id} already exists"),
+            Self::TooManyTasks { limit } => {
+                write!(
+                    f,
+                    "too many tasks, none of which has ended: the limit is {limit}"
+                )
+            }
+            Self::TooManyChildren { limit } => {
+                write!(f, "the parent has too many children, the limit is {limit}")
+            }
+            Self::ParentEnded(id) => write!(f, "the parent task {id} has ended"),
+            Self::Stage(_) => f.write_str("a declared stage is invalid"),
+            Self::TooManyLabels { limit } => write!(f, "too many labels, the limit is {limit}"),
+            Self::TooLong { field, len, limit } => {
+                write!(f, "{field} has {len} bytes, the limit is {limit}")
+            }
+            Self::TrackerGone => f.write_str("the tracker is gone"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::InvalidTaskId(error) => Some(error),
+            Self::Stage(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidTaskId> for StartError {
+    fn from(error: InvalidTaskId) -> Self {
+        Self::InvalidTaskId(error)
+    }
+}
+
+impl From<StageError> for StartError {
+    fn from(error: StageError) -> Self {
+        Self::Stage(error)
+    }
+}
+
+/// A stage could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StageError {
+    /// The path is empty, or one of its segments is.
+    Empty,
+    /// The path holds a control character.
+    Character,
+    /// The path is longer than [`Limits::NAME_LEN`].
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The path has more segments than [`Limits::STAGE_DEPTH`].
+    TooDeep {
+        /// How many it has.
+        depth: usize,
+    },
+    /// The task has as many stages as it can have.
+    TooMany {
+        /// [`Limits::stages`].
+        limit: usize,
+    },
+    /// The weight is negative or not a finite number.
+    Weight,
+}
+
+impl fmt::Display for StageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("stage path has an empty segment"),
+            Self::Character => f.write_str("stage path has a control character"),
+            Self::TooLong { len } => write!(
+                f,
+                "stage path has {len} bytes, the limit is {}",
+                Limits::NAME_LEN
+            ),
+            Self::TooDeep { depth } => write!(
+                f,
+                "stage path has {depth} segments, the limit is {}",
+                Limits::STAGE_DEPTH
+            ),
+            Self::TooMany { limit } => write!(f, "too many stages, the limit is {limit}"),
+            Self::Weight => f.write_str("stage weight is negative or not finite"),
+        }
+    }
+}
+
+impl std::error::Error for StageError {}
+
+/// An event was not published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The task has ended; the first end counts.
+    AlreadyComplete,
+    /// The task is queued and has to begin first.
+    NotStarted,
+    /// The task has as many keys of State as it can have.
+    TooManyKeys {
+        /// [`LogLimits::keys`](crate::log::LogLimits::keys).
+        limit: u32,
+    },
+    /// The task's present values would alone exceed its byte budget.
+    HistoryFull {
+        /// [`LogLimits::bytes`](crate::log::LogLimits::bytes).
+        limit: usize,
+    },
+    /// The event's data is too large.
+    PayloadTooLarge {
+        /// Which field it is due to.
+        field: &'static str,
+        /// About how large it is, in bytes.
+        len: usize,
+        /// [`Limits::payload`].
+        limit: usize,
+    },
+    /// The key is longer than [`Limits::NAME_LEN`].
+    KeyTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The event type of a custom event is not one.
+    InvalidEventType(InvalidEventType),
+    /// A value has no JSON form.
+    NotJson {
+        /// What the encoder said.
+        reason: String,
+    },
+    /// The reporter stands for nothing: its stage could not be made.
+    Detached,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyComplete => f.write_str("the task has already ended"),
+            Self::NotStarted => f.write_str("the task is queued and has not begun"),
+            Self::TooManyKeys { limit } => {
+                write!(f, "too many keys of State, the limit is {limit}")
+            }
+            Self::HistoryFull { limit } => write!(
+                f,
+                "the task's present values would exceed its budget of {limit} bytes"
+            ),
+            Self::PayloadTooLarge { field, len, limit } => {
+                write!(f, "{field} has about {len} bytes, the limit is {limit}")
+            }
+            Self::KeyTooLong { len } => {
+                write!(f, "key has {len} bytes, the limit is {}", Limits::NAME_LEN)
+            }
+            Self::InvalidEventType(_) => f.write_str("the event type is invalid"),
+            Self::NotJson { reason } => write!(f, "a value has no JSON form: {reason}"),
+            Self::Detached => f.write_str("the reporter's stage could not be made"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::InvalidEventType(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A task could not be looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// The id is not one.
+    InvalidTaskId(InvalidTaskId),
+    /// There is no such task, or no longer.
+    NotFound(TaskId),
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
+            Self::NotFound(id) => write!(f, "there is no task {id}"),
+        }
+    }
+}
+
+impl std::error::Error for LookupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::InvalidTaskId(error) => Some(error),
+            Self::NotFound(_) => None,
+        }
+    }
+}
+
+impl From<InvalidTaskId> for LookupError {
+    fn from(error: InvalidTaskId) -> Self {
+        Self::InvalidTaskId(error)
+    }
+}
+
+/// A task could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// It could not be looked up.
+    Lookup(LookupError),
+    /// It has not ended.
+    StillRunning(TaskId),
+}
+
+impl fmt::Display for RemoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lookup(_) => f.write_str("the task could not be looked up"),
+            Self::StillRunning(id) => write!(f, "task {id} is still running"),
+        }
+    }
+}
+
+impl std::error::Error for RemoveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Lookup(error) => Some(error),
+            Self::StillRunning(_) => None,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The error object that tasks, events and HTTP bodies share.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{event::Metadata, time::Timestamp};
+
+/// Says what went wrong, to people and to programs: the error object of the wire.
+///
+/// ```
+/// use progress_core::TaskError;
+///
+/// let error = TaskError::new("DID_API_ERROR", "The render service is busy")
+///     .retryable(true)
+///     .solution("Try again in a minute");
+/// assert_eq!(error.code(), "DID_API_ERROR");
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskError {
+    code: Box<str>,
+    message: Box<str>,
+    #[serde(default)]
+    is_retryable: bool,
+    #[serde(flatten)]
+    more: Box<More>,
+}
+
+/// What is known only of some errors, apart so that the others stay small.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct More {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_count: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_retries: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    details: Metadata,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    solutions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timestamp: Option<Timestamp>,
+}
+
+impl TaskError {
+    /// Makes an error that is not retryable.
+    ///
+    /// `code` is a stable name in `UPPER_SNAKE`; `message` is shown to users, so it must be safe
+    /// for them: no paths, no addresses, no secrets.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into().into(),
+            is_retryable: false,
+            more: Box::default(),
+        }
+    }
+
+    /// Sets whether the same thing may succeed if tried again (default no).
+    #[must_use]
+    pub fn retryable(mut self, retryable: bool) -> Self {
+        self.is_retryable = retryable;
+        self
+    }
+
+    /// Sets the stage in which it happened.
+    #[must_use]
+    pub fn stage(mut self, path: impl Into<String>) -> Self {
+        self.more.stage = Some(path.into());
+        self
+    }
+
+    /// Sets which retry comes next, of how many.
+    #[must_use]
+    pub fn retry(mut self, retry_count: u32, max_retries: u32) -> Self {
+        self.more.retry_count = Some(retry_count);
+        self.more.max_retries = Some(max_retries);
+        self
+    }
+
+    /// Sets how long to wait before trying again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
+        self.more.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Adds a detail for programs.
+    #[must_use]
+    pub fn detail(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.more.details.insert(name, value.into());
+        self
+    }
+
+    /// Adds something the user can do about it.
+    #[must_use]
+    pub fn solution(mut self, text: impl Into<String>) -> Self {
+        self.more.solutions.push(text.into());
+        self
+    }
+
+    /// Sets the trace that explains it.
+    #[must_use]
+    pub fn trace_id(mut self, id: impl Into<String>) -> Self {
+        self.more.trace_id = Some(id.into());
+        self
+    }
+
+    /// Returns the code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Returns the message for users.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Tells whether the same thing may succeed if tried again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.is_retryable
+    }
+
+    /// Returns what the user can do about it.
+    #[must_use]
+    pub fn solutions(&self) -> &[String] {
+        &self.more.solutions
+    }
+
+    /// Returns the details for programs.
+    #[must_use]
+    pub fn details(&self) -> &Metadata {
+        &self.more.details
+    }
+
+    /// Returns how long to wait before trying again, in milliseconds.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        self.more.retry_after_ms
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        let more = &self.more;
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.code.len()
+            + self.message.len()
+            + text(&more.stage)
+            + text(&more.trace_id)
+            + more.details.size()
+            + more.solutions.iter().map(String::len).sum::<usize>()
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for TaskError {}

@@ -1,0 +1,177 @@
+//! Values that the library carries without reading them.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde_json::{Map, Value, value::RawValue};
+
+/// A JSON value, encoded once and carried as text: a result, the data of a custom event.
+///
+/// A cheap clone of shared text. Two payloads are equal if their text is.
+#[derive(Clone)]
+pub struct Payload(Arc<RawValue>);
+
+impl Payload {
+    /// Encodes a value.
+    ///
+    /// # Errors
+    ///
+    /// What serde_json says of a value that has no JSON form, such as a map with keys that are no
+    /// strings.
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))
+    }
+
+    /// Returns the JSON text.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Decodes the value.
+    ///
+    /// # Errors
+    ///
+    /// What serde_json says if the value is not a `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.json())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.json().len()
+    }
+}
+
+impl From<Value> for Payload {
+    fn from(value: Value) -> Self {
+        let raw = RawValue::from_string(value.to_string())
+            .expect("a Value displays as the JSON text of itself");
+        Self(raw.into())
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.json() == other.json()
+    }
+}
+
+impl Eq for Payload {}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({})", self.json())
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.json())
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.into()))
+    }
+}
+
+/// Values by name that describe the present of a task or stage: merged, never removed.
+///
+/// A cheap clone of a shared map.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Metadata {
+    map: Arc<Map<String, Value>>,
+    /// Bytes of its JSON text, about: kept so that publishing need not walk the values.
+    size: usize,
+}
+
+impl Metadata {
+    /// Returns the value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.map.get(name)
+    }
+
+    /// Tells whether there is no value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Iterates over names and values, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.map.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The size after [`Metadata::insert`] of the same, at most.
+    pub(crate) fn size_with(&self, name: &str, value: &Value) -> usize {
+        self.size + entry_size(name, value) - self.get(name).map_or(0, |old| entry_size(name, old))
+    }
+
+    pub(crate) fn insert(&mut self, name: &str, value: Value) {
+        self.size = self.size_with(name, &value);
+        Arc::make_mut(&mut self.map).insert(name.to_owned(), value);
+    }
+
+    pub(crate) fn merge(&mut self, newer: &Self) {
+        if self.map.is_empty() {
+            self.clone_from(newer);
+        } else if !Arc::ptr_eq(&self.map, &newer.map) {
+            for (name, value) in newer.map.iter() {
+                if self.get(name) != Some(value) {
+                    self.insert(name, value.clone());
+                }
+            }
+        }
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.map.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = Map::deserialize(deserializer)?;
+        let size = map
+            .iter()
+            .map(|(name, value)| entry_size(name, value))
+            .sum();
+        Ok(Self {
+            map: Arc::new(map),
+            size,
+        })
+    }
+}
+
+fn entry_size(name: &str, value: &Value) -> usize {
+    name.len() + 4 + value_size(value)
+}
+
+fn value_size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Number(_) => 12,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(|item| value_size(item) + 1).sum::<usize>(),
+        Value::Object(map) => {
+            2 + map
+                .iter()
+                .map(|(name, value)| entry_size(name, value))
+                .sum::<usize>()
+        }
+    }
+}

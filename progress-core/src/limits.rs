@@ -1,0 +1,120 @@
+//! The bounds of a tracker.
+
+use std::time::Duration;
+
+use crate::log::LogLimits;
+
+/// Bounds of a tracker and of each of its tasks. Every one has a default and a typed error.
+///
+/// ```
+/// use std::time::Duration;
+/// use progress_core::{Limits, ProgressTracker};
+///
+/// let tracker = ProgressTracker::builder()
+///     .limits(Limits::default().tasks(10_000).payload(16 * 1024))
+///     .retention(Duration::from_secs(600))
+///     .build();
+/// # drop(tracker);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    pub(crate) log: LogLimits,
+    pub(crate) bytes: usize,
+    pub(crate) tasks: usize,
+    pub(crate) payload: usize,
+    pub(crate) stages: usize,
+    pub(crate) labels: usize,
+    pub(crate) children: usize,
+    pub(crate) subscriptions: usize,
+    pub(crate) waiting: usize,
+}
+
+impl Limits {
+    /// The deepest stage path, in segments.
+    pub const STAGE_DEPTH: usize = 8;
+    /// The longest stage path, key, or label, in bytes.
+    pub const NAME_LEN: usize = 128;
+    /// The longest time between two samples of the counters.
+    pub(crate) const LONGEST_TICK: Duration = Duration::from_secs(60);
+
+    /// Sets the bounds of each task's log; see [`LogLimits`] for their defaults.
+    #[must_use]
+    pub fn log(mut self, limits: LogLimits) -> Self {
+        self.log = limits;
+        self
+    }
+
+    /// Sets the bytes that all logs may hold together (default 1 GiB). Past it the oldest ended
+    /// task goes; if none has ended, logs that grow shrink to their newest events.
+    #[must_use]
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Sets how many tasks are kept (default 1 000 000). Past it the oldest ended one goes; if
+    /// none has ended, no task can start.
+    #[must_use]
+    pub fn tasks(mut self, tasks: usize) -> Self {
+        self.tasks = tasks;
+        self
+    }
+
+    /// Sets the size of one event's data as JSON, in bytes (default 64 KiB).
+    #[must_use]
+    pub fn payload(mut self, bytes: usize) -> Self {
+        self.payload = bytes;
+        self
+    }
+
+    /// Sets how many stages a task can have (default 1 024).
+    #[must_use]
+    pub fn stages(mut self, stages: usize) -> Self {
+        self.stages = stages;
+        self
+    }
+
+    /// Sets how many labels a task can have (default 64).
+    #[must_use]
+    pub fn labels(mut self, labels: usize) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// Sets how many children a task can have over its life (default 100 000).
+    #[must_use]
+    pub fn children(mut self, children: usize) -> Self {
+        self.children = children;
+        self
+    }
+
+    /// Sets how many subscriptions there can be at a time (default 1 000 000).
+    #[must_use]
+    pub fn subscriptions(mut self, subscriptions: usize) -> Self {
+        self.subscriptions = subscriptions;
+        self
+    }
+
+    /// Sets how many subscriptions can wait for tasks that do not exist yet (default 10 000).
+    #[must_use]
+    pub fn waiting(mut self, subscriptions: usize) -> Self {
+        self.waiting = subscriptions;
+        self
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            log: LogLimits::default(),
+            bytes: 1024 * 1024 * 1024,
+            tasks: 1_000_000,
+            payload: 64 * 1024,
+            stages: 1_024,
+            labels: 64,
+            children: 100_000,
+            subscriptions: 1_000_000,
+            waiting: 10_000,
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! The writer's side: append, supersede, evict.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
+
+use crate::position::Seq;
+
+/// What a log holds: cheap to clone, of known size.
+pub trait Item: Clone {
+    /// Bytes the item occupies, counted against [`LogLimits::bytes`]. Must not change while the
+    /// item is in a log.
+    fn size(&self) -> usize {
+        size_of::<Self>()
+    }
+
+    /// Called once when the item leaves the window: caches that serve live readers can go.
+    fn release(&mut self) {}
+}
+
+impl Item for &str {}
+impl Item for u64 {}
+
+/// Decides what supersedes an item and how long it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "these four decide everything; a fifth would be another log"
+)]
+pub enum Class {
+    /// The whole present value of a key, numbered 0, 1, 2… by the caller without holes.
+    State(u32),
+    /// Something that happened and stays true.
+    Milestone,
+    /// A line of a log.
+    Log,
+    /// The end: nothing can follow.
+    Terminal,
+}
+
+/// Bounds of one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLimits {
+    pub(super) window: usize,
+    pub(super) milestones: usize,
+    pub(super) logs: usize,
+    pub(super) keys: u32,
+    pub(super) bytes: usize,
+}
+
+impl LogLimits {
+    /// Returns how many of the newest items are all kept.
+    #[must_use]
+    pub fn window_len(&self) -> usize {
+        self.window
+    }
+
+    /// Sets how many of the newest items are all kept (default 256, at least 1).
+    #[must_use]
+    pub fn window(mut self, items: usize) -> Self {
+        self.window = items.max(1);
+        self
+    }
+
+    /// Sets how many milestones are kept below the window (default 1 024).
+    #[must_use]
+    pub fn milestones(mut self, items: usize) -> Self {
+        self.milestones = items;
+        self
+    }
+
+    /// Sets how many log lines are kept below the window (default 200).
+    #[must_use]
+    pub fn logs(mut self, items: usize) -> Self {
+        self.logs = items;
+        self
+    }
+
+    /// Sets how many State keys there can be (default 4 096).
+    #[must_use]
+    pub fn keys(mut self, keys: u32) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Sets the byte budget (default 1 MiB): past it the window shrinks first, then log lines go,
+    /// then milestones. It can be exceeded by the newest item alone.
+    #[must_use]
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self {
+            window: 256,
+            milestones: 1_024,
+            logs: 200,
+            keys: 4_096,
+            bytes: 1024 * 1024,
+        }
+    }
+}
+
+/// The compacting log; see the [module's page](super).
+#[derive(Clone)]
+pub struct Log<T> {
+    limits: LogLimits,
+    head: u64,
+    /// The newest item lost for good; 0 while nothing is.
+    floor: u64,
+    ended: bool,
+    /// Log lines appended so far. It wraps, and only differences of it are used.
+    lines: u32,
+    /// Log lines lost for good.
+    dropped_lines: u64,
+    bytes: usize,
+    /// Bytes of State that nothing supersedes, wherever it stands: what eviction cannot free.
+    live_state: usize,
+    /// The newest `window.len()` items without a hole: sequence number to index is a subtraction.
+    window: VecDeque<Slot<T>>,
+    milestones: VecDeque<(u64, Slot<T>)>,
+    logs: VecDeque<(u64, Slot<T>)>,
+    states: BTreeMap<u64, Slot<T>>,
+    /// Sequence number of each key's newest State, 0 for none.
+    newest: Vec<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Slot<T> {
+    pub(super) item: T,
+    /// Log lines up to and including this item, wrapping.
+    pub(super) lines: u32,
+    pub(super) mark: Mark,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Live,
+    Superseded,
+    Milestone,
+    Log,
+    Terminal,
+}
+
+impl<T: Item> Log<T> {
+    /// Makes an empty log.
+    #[must_use]
+    pub fn new(limits: LogLimits) -> Self {
+        Self {
+            limits,
+            head: 0,
+            floor: 0,
+            ended: false,
+            lines: 0,
+            dropped_lines: 0,
+            bytes: 0,
+            live_state: 0,
+            window: VecDeque::new(),
+            milestones: VecDeque::new(),
+            logs: VecDeque::new(),
+            states: BTreeMap::new(),
+            newest: Vec::new(),
+        }
+    }
+
+    /// Returns the bounds.
+    #[must_use]
+    pub fn limits(&self) -> &LogLimits {
+        &self.limits
+    }
+
+    /// Returns the number of the newest item, [`Seq::ZERO`] if there is none.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        Seq::new(self.head)
+    }
+
+    /// Returns the number that the next item will get.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        Seq::new(self.head + 1)
+    }
+
+    /// Returns the number of the newest item lost for good, [`Seq::ZERO`] if none is. Only a
+    /// dropped milestone raises it.
+    #[must_use]
+    pub fn floor(&self) -> Seq {
+        Seq::new(self.floor)
+    }
+
+    /// Tells whether the end was appended.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Returns the sum of the retained items' sizes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns how many log lines were appended, wrapping at 2³².
+    #[must_use]
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// Returns how many log lines were dropped from the ring.
+    #[must_use]
+    pub fn dropped_lines(&self) -> u64 {
+        self.dropped_lines
+    }
+
+    /// Returns how many items are retained.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.window.len() + self.milestones.len() + self.logs.len() + self.states.len()
+    }
+
+    /// Tells whether nothing is retained, which is so only before the first item.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends an item and evicts what the bounds no longer allow.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] with the item if the log has ended, the State key is past
+    /// [`LogLimits::keys`], or the State that nothing supersedes would alone exceed
+    /// [`LogLimits::bytes`]. Nothing has changed then.
+    pub fn push(&mut self, class: Class, item: T) -> Result<Seq, PushError<T>> {
+        if self.ended {
+            return Err(PushErrorKind::Ended.with(item));
+        }
+        let size = item.size();
+        let mark = match class {
+            Class::State(key) => match self.supersede(key, size) {
+                Ok(()) => Mark::Live,
+                Err(kind) => return Err(kind.with(item)),
+            },
+            Class::Milestone => Mark::Milestone,
+            Class::Log => {
+                self.lines = self.lines.wrapping_add(1);
+                Mark::Log
+            }
+            Class::Terminal => {
+                self.ended = true;
+                Mark::Terminal
+            }
+        };
+        self.head += 1;
+        self.bytes += size;
+        self.window.push_back(Slot {
+            item,
+            lines: self.lines,
+            mark,
+        });
+        self.compact(self.limits.window, self.limits.bytes);
+        Ok(self.head())
+    }
+
+    /// Evicts down to `bytes`, in the order of [`LogLimits::bytes`], whatever the log's own budget
+    /// is: for an owner that holds many logs under one common budget.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.compact(self.limits.window, bytes);
+    }
+
+    /// The number of the item before the window's first.
+    pub(super) fn below_window(&self) -> u64 {
+        self.head - self.window.len() as u64
+    }
+
+    /// Log lines up to and including `seq` as far as is still known: exact for a retained item,
+    /// else too low by the lines dropped before it.
+    pub(super) fn lines_up_to(&self, seq: u64) -> u32 {
+        if seq > self.below_window() {
+            let index = (seq - self.below_window() - 1) as usize;
+            return self.window.get(index).map_or(self.lines, |slot| slot.lines);
+        }
+        let newest_of = |ring: &VecDeque<(u64, Slot<T>)>| {
+            let after = ring.partition_point(|(at, _)| *at <= seq);
+            after.checked_sub(1).map_or((0, 0), |index| {
+                let (at, slot) = &ring[index];
+                (*at, slot.lines)
+            })
+        };
+        let state = self
+            .states
+            .range(..=seq)
+            .next_back()
+            .map_or((0, 0), |(at, slot)| (*at, slot.lines));
+        [newest_of(&self.milestones), newest_of(&self.logs), state]
+            .into_iter()
+            .max()
+            .map_or(0, |(_, lines)| lines)
+    }
+
+    /// All retained items after `seq` in order: a merge of three below the window, then the window.
+    pub(super) fn retained_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Slot<T>)> {
+        let mut milestones = ring_after(&self.milestones, seq).peekable();
+        let mut logs = ring_after(&self.logs, seq).peekable();
+        let mut states = self
+            .states
+            .range(seq.saturating_add(1)..)
+            .map(|(at, slot)| (*at, slot))
+            .peekable();
+        let below = std::iter::from_fn(move || {
+            let at = |next: Option<&(u64, &Slot<T>)>| next.map_or(u64::MAX, |(at, _)| *at);
+            let (m, l, s) = (at(milestones.peek()), at(logs.peek()), at(states.peek()));
+            if m < l && m < s {
+                milestones.next()
+            } else if l < s {
+                logs.next()
+            } else {
+                states.next()
+            }
+        });
+        let base = self.below_window();
+        let skip = seq.saturating_sub(base).min(self.window.len() as u64) as usize;
+        let window = self
+            .window
+            .range(skip..)
+            .zip(base + skip as u64 + 1..)
+            .map(|(slot, at)| (at, slot));
+        below.chain(window)
+    }
+
+    /// Takes the place of the key's newest State, which from now on is superseded.
+    fn supersede(&mut self, key: u32, size: usize) -> Result<(), PushErrorKind> {
+        if key >= self.limits.keys {
+            return Err(PushErrorKind::TooManyKeys {
+                limit: self.limits.keys,
+            });
+        }
+        let index = key as usize;
+        let old = self.newest.get(index).copied().unwrap_or(0);
+        let base = self.below_window();
+        let old_size = match old {
+            0 => 0,
+            seq if seq > base => self.window[(seq - base - 1) as usize].item.size(),
+            seq => self.states.get(&seq).map_or(0, |slot| slot.item.size()),
+        };
+        let live_state = self.live_state - old_size + size;
+        if live_state > self.limits.bytes {
+            return Err(PushErrorKind::Full {
+                limit: self.limits.bytes,
+            });
+        }
+        self.live_state = live_state;
+        if old > base {
+            self.window[(old - base - 1) as usize].mark = Mark::Superseded;
+        } else if self.states.remove(&old).is_some() {
+            self.bytes -= old_size;
+        }
+        if self.newest.len() <= index {
+            self.newest.resize(index + 1, 0);
+        }
+        self.newest[index] = self.head + 1;
+        Ok(())
+    }
+
+    fn compact(&mut self, window: usize, bytes: usize) {
+        // The newest item stays in the window, so that the end is never evicted.
+        while self.window.len() > window || (self.bytes > bytes && self.window.len() > 1) {
+            self.evict_oldest();
+        }
+        while self.bytes > bytes && !self.logs.is_empty() {
+            self.drop_line();
+        }
+        while self.bytes > bytes && !self.milestones.is_empty() {
+            self.drop_milestone();
+        }
+    }
+
+    fn evict_oldest(&mut self) {
+        let seq = self.below_window() + 1;
+        let Some(mut slot) = self.window.pop_front() else {
+            return;
+        };
+        if slot.mark == Mark::Superseded {
+            self.bytes -= slot.item.size();
+            return;
+        }
+        slot.item.release();
+        match slot.mark {
+            Mark::Live => {
+                self.states.insert(seq, slot);
+            }
+            Mark::Log => {
+                self.logs.push_back((seq, slot));
+                if self.logs.len() > self.limits.logs {
+                    self.drop_line();
+                }
+            }
+            Mark::Milestone | Mark::Terminal | Mark::Superseded => {
+                self.milestones.push_back((seq, slot));
+                if self.milestones.len() > self.limits.milestones {
+                    self.drop_milestone();
+                }
+            }
+        }
+    }
+
+    fn drop_line(&mut self) {
+        if let Some((_, slot)) = self.logs.pop_front() {
+            self.bytes -= slot.item.size();
+            self.dropped_lines += 1;
+        }
+    }
+
+    fn drop_milestone(&mut self) {
+        if let Some((seq, slot)) = self.milestones.pop_front() {
+            self.bytes -= slot.item.size();
+            self.floor = seq;
+        }
+    }
+}
+
+impl<T> fmt::Debug for Log<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("head", &self.head)
+            .field("floor", &self.floor)
+            .field("ended", &self.ended)
+            .field("bytes", &self.bytes)
+            .field("window", &self.window.len())
+            .field("milestones", &self.milestones.len())
+            .field("logs", &self.logs.len())
+            .field("states", &self.states.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn ring_after<T>(
+    ring: &VecDeque<(u64, Slot<T>)>,
+    seq: u64,
+) -> impl Iterator<Item = (u64, &Slot<T>)> {
+    ring.range(ring.partition_point(|(at, _)| *at <= seq)..)
+        .map(|(at, slot)| (*at, slot))
+}
+
+/// An item was not appended; it is given back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushError<T> {
+    /// Why.
+    pub kind: PushErrorKind,
+    /// The item.
+    pub item: T,
+}
+
+/// Why an item was not appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushErrorKind {
+    /// The log has ended.
+    Ended,
+    /// The State key is past the limit.
+    TooManyKeys {
+        /// [`LogLimits::keys`].
+        limit: u32,
+    },
+    /// The State that nothing supersedes would alone exceed the budget.
+    Full {
+        /// [`LogLimits::bytes`].
+        limit: usize,
+    },
+}
+
+impl PushErrorKind {
+    fn with<T>(self, item: T) -> PushError<T> {
+        PushError { kind: self, item }
+    }
+}
+
+impl fmt::Display for PushErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the log has ended"),
+            Self::TooManyKeys { limit } => {
+                write!(f, "too many State keys, the limit is {limit}")
+            }
+            Self::Full { limit } => write!(
+                f,
+                "live State would exceed the log's budget of {limit} bytes"
+            ),
+        }
+    }
+}
+
+impl<T> fmt::Debug for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushError")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl<T> std::error::Error for PushError<T> {}

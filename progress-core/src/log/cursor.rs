@@ -1,0 +1,282 @@
+//! The reader's side: cursors, ranges, lag, gaps.
+
+use std::fmt;
+
+use crate::position::Seq;
+
+use super::compact::{Item, Log, Mark};
+
+/// Where a cursor begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the wire's `replay` and `after`, whole"
+)]
+pub enum Start {
+    /// Before the first item: everything retained is read.
+    Beginning,
+    /// After the item of this number. Past the head it means the head.
+    After(Seq),
+    /// One item before the head.
+    Latest,
+    /// At the head. On a log that has ended, one item before it: every reader sees the end.
+    Head,
+}
+
+/// What happens to a cursor that is more than its buffer behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a fourth answer to lag would break every match that handles it"
+)]
+pub enum OnLag {
+    /// It skips State that has been superseded, up to the head; ranges declare it. Milestones and
+    /// retained log lines still come.
+    #[default]
+    Conflate,
+    /// It skips all State and log lines but the newest `buffer` items and says so by a
+    /// [`Gap`] (reason [`GapReason::Lag`]). Milestones still come.
+    Gap,
+    /// [`Log::read`] answers [`Lagged`], now and ever after.
+    Close,
+}
+
+/// A reader's place in a [`Log`]: plain data, unknown to the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    last: u64,
+    /// [`Log::lines`] up to `last`, as far as is known.
+    lines: u32,
+    /// The floor that a gap has already declared to this reader.
+    declared: u64,
+    /// The head when the cursor was made: what the log held then is replay and never conflated.
+    replay_to: u64,
+    buffer: u64,
+    on_lag: OnLag,
+    conflate_next: bool,
+}
+
+/// One step of a reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivery<T> {
+    /// An item, standing for the range `from..=seq`.
+    #[non_exhaustive]
+    Item {
+        /// The item.
+        item: T,
+        /// The first number that the item stands for: one past the item delivered before it.
+        from: Seq,
+        /// The item's own number.
+        seq: Seq,
+        /// Log lines missing between the item delivered before and this one. Exact for a cursor
+        /// that was there all the time, an upper bound after a resume.
+        dropped_logs: u32,
+    },
+    /// Something is missing that no later item supersedes. It moves nothing: the next item's
+    /// `from` is still one past the item before.
+    Gap(Gap),
+}
+
+/// A range in which items are missing for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The first number in question.
+    pub from: Seq,
+    /// The last number in question.
+    pub to: Seq,
+    /// What made the gap.
+    pub reason: GapReason,
+}
+
+/// What made a [`Gap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// Milestones were dropped past the cap: the floor has risen over the reader.
+    Floor,
+    /// The reader fell behind its buffer and had asked for [`OnLag::Gap`].
+    Lag,
+    /// The reader claims a position past the head: the log it knew is not this one.
+    Ahead,
+}
+
+impl GapReason {
+    /// Returns the word on the wire: `floor`, `lag`, `ahead`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Lag => "lag",
+            Self::Ahead => "ahead",
+        }
+    }
+}
+
+/// A cursor with [`OnLag::Close`] fell behind its buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lagged {
+    /// How many items the cursor was behind.
+    pub behind: u64,
+}
+
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the reader fell {} events behind, more than its buffer",
+            self.behind
+        )
+    }
+}
+
+impl std::error::Error for Lagged {}
+
+impl Cursor {
+    /// Makes a cursor that skips only what left the window.
+    #[must_use]
+    pub fn new<T: Item>(log: &Log<T>, start: Start) -> Self {
+        let head = log.head().get();
+        let last = match start {
+            Start::Beginning => 0,
+            Start::After(seq) => seq.get().min(head),
+            Start::Head if !log.is_ended() => head,
+            Start::Head | Start::Latest => head.saturating_sub(1),
+        };
+        Self {
+            last,
+            lines: log.lines_up_to(last),
+            declared: 0,
+            replay_to: head,
+            buffer: u64::MAX,
+            on_lag: OnLag::default(),
+            conflate_next: false,
+        }
+    }
+
+    /// Sets how many items the cursor may fall behind, and what happens then. Replay of what the
+    /// log held when the cursor was made does not count.
+    #[must_use]
+    pub fn buffer(mut self, items: u64, on_lag: OnLag) -> Self {
+        self.buffer = items.max(1);
+        self.on_lag = on_lag;
+        self
+    }
+
+    /// Returns the number of the newest item that was read.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        Seq::new(self.last)
+    }
+
+    /// Makes the next read skip superseded State up to the head, as if the cursor had lagged.
+    pub fn conflate(&mut self) {
+        self.conflate_next = true;
+    }
+
+    /// Returns how many items after the replay the cursor is behind.
+    fn behind(&self, head: u64) -> u64 {
+        head - self.last.max(self.replay_to).min(head)
+    }
+}
+
+impl<T: Item> Log<T> {
+    /// Reads on from a cursor: at most `max` items from the window, all at one instant from below
+    /// it or while conflating, so that no key starves however slow the reader is. Appends to `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`Lagged`] if the cursor's policy is [`OnLag::Close`] and it is too far behind; nothing is
+    /// appended to `out`.
+    pub fn read(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        out: &mut Vec<Delivery<T>>,
+    ) -> Result<(), Lagged> {
+        let head = self.head().get();
+        let behind = cursor.behind(head);
+        let mut conflate = std::mem::take(&mut cursor.conflate_next);
+        // Everything but milestones up to here is skipped; 0 for nothing.
+        let mut skip_to = 0;
+        if behind > cursor.buffer {
+            match cursor.on_lag {
+                OnLag::Close => return Err(Lagged { behind }),
+                OnLag::Conflate => conflate = true,
+                OnLag::Gap => skip_to = head - cursor.buffer,
+            }
+        }
+        if let Some(gap) = self.undeclared_floor(cursor) {
+            cursor.declared = gap.to.get();
+            out.push(Delivery::Gap(gap));
+        }
+        if skip_to > 0 {
+            out.push(Delivery::Gap(Gap {
+                from: Seq::new(cursor.last.max(cursor.replay_to) + 1),
+                to: Seq::new(skip_to),
+                reason: GapReason::Lag,
+            }));
+        }
+
+        let below_window = self.below_window();
+        let replay_to = cursor.replay_to;
+        let mut taken = 0;
+        for (seq, slot) in self.retained_after(cursor.last) {
+            let live = seq > replay_to;
+            let at_once = seq <= below_window || conflate;
+            if taken >= max && !at_once {
+                break;
+            }
+            let state = matches!(slot.mark, Mark::Live | Mark::Superseded);
+            let skipped = (live && conflate && slot.mark == Mark::Superseded)
+                || (live && seq <= skip_to && (state || slot.mark == Mark::Log));
+            if skipped {
+                continue;
+            }
+            out.push(cursor.deliver(seq, slot.lines, slot.mark, slot.item.clone()));
+            taken += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads up to `limit` retained items after `after`, and the cursor's next place if more
+    /// remain: a page of history, as everything stands now, for a reader without a cursor.
+    #[must_use]
+    pub fn page(&self, after: Seq, limit: usize) -> (Vec<Delivery<T>>, Option<Seq>) {
+        let mut cursor = Cursor::new(self, Start::After(after));
+        let mut out = Vec::new();
+        for (seq, slot) in self.retained_after(cursor.last) {
+            if out.len() >= limit {
+                return (out, Some(cursor.last()));
+            }
+            out.push(cursor.deliver(seq, slot.lines, slot.mark, slot.item.clone()));
+        }
+        (out, None)
+    }
+
+    fn undeclared_floor(&self, cursor: &Cursor) -> Option<Gap> {
+        let floor = self.floor().get();
+        (floor > cursor.last.max(cursor.declared)).then(|| Gap {
+            from: Seq::new(cursor.last + 1),
+            to: Seq::new(floor),
+            reason: GapReason::Floor,
+        })
+    }
+}
+
+impl Cursor {
+    fn deliver<T>(&mut self, seq: u64, lines: u32, mark: Mark, item: T) -> Delivery<T> {
+        let own = u32::from(mark == Mark::Log);
+        let delivery = Delivery::Item {
+            item,
+            from: Seq::new(self.last + 1),
+            seq: Seq::new(seq),
+            dropped_logs: lines.wrapping_sub(self.lines).wrapping_sub(own),
+        };
+        self.last = seq;
+        self.lines = lines;
+        delivery
+    }
+}

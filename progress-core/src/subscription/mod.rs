@@ -1,0 +1,13 @@
+//! Watching a task from within the process.
+
+mod frame;
+mod options;
+mod sleepers;
+mod stream;
+
+pub(crate) use self::sleepers::Sleepers;
+pub use self::{
+    frame::{Delivered, Frame, GapFrame, ResetFrame, ResetReason, Resume, SubscribeError, Verdict},
+    options::{Replay, SubscribeOptions},
+    stream::Subscription,
+};

@@ -1,0 +1,210 @@
+//! Describing a task before it starts.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    error::{StageError, StartError},
+    event::{Data, Queued, StageDecl, Started},
+    id::{IntoTaskId, TaskId},
+    limits::Limits,
+    log::Class,
+    task::{
+        Task,
+        children::{ChildPolicy, Family, Parent},
+        shared::TaskShared,
+    },
+    time::Timestamp,
+    tracker::TrackerShared,
+};
+
+/// Describes a task; [`start`](Self::start) or [`queue`](Self::queue) makes it.
+///
+/// Errors in what it is given come out there.
+#[derive(Debug)]
+#[must_use = "a task exists only once it is started or queued"]
+pub struct TaskBuilder {
+    tracker: Option<Arc<TrackerShared>>,
+    id: Result<TaskId, StartError>,
+    parent: Option<(Arc<TaskShared>, Result<Arc<str>, StageError>)>,
+    policy: ChildPolicy,
+    name: Option<Arc<str>>,
+    kind: Option<Arc<str>>,
+    labels: BTreeMap<String, String>,
+    stages: Vec<(String, f64)>,
+}
+
+impl TaskBuilder {
+    pub(crate) fn new(tracker: Option<Arc<TrackerShared>>, id: impl IntoTaskId) -> Self {
+        Self {
+            tracker,
+            id: id.into_task_id().map_err(StartError::InvalidTaskId),
+            parent: None,
+            policy: ChildPolicy::default(),
+            name: None,
+            kind: None,
+            labels: BTreeMap::new(),
+            stages: Vec::new(),
+        }
+    }
+
+    pub(crate) fn child_of(mut self, parent: Arc<TaskShared>, stage: &str) -> Self {
+        let stage = check_stage_path(stage).map(|()| Arc::from(stage));
+        self.parent = Some((parent, stage));
+        self
+    }
+
+    /// Sets a name for people (default none).
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
+        self.name = Some(Arc::from(name.as_ref()));
+        self
+    }
+
+    /// Sets what sort of task it is, for programs (default none; to [`Limits::NAME_LEN`] bytes).
+    pub fn kind(mut self, kind: impl AsRef<str>) -> Self {
+        self.kind = Some(Arc::from(kind.as_ref()));
+        self
+    }
+
+    /// Adds a label to filter by (default none; name and value to [`Limits::NAME_LEN`] bytes).
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// Declares a stage: its path (segments parted by `/`, to [`Limits::STAGE_DEPTH`] of them) and
+    /// its weight relative to the others' (default: no stages).
+    ///
+    /// Once stages are declared, others that turn up later have weight 0.
+    pub fn stage(mut self, path: impl Into<String>, weight: f64) -> Self {
+        self.stages.push((path.into(), weight));
+        self
+    }
+
+    /// Sets how [`Task::finish`] picks the end by those of the children (default
+    /// [`ChildPolicy::All`]).
+    pub fn children(mut self, policy: ChildPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Makes the task and publishes `started`.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the id or a description is bad, the id is taken, or a limit is reached.
+    pub fn start(self) -> Result<Task, StartError> {
+        let (task, tracker) = self.make()?;
+        // Nothing but an end could refuse it, and nobody has the handle yet; only a parent that
+        // ends at this very moment can have ended it, which the next publish tells.
+        let begun = task.begin();
+        task.note_refusal(begun);
+        Ok(Task::new(task, tracker))
+    }
+
+    /// Makes the task in state `queued`; [`Task::begin`] starts it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn queue(self) -> Result<Task, StartError> {
+        let (task, tracker) = self.make()?;
+        let queued = task.publish(Class::Milestone, Data::Queued(Queued::default()));
+        task.note_refusal(queued);
+        Ok(Task::new(task, tracker))
+    }
+
+    fn make(self) -> Result<(Arc<TaskShared>, Arc<TrackerShared>), StartError> {
+        let id = self.id?;
+        let tracker = self.tracker.ok_or(StartError::TrackerGone)?;
+        let limits = &tracker.limits;
+        let short = |field, text: Option<&str>, limit| match text {
+            Some(text) if text.len() > limit => Err(StartError::TooLong {
+                field,
+                len: text.len(),
+                limit,
+            }),
+            _ => Ok(()),
+        };
+        short("name", self.name.as_deref(), limits.payload / 2)?;
+        short("kind", self.kind.as_deref(), Limits::NAME_LEN)?;
+        if self.labels.len() > limits.labels {
+            return Err(StartError::TooManyLabels {
+                limit: limits.labels,
+            });
+        }
+        for (name, value) in &self.labels {
+            short("label name", Some(name), Limits::NAME_LEN)?;
+            short("label value", Some(value), Limits::NAME_LEN)?;
+        }
+        let about = Started {
+            name: self.name,
+            kind: self.kind,
+            labels: Arc::new(self.labels),
+            parent: self.parent.as_ref().map(|(parent, _)| parent.id.clone()),
+            stages: declare(&self.stages, limits)?,
+            attempt: 1,
+            started_at: Timestamp::from_millis(0),
+        };
+        let len = Data::Started(Box::new(about.clone())).size();
+        if len > limits.payload {
+            return Err(StartError::TooLong {
+                field: "stages",
+                len,
+                limit: limits.payload,
+            });
+        }
+        let parent = match self.parent {
+            None => None,
+            Some((task, stage)) => {
+                let (stage, counter) = task.stage(&stage?)?;
+                Some(Parent {
+                    task,
+                    stage,
+                    counter,
+                })
+            }
+        };
+        let task = tracker.create(id, parent, Family::new(self.policy), about)?;
+        Ok((task, tracker))
+    }
+}
+
+fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, StageError> {
+    let limit = limits.stages;
+    if stages.len() > limit {
+        return Err(StageError::TooMany { limit });
+    }
+    stages
+        .iter()
+        .map(|(path, weight)| {
+            check_stage_path(path)?;
+            if !weight.is_finite() || *weight < 0.0 {
+                return Err(StageError::Weight);
+            }
+            let path: Arc<str> = Arc::from(path.as_str());
+            Ok(StageDecl {
+                label: Arc::from(path.rsplit('/').next().unwrap_or(&path)),
+                path,
+                weight: *weight,
+                total: None,
+                unit: None,
+            })
+        })
+        .collect()
+}
+
+pub(crate) fn check_stage_path(path: &str) -> Result<(), StageError> {
+    if path.len() > Limits::NAME_LEN {
+        return Err(StageError::TooLong { len: path.len() });
+    }
+    if path.chars().any(char::is_control) {
+        return Err(StageError::Character);
+    }
+    if path.split('/').any(str::is_empty) {
+        return Err(StageError::Empty);
+    }
+    match path.split('/').count() {
+        depth if depth > Limits::STAGE_DEPTH => Err(StageError::TooDeep { depth }),
+        _ => Ok(()),
+    }
+}

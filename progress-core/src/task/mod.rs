@@ -1,0 +1,20 @@
+//! Tasks: the one owner's handle, reporters, stages and children.
+
+pub(crate) mod builder;
+mod children;
+mod counter;
+mod handle;
+mod reporter;
+mod shared;
+mod value;
+
+pub use self::{
+    builder::TaskBuilder,
+    children::ChildPolicy,
+    handle::{EndError, Task},
+    reporter::Reporter,
+};
+pub(crate) use self::{
+    children::{Family, Parent},
+    shared::{Inner, TaskShared},
+};

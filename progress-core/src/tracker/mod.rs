@@ -1,0 +1,244 @@
+//! The tracker: the tasks of a process.
+
+mod builder;
+mod registry;
+mod sampler;
+mod shared;
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    error::{LookupError, RemoveError},
+    id::{IntoTaskId, TaskId},
+    log::Delivery,
+    position::{Position, Seq},
+    snapshot::Snapshot,
+    subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
+    task::{TaskBuilder, TaskShared},
+};
+
+pub use self::{
+    builder::TrackerBuilder,
+    registry::{InvalidTaskCursor, TaskCursor, TaskFilter, TaskPage},
+    shared::TrackerStats,
+};
+pub(crate) use self::{
+    registry::WaitingPlace,
+    shared::{SubscriptionPermit, TrackerShared},
+};
+
+/// The tasks of a process, to report on and to watch.
+///
+/// A cheap clone of one shared tracker. It lives as long as a clone or a [`Task`](crate::Task)
+/// does; subscriptions alone do not keep it.
+///
+/// Counters are sampled and old tasks cleaned up by one background task: on the tokio runtime that
+/// is current when the first task starts, or on a thread of its own if there is none.
+///
+/// ```
+/// use progress_core::{Frame, ProgressTracker};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// let tracker = ProgressTracker::new();
+/// let task = tracker.task("video-42").stage("detect", 1.0).stage("render", 4.0).start()?;
+/// let mut events = tracker.subscribe("video-42");
+///
+/// let detect = task.stage("detect").total(120).unit("frames");
+/// detect.inc(120);
+/// task.complete(serde_json::json!({"video_url": "/videos/42.mp4"}))?;
+///
+/// let mut last = 0.0;
+/// while let Some(frame) = events.next().await {
+///     match frame {
+///         Frame::Verdict(verdict) => assert!(verdict.snapshot.is_some()),
+///         Frame::Event(delivered) => println!("{}", delivered.event.event_type()),
+///         _ => {}
+///     }
+///     last = tracker.snapshot("video-42").await?.progress;
+/// }
+/// assert_eq!(last, 100.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct ProgressTracker {
+    shared: Arc<TrackerShared>,
+}
+
+impl ProgressTracker {
+    /// Makes a tracker with the defaults of [`TrackerBuilder`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sets limits, retention and tick before making a tracker.
+    #[must_use]
+    pub fn builder() -> TrackerBuilder {
+        TrackerBuilder::default()
+    }
+
+    pub(crate) fn from_shared(shared: Arc<TrackerShared>) -> Self {
+        Self { shared }
+    }
+
+    /// Describes a task; nothing exists until it is [started](TaskBuilder::start) or
+    /// [queued](TaskBuilder::queue).
+    pub fn task(&self, id: impl IntoTaskId) -> TaskBuilder {
+        TaskBuilder::new(Some(Arc::clone(&self.shared)), id)
+    }
+
+    /// Watches a task from its first event that is still kept.
+    ///
+    /// What could go wrong comes as the first frame, [`Frame::Rejected`](crate::Frame::Rejected).
+    #[must_use]
+    pub fn subscribe(&self, id: impl IntoTaskId) -> Subscription {
+        self.subscribe_with(id, SubscribeOptions::new())
+    }
+
+    /// Watches a task as the options say.
+    #[must_use]
+    pub fn subscribe_with(&self, id: impl IntoTaskId, options: SubscribeOptions) -> Subscription {
+        match id.into_task_id() {
+            Ok(id) => self.shared.subscribe(id, options),
+            Err(error) => Subscription::rejected(SubscribeError::InvalidTaskId(error)),
+        }
+    }
+
+    /// Returns a task as it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] if the id is not one or there is no such task.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
+    pub async fn snapshot(&self, id: impl IntoTaskId) -> Result<Snapshot, LookupError> {
+        Ok(self.find(id)?.snapshot())
+    }
+
+    /// Returns up to `limit` of the events still kept after a position, from the first without
+    /// one. A position of another run counts as none.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] if the id is not one or there is no such task.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
+    pub async fn history(
+        &self,
+        id: impl IntoTaskId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<HistoryPage, LookupError> {
+        let task = self.find(id)?;
+        let inner = task.inner.lock();
+        let after = after
+            .filter(|after| after.epoch() == task.epoch)
+            .map_or(Seq::ZERO, Position::seq);
+        let (items, next) = inner.log.page(after, limit);
+        Ok(HistoryPage {
+            events: items.into_iter().filter_map(to_delivered).collect(),
+            floor: inner.log.floor(),
+            head: Position::new(task.epoch, inner.log.head()),
+            next: next.map(|seq| Position::new(task.epoch, seq)),
+        })
+    }
+
+    /// Returns a page of the tasks that a filter lets through, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// None for a tracker in one process; a transport may be away.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
+    pub async fn tasks(&self, filter: TaskFilter) -> Result<TaskPage, LookupError> {
+        Ok(self.shared.list(&filter))
+    }
+
+    /// Forgets a task that has ended, before its retention is over.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError`] if there is no such task or it has not ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// It takes effect at once.
+    pub async fn remove(&self, id: impl IntoTaskId) -> Result<(), RemoveError> {
+        let task = self.find(id).map_err(RemoveError::Lookup)?;
+        if !task.is_ended() {
+            return Err(RemoveError::StillRunning(task.id.clone()));
+        }
+        self.shared.forget(task.number);
+        Ok(())
+    }
+
+    /// Returns counts of what there is and what was refused.
+    #[must_use]
+    pub fn stats(&self) -> TrackerStats {
+        self.shared.stats()
+    }
+
+    /// Returns the random name of this process's tracker: another one after a restart.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.shared.node
+    }
+
+    fn find(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {
+        let id: TaskId = id.into_task_id()?;
+        self.shared.find(&id).ok_or(LookupError::NotFound(id))
+    }
+}
+
+impl Default for ProgressTracker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ProgressTracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProgressTracker")
+            .field("node", &self.node())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A page of a task's history.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HistoryPage {
+    /// The events, with the ranges that they stand for.
+    pub events: Vec<Delivered>,
+    /// The newest event lost for good.
+    pub floor: Seq,
+    /// The newest event.
+    pub head: Position,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Position>,
+}
+
+fn to_delivered(item: Delivery<Arc<crate::event::Event>>) -> Option<Delivered> {
+    match item {
+        Delivery::Item {
+            item,
+            from,
+            dropped_logs,
+            ..
+        } => Some(Delivered {
+            event: item,
+            from,
+            dropped_logs,
+        }),
+        Delivery::Gap(_) => None,
+    }
+}

@@ -1,0 +1,330 @@
+//! Which tasks there are, which have ended, which are waited for.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    event::TaskState, id::TaskId, snapshot::Snapshot, subscription::Sleepers, task::TaskShared,
+};
+
+/// The tasks of a tracker.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    by_id: HashMap<TaskId, Arc<TaskShared>>,
+    /// In the order of their creation.
+    by_number: BTreeMap<u64, Arc<TaskShared>>,
+    /// Numbers of ended tasks, the oldest end first.
+    ended: VecDeque<(Instant, u64)>,
+    /// Readers of tasks that do not exist yet.
+    awaited: HashMap<TaskId, Awaited>,
+    waiting: usize,
+    last_list: u64,
+}
+
+/// A reader's place among those who wait for a task.
+#[derive(Debug)]
+pub(crate) struct WaitingPlace {
+    list: u64,
+    slot: u32,
+}
+
+#[derive(Debug, Default)]
+struct Awaited {
+    /// Tells this list from an earlier one of the same id.
+    list: u64,
+    sleepers: Sleepers,
+    readers: usize,
+}
+
+impl Registry {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn ended(&self) -> usize {
+        self.ended.len()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub(super) fn get(&self, id: &TaskId) -> Option<&Arc<TaskShared>> {
+        self.by_id.get(id)
+    }
+
+    /// Adds a task whose id is free; gives the wakers of those who waited for it.
+    pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Vec<std::task::Waker> {
+        self.by_id.insert(task.id.clone(), Arc::clone(&task));
+        let awaited = self.awaited.remove(&task.id);
+        self.by_number.insert(task.number, task);
+        awaited.map_or_else(Vec::new, |mut awaited| {
+            self.waiting -= awaited.readers;
+            awaited.sleepers.take()
+        })
+    }
+
+    pub(super) fn note_end(&mut self, task: &TaskShared, now: Instant) {
+        if self.by_number.contains_key(&task.number) {
+            self.ended.push_back((now, task.number));
+        }
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<Arc<TaskShared>> {
+        let task = self.by_number.remove(&number)?;
+        self.by_id.remove(&task.id);
+        Some(task)
+    }
+
+    /// The oldest ended task that nobody holds; one that is held goes to the back of the queue.
+    pub(super) fn pop_ended(
+        &mut self,
+        ended_before: Option<Instant>,
+        now: Instant,
+    ) -> Option<Arc<TaskShared>> {
+        for _ in 0..self.ended.len() {
+            let (at, number) = *self.ended.front()?;
+            if ended_before.is_some_and(|before| at > before) {
+                return None;
+            }
+            self.ended.pop_front();
+            let held = self
+                .by_number
+                .get(&number)
+                .map(|task| task.held.load(std::sync::atomic::Ordering::Relaxed));
+            match held {
+                Some(true) => self.ended.push_back((now, number)),
+                Some(false) => return self.remove(number),
+                // Removed by its owner before its time.
+                None => {}
+            }
+        }
+        None
+    }
+
+    pub(super) fn oldest_end(&self) -> Option<Instant> {
+        self.ended.front().map(|(at, _)| *at)
+    }
+
+    /// The task, or the reader is armed for when it appears.
+    pub(super) fn await_task(
+        &mut self,
+        id: &TaskId,
+        place: &mut Option<WaitingPlace>,
+        waker: &std::task::Waker,
+    ) -> Option<Arc<TaskShared>> {
+        if let Some(task) = self.by_id.get(id) {
+            return Some(Arc::clone(task));
+        }
+        let awaited = self.awaited.entry(id.clone()).or_insert_with(|| {
+            self.last_list += 1;
+            Awaited {
+                list: self.last_list,
+                ..Awaited::default()
+            }
+        });
+        let mut slot = place
+            .take()
+            .filter(|place| place.list == awaited.list)
+            .map(|place| place.slot);
+        if slot.is_none() {
+            awaited.readers += 1;
+            self.waiting += 1;
+        }
+        awaited.sleepers.arm(&mut slot, waker);
+        *place = slot.map(|slot| WaitingPlace {
+            list: awaited.list,
+            slot,
+        });
+        None
+    }
+
+    pub(super) fn stop_awaiting(&mut self, id: &TaskId, place: &WaitingPlace) {
+        let Some(awaited) = self.awaited.get_mut(id) else {
+            return;
+        };
+        if awaited.list != place.list {
+            return;
+        }
+        awaited.sleepers.release(place.slot);
+        awaited.readers -= 1;
+        self.waiting -= 1;
+        if awaited.readers == 0 {
+            self.awaited.remove(id);
+        }
+    }
+
+    /// All wakers of those who wait, when there is nothing left to wait for.
+    pub(super) fn take_waiting(&mut self) -> Vec<std::task::Waker> {
+        self.waiting = 0;
+        self.awaited
+            .drain()
+            .flat_map(|(_, mut awaited)| awaited.sleepers.take())
+            .collect()
+    }
+
+    /// Up to `count` tasks older than `before`, the newest first.
+    pub(super) fn older(&self, before: u64, count: usize) -> Vec<Arc<TaskShared>> {
+        self.by_number
+            .range(..before)
+            .rev()
+            .take(count)
+            .map(|(_, task)| Arc::clone(task))
+            .collect()
+    }
+}
+
+/// Which tasks to list.
+///
+/// ```
+/// use progress_core::TaskFilter;
+///
+/// let filter = TaskFilter::new().active().kind("video").label("user", "7").limit(20);
+/// # drop(filter);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    states: Option<Vec<TaskState>>,
+    kind: Option<String>,
+    labels: Vec<(String, String)>,
+    parent: Option<TaskId>,
+    limit: Option<usize>,
+    cursor: Option<TaskCursor>,
+}
+
+impl TaskFilter {
+    /// The most tasks on a page.
+    pub const MAX_LIMIT: usize = 1_000;
+
+    /// Makes a filter that lets every task through.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets through tasks in this state (several calls: in one of these).
+    #[must_use]
+    pub fn state(mut self, state: TaskState) -> Self {
+        self.states.get_or_insert_default().push(state);
+        self
+    }
+
+    /// Lets through tasks that have not ended.
+    #[must_use]
+    pub fn active(self) -> Self {
+        self.state(TaskState::Queued)
+            .state(TaskState::Running)
+            .state(TaskState::Paused)
+            .state(TaskState::Stalled)
+    }
+
+    /// Lets through tasks of this kind.
+    #[must_use]
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
+    /// Lets through tasks with this label (several calls: with all of these).
+    #[must_use]
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// Lets through children of this task.
+    #[must_use]
+    pub fn parent(mut self, parent: TaskId) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+
+    /// Sets how many tasks a page holds (default 100, to [`TaskFilter::MAX_LIMIT`]).
+    #[must_use]
+    pub fn limit(mut self, tasks: usize) -> Self {
+        self.limit = Some(tasks);
+        self
+    }
+
+    /// Begins where the page before ended.
+    #[must_use]
+    pub fn after(mut self, cursor: impl Into<Option<TaskCursor>>) -> Self {
+        self.cursor = cursor.into();
+        self
+    }
+
+    pub(super) fn page_len(&self) -> usize {
+        self.limit.unwrap_or(100).clamp(1, Self::MAX_LIMIT)
+    }
+
+    pub(super) fn before(&self) -> u64 {
+        self.cursor.map_or(u64::MAX, |cursor| cursor.0)
+    }
+
+    pub(super) fn lets_through(&self, snapshot: &Snapshot) -> bool {
+        self.states
+            .as_ref()
+            .is_none_or(|states| states.contains(&snapshot.state))
+            && self
+                .kind
+                .as_deref()
+                .is_none_or(|kind| snapshot.kind.as_deref() == Some(kind))
+            && self
+                .parent
+                .as_ref()
+                .is_none_or(|parent| snapshot.parent.as_ref() == Some(parent))
+            && self
+                .labels
+                .iter()
+                .all(|(name, value)| snapshot.labels.get(name) == Some(value))
+    }
+}
+
+/// Where a page of tasks ended; opaque text on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskCursor(pub(super) u64);
+
+impl fmt::Display for TaskCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl FromStr for TaskCursor {
+    type Err = InvalidTaskCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTaskCursor> {
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| InvalidTaskCursor)
+    }
+}
+
+/// A text is not a cursor of a list of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "carries nothing and never will")]
+pub struct InvalidTaskCursor;
+
+impl fmt::Display for InvalidTaskCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cursor is not one that a page of tasks ended with")
+    }
+}
+
+impl std::error::Error for InvalidTaskCursor {}
+
+/// A page of tasks.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TaskPage {
+    /// The tasks, the newest first.
+    pub tasks: Vec<Snapshot>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<TaskCursor>,
+}
