@@ -1,1 +1,34 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+#![warn(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used
+)]
 
+mod auth;
+mod error;
+mod gateway;
+mod http_api;
+mod query;
+mod session;
+mod sse;
+mod wire;
+
+/// For implementing [`Authorizer`] without naming the crate that it comes from.
+pub use async_trait::async_trait;
+
+pub use self::{
+    auth::{Action, Authorizer, Open, Principal, Refusal},
+    error::{ApiError, Code},
+    gateway::{Gateway, GatewayBuilder, TaskUrls},
+    session::{Close, Output, Session},
+    sse::EventStream,
+};

@@ -44,6 +44,7 @@ pub struct Subscription {
     slot: Option<u32>,
     /// The newest position that was yielded or given by the caller.
     position: Option<Position>,
+    resume: Option<Resume>,
     _permit: Option<SubscriptionPermit>,
 }
 
@@ -89,7 +90,8 @@ impl Subscription {
         };
         let position =
             (verdict.resume != Resume::Fresh).then(|| Position::new(task.epoch, cursor.last()));
-        let source = match verdict.resume {
+        let resume = verdict.resume;
+        let source = match resume {
             Resume::Ended => Source::Over,
             _ => Source::Known { task, cursor },
         };
@@ -102,6 +104,7 @@ impl Subscription {
                 .collect(),
             slot: None,
             position,
+            resume: Some(resume),
             _permit: Some(permit),
         }
     }
@@ -127,6 +130,7 @@ impl Subscription {
             ready: VecDeque::from([verdict]),
             slot: None,
             position: None,
+            resume: Some(Resume::Unknown),
             _permit: Some(permit),
         }
     }
@@ -138,6 +142,7 @@ impl Subscription {
             ready: VecDeque::from([Frame::Rejected(error)]),
             slot: None,
             position: None,
+            resume: None,
             _permit: None,
         }
     }
@@ -147,6 +152,22 @@ impl Subscription {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.position
+    }
+
+    /// Returns the position of the task's newest event; none while there is no task, and after
+    /// the end.
+    #[must_use]
+    pub fn head(&self) -> Option<Position> {
+        match &self.source {
+            Source::Known { task, .. } => Some(task.head()),
+            Source::Awaited { .. } | Source::Over => None,
+        }
+    }
+
+    /// Returns what became of the reader's position when it subscribed; none if it was rejected.
+    #[must_use]
+    pub fn resume(&self) -> Option<Resume> {
+        self.resume
     }
 
     /// Makes the next read skip superseded State up to the head: for a reader whose own output is

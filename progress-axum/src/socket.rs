@@ -1,0 +1,133 @@
+//! A WebSocket: carries a session's output out and what the client says in.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    time::Duration,
+};
+
+use axum::{
+    Error,
+    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
+    response::Response,
+};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use progress_web::{Code, Output, Session};
+use tokio::time::timeout;
+
+pub(crate) fn upgrade(upgrade: WebSocketUpgrade, session: Session) -> Response {
+    upgrade
+        .max_message_size(LARGEST_MESSAGE)
+        .max_frame_size(LARGEST_MESSAGE)
+        .write_buffer_size(WRITE_BUFFER)
+        .protocols([JSON])
+        .on_upgrade(move |socket| async move {
+            let (sink, stream) = socket.split();
+            if let Err(error) = drive(sink, stream, session).await {
+                // A client that goes away is no fault of the service.
+                tracing::debug!(%error, "the socket is gone");
+            }
+        })
+}
+
+async fn drive(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut stream: SplitStream<WebSocket>,
+    mut session: Session,
+) -> Result<(), Error> {
+    let mut outputs = Vec::new();
+    loop {
+        let open = tokio::select! {
+            open = session.next_batch(&mut outputs) => open,
+            received = stream.next() => {
+                match received {
+                    Some(Ok(Message::Text(text))) => session.on_text(&text),
+                    Some(Ok(Message::Close(_))) | None => return Ok(()),
+                    Some(Ok(_)) => session.on_life(),
+                    Some(Err(error)) => return Err(error),
+                }
+                continue;
+            }
+        };
+        let closes = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Close(_)));
+        match timeout(STUCK, watched(send(&mut sink, outputs.drain(..)))).await {
+            Ok((sent, busy)) => {
+                sent?;
+                if busy {
+                    session.socket_was_busy();
+                }
+            }
+            Err(_) => {
+                // It takes no byte, so it would not take the close frame either: tell it as far
+                // as that goes, and let go.
+                let close = close_frame(Code::TooSlow.close_code(), Code::TooSlow.as_str());
+                let _late = timeout(GRACE, sink.send(close)).await;
+                return Ok(());
+            }
+        }
+        if closes || !open {
+            // The peer's answer ends the connection cleanly; it does not get for ever.
+            let _answered = timeout(GRACE, async {
+                while let Some(Ok(_)) = stream.next().await {}
+            })
+            .await;
+            return Ok(());
+        }
+    }
+}
+
+/// Writes all that is ready in as few writes as the buffer allows.
+async fn send(
+    sink: &mut SplitSink<WebSocket, Message>,
+    outputs: impl Iterator<Item = Output>,
+) -> Result<(), Error> {
+    for output in outputs {
+        let message = match output {
+            Output::Frame { json, .. } => {
+                Message::Text(Utf8Bytes::try_from(json).map_err(Error::new)?)
+            }
+            Output::Ping => Message::Ping(axum::body::Bytes::new()),
+            Output::Close(close) => close_frame(close.code, close.reason),
+            // A kind of output that this adapter does not know is not for its clients.
+            _ => continue,
+        };
+        sink.feed(message).await?;
+    }
+    sink.flush().await
+}
+
+/// Tells beside its output whether a future had to wait.
+async fn watched<F: Future>(future: F) -> (F::Output, bool) {
+    let mut future = pin!(future);
+    let mut waited = false;
+    let output = poll_fn(|cx| {
+        let poll = future.as_mut().poll(cx);
+        waited |= poll.is_pending();
+        poll
+    })
+    .await;
+    (output, waited)
+}
+
+fn close_frame(code: u16, reason: &'static str) -> Message {
+    Message::Close(Some(CloseFrame {
+        code,
+        reason: Utf8Bytes::from_static(reason),
+    }))
+}
+
+/// The subprotocol; it is also spoken when none is asked for.
+const JSON: &str = "progress.v1.json";
+const LARGEST_MESSAGE: usize = 16 * 1024;
+/// Frames gathered before a write is forced: the default of 128 KiB for each connection would be
+/// the largest part of an idle connection's memory.
+const WRITE_BUFFER: usize = 8 * 1024;
+/// A socket that takes nothing for this long is given up.
+const STUCK: Duration = Duration::from_secs(30);
+/// For the farewell.
+const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,413 @@
+//! The gateway: a tracker, made fit for the network.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Response, StatusCode, request::Parts};
+use progress_core::{OnLag, ProgressTracker, Resume, SubscribeOptions, Subscription, TaskId};
+use serde::Serialize;
+
+use crate::{
+    auth::{Action, Authorizer, Open},
+    error::{ApiError, Code},
+    query::{From, Query, starts},
+    session::{Pace, Session, Shape, Topic},
+    sse::{EventStream, event_stream_response},
+};
+
+/// A tracker, made fit for the network: who may watch what, how many, at what pace.
+///
+/// A cheap clone. Adapters call its methods with the parts of a request and pass on the answers;
+/// each method is one route of the protocol.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tracker: ProgressTracker,
+    authorizer: Arc<dyn Authorizer>,
+    pace: Pace,
+    node: Arc<str>,
+    prefix: String,
+    topics: usize,
+    sessions: Arc<AtomicUsize>,
+    max_sessions: usize,
+}
+
+/// Settings of a [`Gateway`].
+#[derive(Debug)]
+#[must_use = "nothing is made until build()"]
+pub struct GatewayBuilder {
+    tracker: ProgressTracker,
+    authorizer: Arc<dyn Authorizer>,
+    pace: Pace,
+    prefix: String,
+    topics: usize,
+    sessions: usize,
+}
+
+impl GatewayBuilder {
+    /// Sets who may do what (default [`Open::new`]).
+    pub fn authorizer(mut self, authorizer: impl Authorizer) -> Self {
+        self.authorizer = Arc::new(authorizer);
+        self
+    }
+
+    /// Sets how often a connection gets a heartbeat frame, and a WebSocket a ping (default 30 s,
+    /// at least 1 ms).
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.pace.heartbeat = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Sets how long a WebSocket may show no sign of life before it is closed with 4012 (default
+    /// 60 s).
+    pub fn dead_after(mut self, silence: Duration) -> Self {
+        self.pace.dead_after = silence;
+        self
+    }
+
+    /// Sets how long a task that does not exist is waited for (default 10 s).
+    pub fn unknown_wait(mut self, wait: Duration) -> Self {
+        self.pace.unknown_wait = wait;
+        self
+    }
+
+    /// Sets the path that the routes are nested under (default none), such as `/api`: it stands
+    /// before the paths of [`Gateway::urls`].
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets how many tasks one event stream can watch (default 64).
+    pub fn topics(mut self, topics: usize) -> Self {
+        self.topics = topics;
+        self
+    }
+
+    /// Sets how many connections there can be at a time (default 10 000).
+    pub fn sessions(mut self, sessions: usize) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// Makes the gateway.
+    #[must_use]
+    pub fn build(self) -> Gateway {
+        Gateway {
+            shared: Arc::new(Shared {
+                node: Arc::from(self.tracker.node()),
+                tracker: self.tracker,
+                authorizer: self.authorizer,
+                pace: self.pace,
+                prefix: self.prefix,
+                topics: self.topics,
+                sessions: Arc::default(),
+                max_sessions: self.sessions,
+            }),
+        }
+    }
+}
+
+/// Where a task can be watched: the URLs that a service answers with when it starts one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+pub struct TaskUrls {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its WebSocket.
+    pub websocket_url: String,
+    /// Its event stream.
+    pub sse_url: String,
+    /// Its snapshot.
+    pub polling_url: String,
+}
+
+impl Gateway {
+    /// Makes a gateway with the defaults of [`GatewayBuilder`].
+    #[must_use]
+    pub fn new(tracker: ProgressTracker) -> Self {
+        Self::builder(tracker).build()
+    }
+
+    /// Sets authorizer, limits and pace before making a gateway.
+    pub fn builder(tracker: ProgressTracker) -> GatewayBuilder {
+        GatewayBuilder {
+            tracker,
+            authorizer: Arc::new(Open::new()),
+            pace: Pace {
+                heartbeat: Duration::from_secs(30),
+                dead_after: Duration::from_secs(60),
+                unknown_wait: Duration::from_secs(10),
+            },
+            prefix: String::new(),
+            topics: 64,
+            sessions: 10_000,
+        }
+    }
+
+    /// Returns the tracker.
+    #[must_use]
+    pub fn tracker(&self) -> &ProgressTracker {
+        &self.shared.tracker
+    }
+
+    /// Returns how many connections are open.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Returns where a task can be watched: root-relative, with the prefix.
+    #[must_use]
+    pub fn urls(&self, task: &TaskId) -> TaskUrls {
+        let prefix = &self.shared.prefix;
+        TaskUrls {
+            task_id: task.clone(),
+            websocket_url: format!("{prefix}/ws/progress/{task}"),
+            sse_url: format!("{prefix}/sse/progress/{task}"),
+            polling_url: format!("{prefix}/tasks/{task}"),
+        }
+    }
+
+    /// Opens `GET /ws/progress/{task_id}`. There is always a session: what is wrong with the
+    /// request comes as `rejected` and a close code, for a browser cannot see the status of a
+    /// refused upgrade.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
+        let permit = self.session_permit();
+        let (permit, subscription) = match permit {
+            Err(error) => (None, Err(error)),
+            Ok(permit) => (Some(permit), self.watch_one(request, task).await),
+        };
+        let (after, subscription) = match subscription {
+            Ok((after, subscription)) => (after, Ok(subscription)),
+            Err(error) => (None, Err(error)),
+        };
+        let topic = Topic {
+            name: task.to_owned(),
+            after,
+            subscription,
+        };
+        self.session(Shape::Socket, vec![topic], permit)
+    }
+
+    /// Opens `GET /sse/progress/{task_id}`.
+    ///
+    /// # Errors
+    ///
+    /// The answer to give instead: an error, or 204 if the client already has all there is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn event_stream(
+        &self,
+        request: &Parts,
+        task: &str,
+    ) -> Result<Response<EventStream>, Response<Bytes>> {
+        let opened = async {
+            let id = self.allowed_to_watch(request, task).await?;
+            let query = Query::of(&request.uri);
+            let start = starts(&request.headers, query, 1)?[0];
+            let topic = self.topic(id, start, query)?;
+            let permit = self.session_permit()?;
+            Ok::<_, ApiError>(topic.map(|topic| (topic, permit)))
+        };
+        match opened.await {
+            Ok(Some((topic, permit))) => Ok(event_stream_response(self.session(
+                Shape::Stream,
+                vec![topic],
+                Some(permit),
+            ))),
+            Ok(None) => Err(no_content()),
+            Err(error) => Err(error.to_response()),
+        }
+    }
+
+    /// Opens `GET /sse?ids=a,b,c`.
+    ///
+    /// # Errors
+    ///
+    /// The answer to give instead: an error, or 204 if the client already has all there is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn event_streams(
+        &self,
+        request: &Parts,
+    ) -> Result<Response<EventStream>, Response<Bytes>> {
+        match self.open_streams(request).await {
+            Ok(Some(session)) => Ok(event_stream_response(session)),
+            Ok(None) => Err(no_content()),
+            Err(error) => Err(error.to_response()),
+        }
+    }
+
+    async fn open_streams(&self, request: &Parts) -> Result<Option<Session>, ApiError> {
+        let query = Query::of(&request.uri);
+        let ids = query.ids(self.shared.topics)?;
+        let starts = starts(&request.headers, query, ids.len())?;
+        query.replay()?;
+        let permit = self.session_permit()?;
+        let mut all_ended = true;
+        let mut topics = Vec::with_capacity(ids.len());
+        for (name, start) in ids.into_iter().zip(starts) {
+            let allowed = self.allowed_to_watch(request, &name).await;
+            let opened = allowed.and_then(|id| self.topic(id, start, query));
+            topics.push(match opened {
+                Ok(Some(topic)) => {
+                    all_ended = false;
+                    topic
+                }
+                // At its end: it still has its place in the vector and its verdict.
+                Ok(None) => self.ended_topic(name, start),
+                Err(error) => {
+                    all_ended = false;
+                    Topic {
+                        name,
+                        after: None,
+                        subscription: Err(error),
+                    }
+                }
+            });
+        }
+        Ok((!all_ended).then(|| self.session(Shape::Streams, topics, Some(permit))))
+    }
+
+    /// Watches a task for an event stream; none if the client has all there is.
+    fn topic(&self, id: TaskId, start: From, query: Query<'_>) -> Result<Option<Topic>, ApiError> {
+        let replay = query.replay()?;
+        let after = match start {
+            From::Fresh => None,
+            From::After(position) => Some(position),
+            From::End => return Ok(None),
+        };
+        let options = session_options().replay(replay).after(after);
+        let subscription = self.tracker().subscribe_with(&id, options);
+        if subscription.resume() == Some(Resume::Ended) {
+            return Ok(None);
+        }
+        Ok(Some(Topic {
+            name: id.as_str().to_owned(),
+            after,
+            subscription: Ok(subscription),
+        }))
+    }
+
+    fn ended_topic(&self, name: String, start: From) -> Topic {
+        let after = match start {
+            From::After(position) => Some(position),
+            From::Fresh | From::End => None,
+        };
+        let subscription = match after {
+            Some(after) => Ok(self
+                .tracker()
+                .subscribe_with(name.as_str(), session_options().after(after))),
+            None => Err(ApiError::new(
+                Code::TaskNotFound,
+                format!("there is no task {name}"),
+            )),
+        };
+        Topic {
+            name,
+            after,
+            subscription,
+        }
+    }
+
+    async fn watch_one(
+        &self,
+        request: &Parts,
+        task: &str,
+    ) -> Result<(Option<progress_core::Position>, Subscription), ApiError> {
+        let id = self.allowed_to_watch(request, task).await?;
+        let query = Query::of(&request.uri);
+        let after = query.after()?;
+        let options = session_options().replay(query.replay()?).after(after);
+        Ok((after, self.tracker().subscribe_with(id, options)))
+    }
+
+    /// Ids are checked first, whoever asks; then the authorizer decides.
+    pub(crate) async fn allowed_to_watch(
+        &self,
+        request: &Parts,
+        task: &str,
+    ) -> Result<TaskId, ApiError> {
+        let id: TaskId = task.parse()?;
+        self.allowed(request, Action::Watch(id.clone())).await?;
+        Ok(id)
+    }
+
+    pub(crate) async fn allowed(&self, request: &Parts, action: Action) -> Result<(), ApiError> {
+        match self.shared.authorizer.authorize(request, &action).await {
+            Ok(_principal) => Ok(()),
+            Err(refusal) => {
+                tracing::debug!(?action, %refusal, "refused");
+                Err(refusal.into())
+            }
+        }
+    }
+
+    fn session(&self, shape: Shape, topics: Vec<Topic>, permit: Option<SessionPermit>) -> Session {
+        let shared = &self.shared;
+        Session::new(shape, shared.pace, Arc::clone(&shared.node), topics, permit)
+    }
+
+    fn session_permit(&self) -> Result<SessionPermit, ApiError> {
+        let shared = &self.shared;
+        if shared.sessions.fetch_add(1, Ordering::Relaxed) >= shared.max_sessions {
+            shared.sessions.fetch_sub(1, Ordering::Relaxed);
+            return Err(ApiError::new(
+                Code::ConnectionLimit,
+                format!("too many connections, the limit is {}", shared.max_sessions),
+            )
+            .retry_after(Duration::from_secs(5)));
+        }
+        Ok(SessionPermit(Arc::clone(&shared.sessions)))
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("tracker", self.tracker())
+            .field("authorizer", &self.shared.authorizer)
+            .field("sessions", &self.sessions())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place among the connections, given back on drop.
+#[derive(Debug)]
+pub(crate) struct SessionPermit(Arc<AtomicUsize>);
+
+impl Drop for SessionPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A session more than 64 events behind its task skips State that has been superseded.
+fn session_options() -> SubscribeOptions {
+    SubscribeOptions::new().buffer(64).on_lag(OnLag::Conflate)
+}
+
+fn no_content() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

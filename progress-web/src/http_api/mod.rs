@@ -1,0 +1,51 @@
+//! The routes that answer and are done.
+
+mod health;
+mod list;
+mod task;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::{
+    error::{ApiError, Code},
+    gateway::Gateway,
+};
+
+impl Gateway {
+    /// Answers a path that is no route of the protocol.
+    #[must_use]
+    pub fn not_found(&self) -> Response<Bytes> {
+        ApiError::new(Code::NotFound, "there is nothing here").to_response()
+    }
+
+    /// Answers a method that a route does not take.
+    #[must_use]
+    pub fn method_not_allowed(&self) -> Response<Bytes> {
+        ApiError::new(
+            Code::MethodNotAllowed,
+            "this route does not take that method",
+        )
+        .to_response()
+    }
+}
+
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    let text =
+        serde_json::to_vec(body).expect("answers have string keys and a Vec takes all bytes");
+    let mut response = Response::new(Bytes::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    // A snapshot from a cache is not the truth; revalidation by ETag is cheap.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
+    result.unwrap_or_else(|error| error.to_response())
+}
