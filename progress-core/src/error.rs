@@ -121,6 +121,8 @@ pub enum StageError {
     },
     /// The weight is negative or not a finite number.
     Weight,
+    /// The stage was declared twice.
+    Duplicate,
 }
 
 impl fmt::Display for StageError {
@@ -140,6 +142,7 @@ impl fmt::Display for StageError {
             ),
             Self::TooMany { limit } => write!(f, "too many stages, the limit is {limit}"),
             Self::Weight => f.write_str("stage weight is negative or not finite"),
+            Self::Duplicate => f.write_str("stage is declared twice"),
         }
     }
 }
@@ -152,8 +155,6 @@ impl std::error::Error for StageError {}
 pub enum PublishError {
     /// The task has ended; the first end counts.
     AlreadyComplete,
-    /// The task is queued and has to begin first.
-    NotStarted,
     /// The task has as many keys of State as it can have.
     TooManyKeys {
         /// [`LogLimits::keys`](crate::log::LogLimits::keys).
@@ -193,7 +194,6 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyComplete => f.write_str("the task has already ended"),
-            Self::NotStarted => f.write_str("the task is queued and has not begun"),
             Self::TooManyKeys { limit } => {
                 write!(f, "too many keys of State, the limit is {limit}")
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::log::LogLimits;
+use crate::{event::ProgressUpdate, log::LogLimits};
 
 /// Bounds of a tracker and of each of its tasks. Every one has a default and a typed error.
 ///
@@ -67,6 +67,16 @@ impl Limits {
         self
     }
 
+    /// The longest message of an update, in bytes: a quarter of what its other fields leave.
+    pub(crate) fn message(&self) -> usize {
+        self.payload.saturating_sub(UPDATE_FIELDS) / 4
+    }
+
+    /// The most metadata of an update, in bytes: the rest.
+    pub(crate) fn metadata(&self) -> usize {
+        self.payload.saturating_sub(UPDATE_FIELDS) / 4 * 3
+    }
+
     /// Sets how many stages a task can have (default 1 024).
     #[must_use]
     pub fn stages(mut self, stages: usize) -> Self {
@@ -102,6 +112,10 @@ impl Limits {
         self
     }
 }
+
+/// What a progress update takes at most besides its message and metadata: its numbers, stage and
+/// unit. Kept free, so that neither can crowd out progress.
+const UPDATE_FIELDS: usize = ProgressUpdate::NUMBERS_LEN + 2 * Limits::NAME_LEN;
 
 impl Default for Limits {
     fn default() -> Self {

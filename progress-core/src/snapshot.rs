@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{
         Children, Complete, Data, Event, Metadata, Payload, ProgressUpdate, Started, TaskError,
-        TaskState,
+        TaskState, stage_label,
     },
     id::TaskId,
     position::{Epoch, Position, Seq},
@@ -226,7 +226,7 @@ impl Fold {
         self.begun.push(None);
         self.snapshot.stages.push(StageSnapshot {
             path: Arc::clone(path),
-            label: Arc::clone(path),
+            label: stage_label(path),
             weight,
             state: StageState::Pending,
             progress: 0.0,
@@ -254,7 +254,8 @@ impl Fold {
             Data::StageChange(change) => {
                 snapshot.stage = Some(Arc::clone(&change.current_stage));
                 snapshot.progress = change.progress;
-                self.begin_stage(&change.current_stage);
+                let index = self.begin_stage(&change.current_stage);
+                self.begun[index].get_or_insert(change.elapsed_ms);
             }
             Data::ProgressUpdate(update) => self.update(update),
             Data::Error(error) => snapshot.last_error = Some((**error).clone()),

@@ -72,7 +72,13 @@ impl Data {
                 let stages: usize = started
                     .stages
                     .iter()
-                    .map(|stage| 64 + stage.path.len() + stage.label.len() + text(&stage.unit))
+                    .map(|stage| {
+                        let counted = match (stage.total, &stage.unit) {
+                            (None, None) => 0,
+                            _ => 40 + text(&stage.unit),
+                        };
+                        44 + stage.path.len() + stage.label.len() + counted
+                    })
                     .sum();
                 let labels: usize = started
                     .labels
@@ -85,7 +91,8 @@ impl Data {
                 64 + text(&change.previous_stage) + change.current_stage.len()
             }
             Self::ProgressUpdate(update) => {
-                160 + text(&update.stage)
+                ProgressUpdate::NUMBERS_LEN
+                    + text(&update.stage)
                     + text(&update.unit)
                     + text(&update.message)
                     + update.metadata.size()
@@ -164,6 +171,14 @@ pub struct StageDecl {
     pub unit: Option<Arc<str>>,
 }
 
+/// What a stage is called that was given no other name: the last segment of its path.
+pub(crate) fn stage_label(path: &Arc<str>) -> Arc<str> {
+    match path.rsplit_once('/') {
+        Some((_, label)) => Arc::from(label),
+        None => Arc::clone(path),
+    }
+}
+
 /// Data of `stage_change`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -175,6 +190,9 @@ pub struct StageChange {
     /// Percent of the whole task, 0 to 100.
     #[serde(default)]
     pub progress: f64,
+    /// Milliseconds since the task started: a stage's own time counts from here.
+    #[serde(default)]
+    pub elapsed_ms: u64,
 }
 
 /// Data of `progress_update`: the whole present value of the task, or of one stage.
@@ -213,6 +231,11 @@ pub struct ProgressUpdate {
     /// The task's children, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub children: Option<Children>,
+}
+
+impl ProgressUpdate {
+    /// Bytes of what is not text, about.
+    pub(crate) const NUMBERS_LEN: usize = 160;
 }
 
 /// How many children a task has, in which states.

@@ -76,6 +76,12 @@ impl TaskError {
         self
     }
 
+    /// Sets the stage unless one is set.
+    pub(crate) fn in_stage(mut self, path: &str) -> Self {
+        self.more.stage.get_or_insert_with(|| path.to_owned());
+        self
+    }
+
     /// Sets which retry comes next, of how many.
     #[must_use]
     pub fn retry(mut self, retry_count: u32, max_retries: u32) -> Self {

@@ -15,6 +15,7 @@ use crate::{
     time::Timestamp,
 };
 
+pub(crate) use self::data::stage_label;
 use self::json::EventJson;
 pub use self::{
     custom::{EventPayload, InvalidEventType, check_event_type},

@@ -146,6 +146,13 @@ pub(super) enum Mark {
     Terminal,
 }
 
+impl Mark {
+    /// How many log lines such an item is.
+    pub(super) fn lines(self) -> u32 {
+        u32::from(self == Self::Log)
+    }
+}
+
 impl<T: Item> Log<T> {
     /// Makes an empty log.
     #[must_use]
@@ -277,12 +284,17 @@ impl<T: Item> Log<T> {
         self.head - self.window.len() as u64
     }
 
-    /// Log lines up to and including `seq` as far as is still known: exact for a retained item,
-    /// else too low by the lines dropped before it.
+    /// Log lines up to and including `seq` as far as is still known: exact for a retained item
+    /// and for the one before the window, else too low by the lines dropped before it.
     pub(super) fn lines_up_to(&self, seq: u64) -> u32 {
         if seq > self.below_window() {
             let index = (seq - self.below_window() - 1) as usize;
             return self.window.get(index).map_or(self.lines, |slot| slot.lines);
+        }
+        if let Some(first) = self.window.front()
+            && seq == self.below_window()
+        {
+            return first.lines.wrapping_sub(first.mark.lines());
         }
         let newest_of = |ring: &VecDeque<(u64, Slot<T>)>| {
             let after = ring.partition_point(|(at, _)| *at <= seq);

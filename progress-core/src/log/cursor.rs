@@ -51,6 +51,8 @@ pub struct Cursor {
     declared: u64,
     /// The head when the cursor was made: what the log held then is replay and never conflated.
     replay_to: u64,
+    /// All but milestones is skipped up to here, as a gap of reason `lag` has declared.
+    skip_to: u64,
     buffer: u64,
     on_lag: OnLag,
     conflate_next: bool,
@@ -150,6 +152,7 @@ impl Cursor {
             lines: log.lines_up_to(last),
             declared: 0,
             replay_to: head,
+            skip_to: 0,
             buffer: u64::MAX,
             on_lag: OnLag::default(),
             conflate_next: false,
@@ -176,15 +179,16 @@ impl Cursor {
         self.conflate_next = true;
     }
 
-    /// Returns how many items after the replay the cursor is behind.
-    fn behind(&self, head: u64) -> u64 {
-        head - self.last.max(self.replay_to).min(head)
+    /// The number up to which nothing counts as lag: it was read, is replay, or was given up.
+    fn settled(&self) -> u64 {
+        self.last.max(self.replay_to).max(self.skip_to)
     }
 }
 
 impl<T: Item> Log<T> {
-    /// Reads on from a cursor: at most `max` items from the window, all at one instant from below
-    /// it or while conflating, so that no key starves however slow the reader is. Appends to `out`.
+    /// Reads on from a cursor: at most `max` items from the window, but all from below it; and all
+    /// up to the head at one instant while the cursor conflates, or if it has fallen out of the
+    /// window, so that no key starves however slow the reader is. Appends to `out`.
     ///
     /// # Errors
     ///
@@ -197,36 +201,42 @@ impl<T: Item> Log<T> {
         out: &mut Vec<Delivery<T>>,
     ) -> Result<(), Lagged> {
         let head = self.head().get();
-        let behind = cursor.behind(head);
+        let behind = head - cursor.settled().min(head);
         let mut conflate = std::mem::take(&mut cursor.conflate_next);
-        // Everything but milestones up to here is skipped; 0 for nothing.
-        let mut skip_to = 0;
+        let mut lag_gap = None;
         if behind > cursor.buffer {
             match cursor.on_lag {
                 OnLag::Close => return Err(Lagged { behind }),
                 OnLag::Conflate => conflate = true,
-                OnLag::Gap => skip_to = head - cursor.buffer,
+                OnLag::Gap => {
+                    let from = cursor.settled() + 1;
+                    cursor.skip_to = head - cursor.buffer;
+                    lag_gap = Some(Gap {
+                        from: Seq::new(from),
+                        to: Seq::new(cursor.skip_to),
+                        reason: GapReason::Lag,
+                    });
+                }
             }
         }
         if let Some(gap) = self.undeclared_floor(cursor) {
             cursor.declared = gap.to.get();
             out.push(Delivery::Gap(gap));
         }
-        if skip_to > 0 {
-            out.push(Delivery::Gap(Gap {
-                from: Seq::new(cursor.last.max(cursor.replay_to) + 1),
-                to: Seq::new(skip_to),
-                reason: GapReason::Lag,
-            }));
-        }
+        out.extend(lag_gap.map(Delivery::Gap));
 
-        let below_window = self.below_window();
-        let replay_to = cursor.replay_to;
+        let (replay_to, skip_to) = (cursor.replay_to, cursor.skip_to);
+        // Fallen out of the window, a reader that took a part of it would fall out again and could
+        // miss the same keys each time.
+        let at_once_to = if conflate || cursor.settled() < self.below_window() {
+            head
+        } else {
+            self.below_window()
+        };
         let mut taken = 0;
         for (seq, slot) in self.retained_after(cursor.last) {
             let live = seq > replay_to;
-            let at_once = seq <= below_window || conflate;
-            if taken >= max && !at_once {
+            if taken >= max && seq > at_once_to {
                 break;
             }
             let state = matches!(slot.mark, Mark::Live | Mark::Superseded);
@@ -268,12 +278,14 @@ impl<T: Item> Log<T> {
 
 impl Cursor {
     fn deliver<T>(&mut self, seq: u64, lines: u32, mark: Mark, item: T) -> Delivery<T> {
-        let own = u32::from(mark == Mark::Log);
+        let missing = lines.wrapping_sub(self.lines).wrapping_sub(mark.lines());
+        // After a resume more may have been dropped before the range than is known.
+        let swallowed = u32::try_from(seq - self.last - 1).unwrap_or(u32::MAX);
         let delivery = Delivery::Item {
             item,
             from: Seq::new(self.last + 1),
             seq: Seq::new(seq),
-            dropped_logs: lines.wrapping_sub(self.lines).wrapping_sub(own),
+            dropped_logs: missing.min(swallowed),
         };
         self.last = seq;
         self.lines = lines;

@@ -57,6 +57,7 @@ enum Source {
         id: TaskId,
         tracker: Weak<TrackerShared>,
         place: Option<WaitingPlace>,
+        _waiting: SubscriptionPermit,
     },
     Over,
 }
@@ -114,6 +115,7 @@ impl Subscription {
         tracker: &Arc<TrackerShared>,
         options: SubscribeOptions,
         permit: SubscriptionPermit,
+        waiting: SubscriptionPermit,
     ) -> Self {
         let verdict = Frame::Verdict(Verdict {
             task_id: id.clone(),
@@ -125,6 +127,7 @@ impl Subscription {
                 id,
                 tracker: Arc::downgrade(tracker),
                 place: None,
+                _waiting: waiting,
             },
             options,
             ready: VecDeque::from([verdict]),
@@ -223,7 +226,10 @@ impl Subscription {
 
     /// Reads a batch into `ready`; ready with nothing in it after the end.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Source::Awaited { id, tracker, place } = &mut self.source {
+        if let Source::Awaited {
+            id, tracker, place, ..
+        } = &mut self.source
+        {
             let Some(tracker) = tracker.upgrade() else {
                 self.source = Source::Over;
                 return Poll::Ready(());
@@ -307,6 +313,7 @@ impl Subscription {
                 id,
                 tracker,
                 place: Some(place),
+                ..
             } => {
                 if let Some(tracker) = tracker.upgrade() {
                     tracker.stop_awaiting(id, place);
@@ -376,7 +383,9 @@ fn cursor(inner: &Inner, options: &SubscribeOptions, resume: Resume) -> (Cursor,
         (None, OnLag::Gap | OnLag::Close) => log.limits().window_len() as u64,
     };
     cursor = cursor.buffer(buffer, options.on_lag);
-    let ahead = after.map(Position::seq).filter(|seq| *seq > log.head());
+    let ahead = after
+        .map(Position::seq)
+        .filter(|seq| resume != Resume::Ended && *seq > log.head());
     (cursor, ahead)
 }
 

@@ -1,13 +1,15 @@
 //! Describing a task before it starts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     error::{StageError, StartError},
-    event::{Data, Queued, StageDecl, Started},
+    event::{StageDecl, Started, stage_label},
     id::{IntoTaskId, TaskId},
     limits::Limits,
-    log::Class,
     task::{
         Task,
         children::{ChildPolicy, Family, Parent},
@@ -25,7 +27,7 @@ use crate::{
 pub struct TaskBuilder {
     tracker: Option<Arc<TrackerShared>>,
     id: Result<TaskId, StartError>,
-    parent: Option<(Arc<TaskShared>, Result<Arc<str>, StageError>)>,
+    parent: Option<(Arc<TaskShared>, String)>,
     policy: ChildPolicy,
     name: Option<Arc<str>>,
     kind: Option<Arc<str>>,
@@ -48,8 +50,7 @@ impl TaskBuilder {
     }
 
     pub(crate) fn child_of(mut self, parent: Arc<TaskShared>, stage: &str) -> Self {
-        let stage = check_stage_path(stage).map(|()| Arc::from(stage));
-        self.parent = Some((parent, stage));
+        self.parent = Some((parent, stage.to_owned()));
         self
     }
 
@@ -108,7 +109,7 @@ impl TaskBuilder {
     /// As [`start`](Self::start).
     pub fn queue(self) -> Result<Task, StartError> {
         let (task, tracker) = self.make()?;
-        let queued = task.publish(Class::Milestone, Data::Queued(Queued::default()));
+        let queued = task.queued(None);
         task.note_refusal(queued);
         Ok(Task::new(task, tracker))
     }
@@ -145,18 +146,12 @@ impl TaskBuilder {
             attempt: 1,
             started_at: Timestamp::from_millis(0),
         };
-        let len = Data::Started(Box::new(about.clone())).size();
-        if len > limits.payload {
-            return Err(StartError::TooLong {
-                field: "stages",
-                len,
-                limit: limits.payload,
-            });
-        }
         let parent = match self.parent {
             None => None,
             Some((task, stage)) => {
-                let (stage, counter) = task.stage(&stage?)?;
+                // Before the parent gets a stage for a child that cannot be.
+                tracker.check_start(&id, Some(&task))?;
+                let (stage, counter) = task.stage(&stage)?;
                 Some(Parent {
                     task,
                     stage,
@@ -174,16 +169,20 @@ fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, 
     if stages.len() > limit {
         return Err(StageError::TooMany { limit });
     }
+    let mut paths = HashSet::new();
     stages
         .iter()
         .map(|(path, weight)| {
             check_stage_path(path)?;
+            if !paths.insert(path) {
+                return Err(StageError::Duplicate);
+            }
             if !weight.is_finite() || *weight < 0.0 {
                 return Err(StageError::Weight);
             }
             let path: Arc<str> = Arc::from(path.as_str());
             Ok(StageDecl {
-                label: Arc::from(path.rsplit('/').next().unwrap_or(&path)),
+                label: stage_label(&path),
                 path,
                 weight: *weight,
                 total: None,

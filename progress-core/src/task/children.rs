@@ -7,10 +7,7 @@ use std::{
 
 use crate::{
     event::{Children, Status, TaskState},
-    task::{
-        counter::Counter,
-        shared::{End, TaskShared},
-    },
+    task::{counter::Counter, publish::End, shared::TaskShared},
 };
 
 /// Picks how a parent ends by how its children ended, when it calls
@@ -55,7 +52,7 @@ pub(crate) struct Family {
     total: u64,
     /// Signed, because two moves of one child may arrive in the other order.
     by_state: BTreeMap<TaskState, i64>,
-    /// The live ones, by number.
+    /// Those that have not told their end, by number.
     live: HashMap<u64, Weak<TaskShared>>,
 }
 
@@ -107,7 +104,8 @@ impl Family {
         })
     }
 
-    fn live(&self) -> Vec<Arc<TaskShared>> {
+    /// The children that have not told their end.
+    pub(crate) fn live(&self) -> Vec<Arc<TaskShared>> {
         self.live.values().filter_map(Weak::upgrade).collect()
     }
 }
@@ -117,8 +115,9 @@ impl Family {
 pub(crate) fn end_descendants(task: &TaskShared) {
     let mut waiting = task.inner.lock().family.live();
     while let Some(child) = waiting.pop() {
-        waiting.extend(child.inner.lock().family.live());
         // A child that has just ended by itself has its own end.
         let _ended = child.end(End::new(Status::Cancelled).cause("parent_ended"));
+        // From now on it can have no more.
+        waiting.extend(child.inner.lock().family.live());
     }
 }

@@ -10,16 +10,16 @@ use serde::Serialize;
 
 use crate::{
     error::PublishError,
-    event::{Data, Payload, Queued, Status, TaskError, TaskState},
-    id::{IntoTaskId, TaskId},
-    log::Class,
+    event::{Payload, Status, TaskError, TaskState},
+    id::TaskId,
     position::Position,
     snapshot::Snapshot,
     task::{
-        Reporter, TaskBuilder,
+        Reporter,
         children::{ChildPolicy, end_descendants},
+        publish::End,
         reporter::to_payload,
-        shared::{End, TaskShared},
+        shared::TaskShared,
     },
     tracker::TrackerShared,
 };
@@ -68,29 +68,10 @@ impl Task {
         self.reporter.clone()
     }
 
-    /// Returns a reporter of a stage, which is made if it was not declared.
-    ///
-    /// A path that is none, or a stage past [`Limits::stages`](crate::Limits::stages), gives a
-    /// reporter that reports nothing, and a warning through `tracing`.
-    #[must_use]
-    pub fn stage(&self, path: &str) -> Reporter {
-        Reporter::stage_of(&self.shared, path)
-    }
-
-    /// Describes a child: a task of its own that feeds a stage of this one. Many children may feed
-    /// one stage; its fraction is their mean, and a [`total`](Reporter::set_total) says how many
-    /// are still to come.
-    pub fn child(&self, id: impl IntoTaskId, stage: &str) -> TaskBuilder {
-        TaskBuilder::new(self.shared.tracker.upgrade(), id)
-            .child_of(Arc::clone(&self.shared), stage)
-    }
-
-    /// Tells a queued task's place in the queue, from 1.
+    /// Tells a queued task's place in the queue, from 1. On a task that has started it does
+    /// nothing.
     pub fn position(&self, place: u64) {
-        let queued = Queued {
-            position: Some(place),
-        };
-        let published = self.shared.publish(Class::Milestone, Data::Queued(queued));
+        let published = self.shared.queued(Some(place));
         self.shared.note_refusal(published);
     }
 
@@ -101,11 +82,7 @@ impl Task {
     ///
     /// [`PublishError::AlreadyComplete`] if its parent has ended it meanwhile.
     pub fn begin(&self) -> Result<(), PublishError> {
-        match self.shared.snapshot().state {
-            TaskState::Queued => self.shared.begin().map(drop),
-            state if state.is_ended() => Err(PublishError::AlreadyComplete),
-            _ => Ok(()),
-        }
+        self.shared.begin()
     }
 
     /// Ends the task well. Live children end `cancelled`.
@@ -151,15 +128,22 @@ impl Task {
     /// As [`complete`](Self::complete).
     pub fn finish(self) -> Result<Position, EndError> {
         end_descendants(&self.shared);
-        let (policy, total, completed) = {
+        let (policy, total, told, untold) = {
             let inner = self.shared.inner.lock();
             let family = &inner.family;
             (
                 family.policy,
                 family.total(),
                 family.count(TaskState::Completed),
+                family.live(),
             )
         };
+        // A child that has just ended may not have told yet.
+        let untold = untold
+            .iter()
+            .filter(|child| child.snapshot().state == TaskState::Completed)
+            .count();
+        let completed = told + untold as u64;
         let failed = total.saturating_sub(completed);
         let well = match policy {
             ChildPolicy::All => failed == 0,
@@ -183,10 +167,21 @@ impl Task {
     }
 
     fn end(self, end: End) -> Result<Position, EndError> {
-        end_descendants(&self.shared);
-        self.shared
-            .end(end)
+        // Before the children end for an end that is none.
+        if let Err(error) = self.shared.check_end(&end) {
+            return Err(EndError::new(error, self));
+        }
+        self.end_family(end)
             .map_err(|error| EndError::new(error, self))
+    }
+
+    /// The children first, so that the end takes account of theirs.
+    fn end_family(&self, end: End) -> Result<Position, PublishError> {
+        end_descendants(&self.shared);
+        let ended = self.shared.end(end);
+        // Those that were adopted meanwhile; from now on there can be no more.
+        end_descendants(&self.shared);
+        ended
     }
 }
 
@@ -206,9 +201,8 @@ impl Drop for Task {
             } else {
                 "dropped"
             };
-            end_descendants(&self.shared);
             // Lost to an end that came first: fine, there is one.
-            let _ended = self.shared.end(End::new(Status::Abandoned).cause(cause));
+            let _ended = self.end_family(End::new(Status::Abandoned).cause(cause));
         }
         // Relaxed: only retention reads it, at leisure.
         self.shared.held.store(false, Ordering::Relaxed);

@@ -4,6 +4,8 @@ pub(crate) mod builder;
 mod children;
 mod counter;
 mod handle;
+mod inner;
+mod publish;
 mod reporter;
 mod shared;
 mod value;
@@ -16,5 +18,6 @@ pub use self::{
 };
 pub(crate) use self::{
     children::{Family, Parent},
-    shared::{Inner, TaskShared},
+    inner::Inner,
+    shared::TaskShared,
 };

@@ -10,11 +10,11 @@ use crate::{
     event::{
         Custom, Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type,
     },
-    id::TaskId,
+    id::{IntoTaskId, TaskId},
     limits::Limits,
     log::Class,
     position::Position,
-    task::{counter::Counter, shared::TaskShared, value::Value},
+    task::{TaskBuilder, counter::Counter, shared::TaskShared, value::Value},
 };
 
 /// Reports on a task or on one of its stages.
@@ -42,7 +42,7 @@ impl Reporter {
         }
     }
 
-    pub(crate) fn stage_of(task: &Arc<TaskShared>, path: &str) -> Self {
+    fn stage_of(task: &Arc<TaskShared>, path: &str) -> Self {
         match task.stage(path) {
             Ok((index, counter)) => Self {
                 task: Some(Arc::clone(task)),
@@ -66,6 +66,30 @@ impl Reporter {
         self.task.as_deref().map(|task| &task.id)
     }
 
+    /// Returns a reporter of a stage of the task, which is made if it was not declared.
+    ///
+    /// A path that is none, or a stage past [`Limits::stages`], gives a reporter that reports
+    /// nothing, and a warning through `tracing`.
+    #[must_use]
+    pub fn stage(&self, path: &str) -> Self {
+        match &self.task {
+            Some(task) => Self::stage_of(task, path),
+            None => self.clone(),
+        }
+    }
+
+    /// Describes a child: a task of its own that feeds a stage of this one. Many children may feed
+    /// one stage; its fraction is their mean, and a [`total`](Self::set_total) says how many are
+    /// still to come.
+    pub fn child(&self, id: impl IntoTaskId, stage: &str) -> TaskBuilder {
+        let tracker = self.task.as_ref().and_then(|task| task.tracker.upgrade());
+        let child = TaskBuilder::new(tracker, id);
+        match &self.task {
+            Some(task) => child.child_of(Arc::clone(task), stage),
+            None => child,
+        }
+    }
+
     /// Sets how many units there are in all.
     #[must_use]
     pub fn total(self, units: u64) -> Self {
@@ -76,12 +100,18 @@ impl Reporter {
     /// Sets what is counted.
     #[must_use]
     pub fn unit(self, unit: &str) -> Self {
+        self.set_unit(unit);
+        self
+    }
+
+    /// Sets what is counted, when that is learned late. Longer text than
+    /// [`Limits::NAME_LEN`] is cut.
+    pub fn set_unit(&self, unit: &str) {
         if let Some(task) = &self.task {
             task.describe_value(self.index, |value| {
                 value.unit = Some(shorten(unit, Limits::NAME_LEN));
             });
         }
-        self
     }
 
     /// Sets how many units there are in all, when that is learned late.
@@ -134,7 +164,7 @@ impl Reporter {
     /// Says what is being done, for people. Longer text than an event can hold is cut.
     pub fn message(&self, text: impl AsRef<str>) {
         self.change(|value, _, limits| {
-            value.message = Some(shorten(text.as_ref(), limits.payload / 4));
+            value.message = Some(shorten(text.as_ref(), limits.message()));
             Ok(())
         });
     }
@@ -178,14 +208,19 @@ impl Reporter {
         task.note_refusal(published);
     }
 
-    /// Says that something failed and the task goes on.
+    /// Says that something failed and the task goes on. On a stage, the error names it unless it
+    /// names one already.
     ///
     /// # Errors
     ///
     /// [`PublishError`] if the task has ended or the error is too large.
     pub fn error(&self, error: TaskError) -> Result<Position, PublishError> {
-        self.task()?
-            .publish(Class::Milestone, Data::Error(Box::new(error)))
+        let task = self.task()?;
+        let error = match self.path() {
+            Some(path) => error.in_stage(&path),
+            None => error,
+        };
+        task.publish(Class::Milestone, Data::Error(Box::new(error)))
     }
 
     /// Says that an attempt failed and retry number `attempt` of `max` follows.
@@ -275,7 +310,7 @@ fn set_metadata(
     value: Json,
     limits: &Limits,
 ) -> Result<(), PublishError> {
-    let limit = limits.payload / 4 * 3;
+    let limit = limits.metadata();
     let len = metadata.size_with(name, &value);
     if len > limit {
         return Err(PublishError::PayloadTooLarge {
@@ -290,6 +325,9 @@ fn set_metadata(
 
 /// Cuts a text to `limit` bytes, at a character.
 fn shorten(text: &str, limit: usize) -> Arc<str> {
-    let end = text.floor_char_boundary(limit.min(text.len()));
+    let mut end = limit.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     Arc::from(&text[..end])
 }

@@ -74,7 +74,6 @@ impl ProgressTracker {
     }
 
     /// Sets limits, retention and tick before making a tracker.
-    #[must_use]
     pub fn builder() -> TrackerBuilder {
         TrackerBuilder::default()
     }
@@ -119,7 +118,7 @@ impl ProgressTracker {
         Ok(self.find(id)?.snapshot())
     }
 
-    /// Returns up to `limit` of the events still kept after a position, from the first without
+    /// Returns up to `limit` (at least 1) of the events still kept after a position, from the first without
     /// one. A position of another run counts as none.
     ///
     /// # Errors
@@ -140,7 +139,7 @@ impl ProgressTracker {
         let after = after
             .filter(|after| after.epoch() == task.epoch)
             .map_or(Seq::ZERO, Position::seq);
-        let (items, next) = inner.log.page(after, limit);
+        let (items, next) = inner.log.page(after, limit.max(1));
         Ok(HistoryPage {
             events: items.into_iter().filter_map(to_delivered).collect(),
             floor: inner.log.floor(),
@@ -166,14 +165,14 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// [`RemoveError`] if there is no such task or it has not ended.
+    /// [`RemoveError`] if there is no such task, it has not ended, or its handle still lives.
     ///
     /// # Cancel safety
     ///
     /// It takes effect at once.
     pub async fn remove(&self, id: impl IntoTaskId) -> Result<(), RemoveError> {
         let task = self.find(id).map_err(RemoveError::Lookup)?;
-        if !task.is_ended() {
+        if !task.is_ended() || task.is_held() {
             return Err(RemoveError::StillRunning(task.id.clone()));
         }
         self.shared.forget(task.number);

@@ -1,7 +1,7 @@
 //! Which tasks there are, which have ended, which are waited for.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     fmt,
     str::FromStr,
     sync::Arc,
@@ -18,13 +18,20 @@ use crate::{
 pub(super) struct Registry {
     by_id: HashMap<TaskId, Arc<TaskShared>>,
     /// In the order of their creation.
-    by_number: BTreeMap<u64, Arc<TaskShared>>,
-    /// Numbers of ended tasks, the oldest end first.
-    ended: VecDeque<(Instant, u64)>,
+    by_number: BTreeMap<u64, Kept>,
+    /// When tasks ended and their numbers, by their place in the queue.
+    ended: BTreeMap<u64, (Instant, u64)>,
+    last_place: u64,
     /// Readers of tasks that do not exist yet.
     awaited: HashMap<TaskId, Awaited>,
-    waiting: usize,
     last_list: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    task: Arc<TaskShared>,
+    /// Its place among the ended.
+    ended: Option<u64>,
 }
 
 /// A reader's place among those who wait for a task.
@@ -51,10 +58,6 @@ impl Registry {
         self.ended.len()
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting
-    }
-
     pub(super) fn get(&self, id: &TaskId) -> Option<&Arc<TaskShared>> {
         self.by_id.get(id)
     }
@@ -63,21 +66,24 @@ impl Registry {
     pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Vec<std::task::Waker> {
         self.by_id.insert(task.id.clone(), Arc::clone(&task));
         let awaited = self.awaited.remove(&task.id);
-        self.by_number.insert(task.number, task);
-        awaited.map_or_else(Vec::new, |mut awaited| {
-            self.waiting -= awaited.readers;
-            awaited.sleepers.take()
-        })
+        self.by_number
+            .insert(task.number, Kept { task, ended: None });
+        awaited.map_or_else(Vec::new, |mut awaited| awaited.sleepers.take())
     }
 
     pub(super) fn note_end(&mut self, task: &TaskShared, now: Instant) {
-        if self.by_number.contains_key(&task.number) {
-            self.ended.push_back((now, task.number));
+        if let Some(kept) = self.by_number.get_mut(&task.number) {
+            self.last_place += 1;
+            kept.ended = Some(self.last_place);
+            self.ended.insert(self.last_place, (now, task.number));
         }
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Arc<TaskShared>> {
-        let task = self.by_number.remove(&number)?;
+        let Kept { task, ended } = self.by_number.remove(&number)?;
+        if let Some(place) = ended {
+            self.ended.remove(&place);
+        }
         self.by_id.remove(&task.id);
         Some(task)
     }
@@ -89,27 +95,26 @@ impl Registry {
         now: Instant,
     ) -> Option<Arc<TaskShared>> {
         for _ in 0..self.ended.len() {
-            let (at, number) = *self.ended.front()?;
+            let oldest = self.ended.first_entry()?;
+            let (at, number) = *oldest.get();
             if ended_before.is_some_and(|before| at > before) {
                 return None;
             }
-            self.ended.pop_front();
-            let held = self
-                .by_number
-                .get(&number)
-                .map(|task| task.held.load(std::sync::atomic::Ordering::Relaxed));
-            match held {
-                Some(true) => self.ended.push_back((now, number)),
-                Some(false) => return self.remove(number),
-                // Removed by its owner before its time.
-                None => {}
+            oldest.remove();
+            let kept = self.by_number.get_mut(&number)?;
+            if !kept.task.is_held() {
+                kept.ended = None;
+                return self.remove(number);
             }
+            self.last_place += 1;
+            kept.ended = Some(self.last_place);
+            self.ended.insert(self.last_place, (now, number));
         }
         None
     }
 
     pub(super) fn oldest_end(&self) -> Option<Instant> {
-        self.ended.front().map(|(at, _)| *at)
+        self.ended.first_key_value().map(|(_, (at, _))| *at)
     }
 
     /// The task, or the reader is armed for when it appears.
@@ -135,7 +140,6 @@ impl Registry {
             .map(|place| place.slot);
         if slot.is_none() {
             awaited.readers += 1;
-            self.waiting += 1;
         }
         awaited.sleepers.arm(&mut slot, waker);
         *place = slot.map(|slot| WaitingPlace {
@@ -154,7 +158,6 @@ impl Registry {
         }
         awaited.sleepers.release(place.slot);
         awaited.readers -= 1;
-        self.waiting -= 1;
         if awaited.readers == 0 {
             self.awaited.remove(id);
         }
@@ -162,7 +165,6 @@ impl Registry {
 
     /// All wakers of those who wait, when there is nothing left to wait for.
     pub(super) fn take_waiting(&mut self) -> Vec<std::task::Waker> {
-        self.waiting = 0;
         self.awaited
             .drain()
             .flat_map(|(_, mut awaited)| awaited.sleepers.take())
@@ -175,7 +177,7 @@ impl Registry {
             .range(..before)
             .rev()
             .take(count)
-            .map(|(_, task)| Arc::clone(task))
+            .map(|(_, kept)| Arc::clone(&kept.task))
             .collect()
     }
 }

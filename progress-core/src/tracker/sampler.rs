@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Handle},
     sync::Notify,
+    task::yield_now,
     time::{Instant, timeout_at},
 };
 
@@ -119,6 +120,8 @@ async fn run(tracker: &Weak<TrackerShared>, wake: &Notify) {
             tick.into_iter().chain(sweep).min()
         };
         match next {
+            // More to do already: others have their turn first.
+            Some(at) if at <= Instant::now() => yield_now().await,
             Some(at) => drop(timeout_at(at, wake.notified()).await),
             None => wake.notified().await,
         }

@@ -19,7 +19,7 @@ use crate::{
     position::Epoch,
     subscription::{SubscribeError, SubscribeOptions, Subscription},
     sync::RwLock,
-    task::{Family, Parent, TaskShared},
+    task::{Family, Inner, Parent, TaskShared},
     time::{Clock, Timestamp},
     tracker::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
@@ -43,6 +43,8 @@ pub(crate) struct TrackerShared {
     last_epoch: AtomicU64,
     last_number: AtomicU64,
     subscriptions: Arc<AtomicUsize>,
+    /// Those of them whose task does not exist yet.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl TrackerShared {
@@ -59,6 +61,7 @@ impl TrackerShared {
             last_epoch: AtomicU64::new(0),
             last_number: AtomicU64::new(0),
             subscriptions: Arc::default(),
+            waiting: Arc::default(),
         }
     }
 
@@ -98,9 +101,12 @@ impl TrackerShared {
         evicted: &mut Option<Arc<TaskShared>>,
     ) -> Result<Vec<Waker>, StartError> {
         let mut registry = self.registry.write();
-        if registry.get(&task.id).is_some() {
-            return Err(StartError::AlreadyExists(task.id.clone()));
-        }
+        // Before another task has to go for one that cannot be.
+        self.check(
+            &registry,
+            &task.id,
+            task.parent.as_ref().map(|parent| &*parent.task),
+        )?;
         let limit = self.limits.tasks;
         if registry.len() >= limit {
             *evicted = registry.pop_ended(None, Instant::now());
@@ -108,7 +114,6 @@ impl TrackerShared {
                 return Err(StartError::TooManyTasks { limit });
             }
         }
-        // The parent's lock under the registry's, which the order of locks allows.
         if let Some(parent) = &task.parent {
             self.adopt(parent, task)?;
         }
@@ -117,15 +122,49 @@ impl TrackerShared {
 
     fn adopt(&self, parent: &Parent, child: &Arc<TaskShared>) -> Result<(), StartError> {
         let mut inner = parent.task.inner.lock();
+        self.check_parent(&parent.task, &inner)?;
+        inner.family.add(child);
+        inner.feed(parent.stage);
+        Ok(())
+    }
+
+    /// Tells whether a task would be refused as things stand.
+    pub(crate) fn check_start(
+        &self,
+        id: &TaskId,
+        parent: Option<&TaskShared>,
+    ) -> Result<(), StartError> {
+        self.check(&self.registry.read(), id, parent)
+    }
+
+    fn check(
+        &self,
+        registry: &Registry,
+        id: &TaskId,
+        parent: Option<&TaskShared>,
+    ) -> Result<(), StartError> {
+        if registry.get(id).is_some() {
+            return Err(StartError::AlreadyExists(id.clone()));
+        }
+        // The parent's lock under the registry's, which the order of locks allows.
+        if let Some(parent) = parent {
+            self.check_parent(parent, &parent.inner.lock())?;
+        }
+        let limit = self.limits.tasks;
+        if registry.len() >= limit && registry.ended() == 0 {
+            return Err(StartError::TooManyTasks { limit });
+        }
+        Ok(())
+    }
+
+    fn check_parent(&self, parent: &TaskShared, inner: &Inner) -> Result<(), StartError> {
         if inner.log.is_ended() {
-            return Err(StartError::ParentEnded(parent.task.id.clone()));
+            return Err(StartError::ParentEnded(parent.id.clone()));
         }
         let limit = self.limits.children;
         if inner.family.total() >= limit as u64 {
             return Err(StartError::TooManyChildren { limit });
         }
-        inner.family.add(child);
-        inner.feed(parent.stage);
         Ok(())
     }
 
@@ -142,17 +181,13 @@ impl TrackerShared {
         let Some(permit) = SubscriptionPermit::take(&self.subscriptions, limit) else {
             return Subscription::rejected(SubscribeError::TooMany { limit });
         };
-        let (task, waiting) = {
-            let registry = self.registry.read();
-            (registry.get(&id).cloned(), registry.waiting())
-        };
-        match task {
-            Some(task) => Subscription::known(task, options, permit),
-            None if waiting >= self.limits.waiting => {
-                let limit = self.limits.waiting;
-                Subscription::rejected(SubscribeError::TooManyWaiting { limit })
-            }
-            None => Subscription::awaited(id, self, options, permit),
+        if let Some(task) = self.find(&id) {
+            return Subscription::known(task, options, permit);
+        }
+        let limit = self.limits.waiting;
+        match SubscriptionPermit::take(&self.waiting, limit) {
+            Some(waiting) => Subscription::awaited(id, self, options, permit, waiting),
+            None => Subscription::rejected(SubscribeError::TooManyWaiting { limit }),
         }
     }
 
@@ -255,7 +290,7 @@ impl TrackerShared {
         TrackerStats {
             tasks: registry.len(),
             ended: registry.ended(),
-            waiting: registry.waiting(),
+            waiting: self.waiting.load(Ordering::Relaxed),
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             bytes: usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0),
             refused: self.refused.load(Ordering::Relaxed),
@@ -301,7 +336,7 @@ pub struct TrackerStats {
     pub tasks: usize,
     /// Those of them that have ended.
     pub ended: usize,
-    /// Subscriptions that sleep until their task comes into being.
+    /// Those of the subscriptions that wait for their task to come into being.
     pub waiting: usize,
     /// Subscriptions.
     pub subscriptions: usize,
@@ -311,7 +346,7 @@ pub struct TrackerStats {
     pub refused: u64,
 }
 
-/// A place among the subscriptions, given back on drop.
+/// A place among the subscriptions, or among those that wait, given back on drop.
 #[derive(Debug)]
 pub(crate) struct SubscriptionPermit(Arc<AtomicUsize>);
 

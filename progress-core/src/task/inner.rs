@@ -1,0 +1,325 @@
+//! What a task's lock guards: its log and fold, the present values behind the counters, the percent.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    error::PublishError,
+    estimator::Estimator,
+    event::{Data, Event, ProgressUpdate, StageChange, Started},
+    limits::Limits,
+    log::{Class, Log, LogLimits, PushErrorKind},
+    position::Position,
+    snapshot::{Fold, Snapshot},
+    subscription::Sleepers,
+    task::{
+        children::{ChildMove, Family},
+        shared::TaskShared,
+        value::{CHILD, Percent, Value},
+    },
+    time::Timestamp,
+};
+
+/// What a task's lock guards.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) log: Log<Arc<Event>>,
+    pub(crate) fold: Fold,
+    pub(crate) sleepers: Sleepers,
+    pub(crate) family: Family,
+    pub(super) about: Started,
+    /// The task's own value, then those of its stages.
+    pub(super) values: Vec<Value>,
+    pub(super) paths: HashMap<Arc<str>, usize>,
+    pub(super) custom_keys: HashMap<(Arc<str>, Arc<str>), u32>,
+    pub(super) next_key: u32,
+    /// Indices of the values that the sampler looks at.
+    pub(super) due: Vec<usize>,
+    pub(super) percent: Percent,
+    pub(super) estimator: Estimator,
+    pub(super) started: Option<Instant>,
+    pub(super) newest: Timestamp,
+    pub(super) log_lines: u64,
+    /// What the parent has been told of this task.
+    told: ChildMove,
+}
+
+impl Inner {
+    /// Makes the inside of a task that has no event yet.
+    pub(super) fn new(
+        limits: &LogLimits,
+        fold: Fold,
+        family: Family,
+        about: Started,
+        now: Timestamp,
+    ) -> Self {
+        let mut inner = Self {
+            log: Log::new(limits.clone()),
+            fold,
+            sleepers: Sleepers::default(),
+            family,
+            values: vec![Value::default()],
+            paths: HashMap::new(),
+            custom_keys: HashMap::new(),
+            next_key: 0,
+            due: Vec::new(),
+            percent: Percent::default(),
+            estimator: Estimator::default(),
+            started: None,
+            newest: now,
+            log_lines: 0,
+            told: ChildMove::default(),
+            about,
+        };
+        for index in 0..inner.about.stages.len() {
+            let stage = &inner.about.stages[index];
+            let (path, weight) = (Arc::clone(&stage.path), stage.weight);
+            let (total, unit) = (stage.total, stage.unit.clone());
+            let index = inner.add_stage(path, weight);
+            inner.values[index].total = total;
+            inner.values[index].unit = unit;
+        }
+        inner
+    }
+
+    pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
+        let mut snapshot = self.fold.snapshot().clone();
+        if !snapshot.state.is_ended() {
+            snapshot.elapsed_ms = self.elapsed_ms(now);
+        }
+        snapshot.dropped_logs = self.log.dropped_lines();
+        snapshot
+    }
+
+    /// Marks a stage as fed by one more child.
+    pub(crate) fn feed(&mut self, stage: usize) {
+        self.values[stage].fed.get_or_insert_default().children += 1;
+    }
+
+    pub(super) fn append(
+        &mut self,
+        shared: &TaskShared,
+        class: Class,
+        data: Data,
+        now: Instant,
+    ) -> Result<Position, PublishError> {
+        check_size(&data, &shared.limits)?;
+        let timestamp = shared.clock.at(now).max(self.newest);
+        let event = Arc::new(Event::new(
+            shared.id.clone(),
+            shared.epoch,
+            self.log.next_seq(),
+            timestamp,
+            data,
+        ));
+        let seq = self
+            .log
+            .push(class, Arc::clone(&event))
+            .map_err(|refused| match refused.kind {
+                PushErrorKind::Ended => PublishError::AlreadyComplete,
+                PushErrorKind::TooManyKeys { limit } => PublishError::TooManyKeys { limit },
+                PushErrorKind::Full { limit } => PublishError::HistoryFull { limit },
+            })?;
+        self.newest = timestamp;
+        self.fold.apply(&event);
+        Ok(Position::new(shared.epoch, seq))
+    }
+
+    pub(super) fn add_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
+        let index = self.values.len();
+        self.paths.insert(Arc::clone(&path), index);
+        self.values.push(Value::stage(path, weight));
+        self.percent.add_stage(weight);
+        index
+    }
+
+    /// Has a changed value published: now, if the sampler was not looking at it.
+    pub(super) fn touch(
+        &mut self,
+        shared: &TaskShared,
+        index: usize,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        let value = &mut self.values[index];
+        if value.watched {
+            return Ok(());
+        }
+        value.watched = true;
+        value.counter.watch();
+        self.due.push(index);
+        self.publish_value(shared, index, now)
+    }
+
+    pub(super) fn sample(&mut self, shared: &TaskShared, now: Instant) -> bool {
+        let due = std::mem::take(&mut self.due);
+        if self.log.is_ended() {
+            return false;
+        }
+        for index in due {
+            let value = &mut self.values[index];
+            if !value.dirty && value.counter.count() == value.published {
+                // A whole tick without a change: the next one is published at once again.
+                if value.counter.unwatch() == value.published {
+                    value.watched = false;
+                    continue;
+                }
+                value.counter.watch();
+            }
+            // A value that is refused stays watched: it may fit again when it has changed.
+            let published = self.publish_value(shared, index, now);
+            shared.note_refusal(published);
+            self.due.push(index);
+        }
+        !self.due.is_empty()
+    }
+
+    /// Publishes what the sampler has not yet seen.
+    pub(super) fn flush(&mut self, shared: &TaskShared, now: Instant) {
+        for index in std::mem::take(&mut self.due) {
+            let value = &self.values[index];
+            if value.dirty || value.counter.count() != value.published {
+                let published = self.publish_value(shared, index, now);
+                shared.note_refusal(published);
+            }
+        }
+    }
+
+    fn publish_value(
+        &mut self,
+        shared: &TaskShared,
+        index: usize,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        self.begin_stage(shared, index, now)?;
+        let count = self.measure(index);
+        let value = &mut self.values[index];
+        value.published = count;
+        value.dirty = false;
+        let elapsed = self.elapsed(now);
+        self.estimator.record(elapsed, self.percent.fraction());
+        let update = ProgressUpdate {
+            progress: self.percent.display(),
+            eta_ms: self.estimator.remaining(elapsed).map(millis),
+            elapsed_ms: millis(elapsed),
+            children: self.family.counts(),
+            ..self.values[index].to_update(count)
+        };
+        let key = self.values[index].key.unwrap_or(self.next_key);
+        self.append(
+            shared,
+            Class::State(key),
+            Data::ProgressUpdate(Box::new(update)),
+            now,
+        )?;
+        if self.values[index].key.replace(key).is_none() {
+            self.next_key += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a value's count into the percent of the whole.
+    fn measure(&mut self, index: usize) -> u64 {
+        let value = &mut self.values[index];
+        let count = value.counter.count();
+        value.counted |= count != 0 && value.fed.is_none();
+        if let Some(fraction) = value.fraction(count) {
+            match value.path {
+                Some(_) => self.percent.move_stage(value.weight, value.done, fraction),
+                None => self.percent.set_own(fraction),
+            }
+            value.done = fraction;
+        }
+        count
+    }
+
+    /// Publishes `stage_change` when a stage shows its first sign of life.
+    fn begin_stage(
+        &mut self,
+        shared: &TaskShared,
+        index: usize,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        let value = &mut self.values[index];
+        if value.begun {
+            return Ok(());
+        }
+        value.begun = true;
+        let Some(path) = &value.path else {
+            return Ok(());
+        };
+        let current_stage = Arc::clone(path);
+        // The stages before have come further than the sampler has seen.
+        for due in 0..self.due.len() {
+            self.measure(self.due[due]);
+        }
+        let change = StageChange {
+            previous_stage: self.fold.snapshot().stage.clone(),
+            current_stage,
+            progress: self.percent.display(),
+            elapsed_ms: self.elapsed_ms(now),
+        };
+        self.append(
+            shared,
+            Class::Milestone,
+            Data::StageChange(Box::new(change)),
+            now,
+        )
+        .map(drop)
+    }
+
+    /// What has changed for the parent since it was told last.
+    pub(super) fn child_move(&mut self) -> Option<ChildMove> {
+        let state = self.fold.snapshot().state;
+        let done = if state.is_ended() {
+            CHILD
+        } else {
+            (self.percent.displayed() / 100.0 * CHILD as f64) as u64
+        };
+        let moved = ChildMove {
+            from: self.told.to,
+            to: Some(state),
+            fraction: done - self.told.fraction,
+        };
+        if moved.from == moved.to && moved.fraction == 0 {
+            return None;
+        }
+        self.told = ChildMove {
+            from: moved.from,
+            to: moved.to,
+            fraction: done,
+        };
+        Some(moved)
+    }
+
+    fn elapsed(&self, now: Instant) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| {
+            now.saturating_duration_since(started)
+        })
+    }
+
+    pub(super) fn elapsed_ms(&self, now: Instant) -> u64 {
+        millis(self.elapsed(now))
+    }
+}
+
+/// `started` is bounded by the number and length of its parts, so that it is never too large for
+/// what may be declared.
+pub(super) fn check_size(data: &Data, limits: &Limits) -> Result<(), PublishError> {
+    if matches!(data, Data::Started(_)) {
+        return Ok(());
+    }
+    let (len, limit) = (data.size(), limits.payload);
+    if len > limit {
+        return Err(PublishError::PayloadTooLarge {
+            field: "data",
+            len,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,234 @@
+//! What is done to a task: publish, begin, count, end.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    error::{PublishError, StageError},
+    event::{Complete, Custom, Data, LogLine, Payload, Queued, Status, TaskError},
+    limits::Limits,
+    log::Class,
+    position::Position,
+    task::{
+        builder::check_stage_path,
+        counter::Counter,
+        inner::check_size,
+        shared::TaskShared,
+        value::{Percent, Value},
+    },
+};
+
+impl TaskShared {
+    pub(crate) fn publish(
+        self: &Arc<Self>,
+        class: Class,
+        data: Data,
+    ) -> Result<Position, PublishError> {
+        self.change(|inner, now| inner.append(self, class, data, now))
+    }
+
+    pub(crate) fn publish_log(self: &Arc<Self>, line: LogLine) -> Result<Position, PublishError> {
+        self.change(|inner, now| {
+            let mut line = line;
+            line.n = inner.log_lines + 1;
+            let position = inner.append(self, Class::Log, Data::Log(Box::new(line)), now)?;
+            inner.log_lines += 1;
+            Ok(position)
+        })
+    }
+
+    pub(crate) fn publish_custom(
+        self: &Arc<Self>,
+        custom: Custom,
+    ) -> Result<Position, PublishError> {
+        self.change(|inner, now| {
+            let class = match &custom.key {
+                None => Class::Milestone,
+                Some(key) => {
+                    let name = (Arc::clone(&custom.event_type), Arc::clone(key));
+                    let next = inner.next_key;
+                    let known = inner.custom_keys.get(&name).copied();
+                    Class::State(known.unwrap_or(next))
+                }
+            };
+            let name = custom
+                .key
+                .as_ref()
+                .map(|key| (Arc::clone(&custom.event_type), Arc::clone(key)));
+            let position = inner.append(self, class, Data::Custom(Box::new(custom)), now)?;
+            if let (Class::State(key), Some(name)) = (class, name)
+                && key == inner.next_key
+            {
+                inner.custom_keys.insert(name, key);
+                inner.next_key += 1;
+            }
+            Ok(position)
+        })
+    }
+
+    /// Publishes `queued`, on a task that has not begun.
+    pub(crate) fn queued(self: &Arc<Self>, position: Option<u64>) -> Result<(), PublishError> {
+        self.change(|inner, now| {
+            if inner.started.is_some() {
+                return Ok(());
+            }
+            let queued = Data::Queued(Queued { position });
+            inner.append(self, Class::Milestone, queued, now).map(drop)
+        })
+    }
+
+    /// Publishes `started`, once; the clocks of the task run from here.
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<(), PublishError> {
+        self.change(|inner, now| {
+            if inner.log.is_ended() {
+                return Err(PublishError::AlreadyComplete);
+            }
+            if inner.started.is_some() {
+                return Ok(());
+            }
+            let mut about = inner.about.clone();
+            about.started_at = self.clock.at(now).max(inner.newest);
+            inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
+            inner.started = Some(now);
+            inner.estimator.record(Duration::ZERO, 0.0);
+            Ok(())
+        })
+    }
+
+    /// Tells whether an end would be refused as things stand.
+    pub(crate) fn check_end(&self, end: &End) -> Result<(), PublishError> {
+        if self.is_ended() {
+            return Err(PublishError::AlreadyComplete);
+        }
+        check_size(&end.clone().into_data(0.0, 0), &self.limits)
+    }
+
+    /// Publishes the end, after whatever the counters have not shown yet.
+    pub(crate) fn end(self: &Arc<Self>, end: End) -> Result<Position, PublishError> {
+        self.change(|inner, now| {
+            if inner.log.is_ended() {
+                return Err(PublishError::AlreadyComplete);
+            }
+            inner.flush(self, now);
+            let progress = match end.status {
+                Status::Completed => 100.0,
+                _ => inner.percent.displayed(),
+            };
+            let data = end.into_data(progress, inner.elapsed_ms(now));
+            inner.append(self, Class::Terminal, data, now)
+        })
+    }
+
+    /// Changes a value and has it published: at once if nothing was since the last tick, else by
+    /// the sampler.
+    pub(crate) fn change_value(
+        self: &Arc<Self>,
+        index: usize,
+        change: impl FnOnce(&mut Value, &mut Percent, &Limits) -> Result<(), PublishError>,
+    ) -> Result<(), PublishError> {
+        self.change(|inner, now| {
+            if inner.log.is_ended() {
+                return Err(PublishError::AlreadyComplete);
+            }
+            change(&mut inner.values[index], &mut inner.percent, &self.limits)?;
+            inner.values[index].dirty = true;
+            inner.touch(self, index, now)
+        })
+    }
+
+    /// Changes what is known of a value without anything having happened in its stage.
+    pub(crate) fn describe_value(self: &Arc<Self>, index: usize, change: impl FnOnce(&mut Value)) {
+        let changed = self.change(|inner, now| {
+            change(&mut inner.values[index]);
+            if !inner.values[index].begun || inner.log.is_ended() {
+                return Ok(());
+            }
+            inner.values[index].dirty = true;
+            inner.touch(self, index, now)
+        });
+        self.note_refusal(changed);
+    }
+
+    /// The slow path of a counter.
+    #[cold]
+    pub(crate) fn touch_counter(self: &Arc<Self>, index: usize) {
+        let touched = self.change(|inner, now| {
+            if inner.log.is_ended() {
+                // Increments that race with the end may go uncounted; later ones cost nothing.
+                inner.values[index].counter.watch();
+                return Ok(());
+            }
+            inner.values[index].counted = true;
+            inner.touch(self, index, now)
+        });
+        self.note_refusal(touched);
+    }
+
+    /// Looks at the watched values; tells whether any still is to be looked at.
+    pub(crate) fn sample(self: &Arc<Self>) -> bool {
+        let mut again = false;
+        let sampled = self.change(|inner, now| {
+            again = inner.sample(self, now);
+            Ok(())
+        });
+        self.note_refusal(sampled);
+        again
+    }
+
+    /// Finds or makes a stage; its value's index and its counter.
+    pub(crate) fn stage(self: &Arc<Self>, path: &str) -> Result<(usize, Arc<Counter>), StageError> {
+        check_stage_path(path)?;
+        let mut inner = self.inner.lock();
+        let index = match inner.paths.get(path) {
+            Some(index) => *index,
+            None => {
+                let limit = self.limits.stages;
+                if inner.paths.len() >= limit {
+                    return Err(StageError::TooMany { limit });
+                }
+                let weight = if inner.about.stages.is_empty() {
+                    1.0
+                } else {
+                    0.0
+                };
+                inner.add_stage(Arc::from(path), weight)
+            }
+        };
+        Ok((index, Arc::clone(&inner.values[index].counter)))
+    }
+}
+
+/// How a task ends; the log knows the rest.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    pub(crate) status: Status,
+    pub(crate) result: Option<Payload>,
+    pub(crate) error: Option<TaskError>,
+    pub(crate) cause: Option<Arc<str>>,
+}
+
+impl End {
+    pub(crate) fn new(status: Status) -> Self {
+        Self {
+            status,
+            result: None,
+            error: None,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn cause(mut self, cause: &str) -> Self {
+        self.cause = Some(Arc::from(cause));
+        self
+    }
+
+    fn into_data(self, progress: f64, duration_ms: u64) -> Data {
+        Data::Complete(Box::new(Complete {
+            status: self.status,
+            progress,
+            duration_ms,
+            result: self.result,
+            error: self.error,
+            cause: self.cause,
+        }))
+    }
+}
