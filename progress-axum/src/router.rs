@@ -1,10 +1,12 @@
 //! The routes.
 
+use std::convert::Infallible;
+
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{FromRequestParts, Path, Request, State, ws::WebSocketUpgrade},
-    http::{HeaderValue, header},
+    extract::{FromRequestParts, RawPathParams, Request, State, ws::WebSocketUpgrade},
+    http::{HeaderValue, header, request::Parts},
     response::Response,
     routing::get,
 };
@@ -56,16 +58,33 @@ pub fn router_with(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
+/// What stands in the path for a task id, be it one or not: judging it is the gateway's. By its
+/// name, as the path that the routes are nested under may hold parameters too.
+struct TaskName(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskName {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let name = params
+            .as_ref()
+            .and_then(|params| params.iter().find(|(name, _)| *name == "task_id"));
+        // What is not even text is no id either.
+        Ok(Self(name.map_or("\u{fffd}", |(_, id)| id).to_owned()))
+    }
+}
+
 async fn web_socket(
     State(gateway): State<Gateway>,
-    Path(task_id): Path<String>,
+    TaskName(task_id): TaskName,
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => {
             let session = gateway.web_socket(&parts, &task_id).await;
-            socket::upgrade(upgrade, session)
+            socket::upgrade(upgrade, &gateway, session)
         }
         Err(rejection) => {
             tracing::debug!(%rejection, "not a WebSocket handshake");
@@ -83,7 +102,7 @@ async fn web_socket(
 
 async fn event_stream(
     State(gateway): State<Gateway>,
-    Path(task_id): Path<String>,
+    TaskName(task_id): TaskName,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
@@ -102,7 +121,7 @@ async fn tasks(State(gateway): State<Gateway>, request: Request) -> Response {
 
 async fn task(
     State(gateway): State<Gateway>,
-    Path(task_id): Path<String>,
+    TaskName(task_id): TaskName,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
@@ -111,7 +130,7 @@ async fn task(
 
 async fn history(
     State(gateway): State<Gateway>,
-    Path(task_id): Path<String>,
+    TaskName(task_id): TaskName,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
@@ -128,9 +147,7 @@ async fn method_not_allowed(State(gateway): State<Gateway>) -> Response {
 
 fn stream(opened: Result<Response<EventStream>, Response<Bytes>>) -> Response {
     match opened {
-        Ok(response) => {
-            response.map(|stream| Body::from_stream(stream.map(Ok::<_, std::convert::Infallible>)))
-        }
+        Ok(response) => response.map(|stream| Body::from_stream(stream.map(Ok::<_, Infallible>))),
         Err(response) => response.map(Body::from),
     }
 }

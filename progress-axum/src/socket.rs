@@ -15,18 +15,19 @@ use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use progress_web::{Code, Output, Session};
+use progress_web::{Code, Gateway, Output, Session};
 use tokio::time::timeout;
 
-pub(crate) fn upgrade(upgrade: WebSocketUpgrade, session: Session) -> Response {
+pub(crate) fn upgrade(upgrade: WebSocketUpgrade, gateway: &Gateway, session: Session) -> Response {
+    let patience = gateway.stuck_after();
     upgrade
-        .max_message_size(LARGEST_MESSAGE)
-        .max_frame_size(LARGEST_MESSAGE)
+        .max_message_size(gateway.largest_message())
+        .max_frame_size(gateway.largest_message())
         .write_buffer_size(WRITE_BUFFER)
         .protocols([JSON])
         .on_upgrade(move |socket| async move {
             let (sink, stream) = socket.split();
-            if let Err(error) = drive(sink, stream, session).await {
+            if let Err(error) = drive(sink, stream, session, patience).await {
                 // A client that goes away is no fault of the service.
                 tracing::debug!(%error, "the socket is gone");
             }
@@ -37,6 +38,7 @@ async fn drive(
     mut sink: SplitSink<WebSocket, Message>,
     mut stream: SplitStream<WebSocket>,
     mut session: Session,
+    patience: Duration,
 ) -> Result<(), Error> {
     let mut outputs = Vec::new();
     loop {
@@ -45,7 +47,12 @@ async fn drive(
             received = stream.next() => {
                 match received {
                     Some(Ok(Message::Text(text))) => session.on_text(&text),
-                    Some(Ok(Message::Close(_))) | None => return Ok(()),
+                    // The answer to it is written while waiting for what cannot come any more.
+                    Some(Ok(Message::Close(_))) => {
+                        farewell(&mut stream).await;
+                        return Ok(());
+                    }
+                    None => return Ok(()),
                     Some(Ok(_)) => session.on_life(),
                     Some(Err(error)) => return Err(error),
                 }
@@ -55,14 +62,11 @@ async fn drive(
         let closes = outputs
             .iter()
             .any(|output| matches!(output, Output::Close(_)));
-        match timeout(STUCK, watched(send(&mut sink, outputs.drain(..)))).await {
-            Ok((sent, busy)) => {
-                sent?;
-                if busy {
-                    session.socket_was_busy();
-                }
-            }
-            Err(_) => {
+        match watched(send(&mut sink, outputs.drain(..), patience)).await {
+            (Ok(()), false) => {}
+            (Ok(()), true) => session.socket_was_busy(),
+            (Err(Failed::Gone(error)), _) => return Err(error),
+            (Err(Failed::Stuck), _) => {
                 // It takes no byte, so it would not take the close frame either: tell it as far
                 // as that goes, and let go.
                 let close = close_frame(Code::TooSlow.close_code(), Code::TooSlow.as_str());
@@ -71,21 +75,40 @@ async fn drive(
             }
         }
         if closes || !open {
-            // The peer's answer ends the connection cleanly; it does not get for ever.
-            let _answered = timeout(GRACE, async {
-                while let Some(Ok(_)) = stream.next().await {}
-            })
-            .await;
+            farewell(&mut stream).await;
             return Ok(());
         }
     }
 }
 
-/// Writes all that is ready in as few writes as the buffer allows.
+/// Sees the closing handshake through: it ends the connection cleanly, but does not get for ever.
+async fn farewell(stream: &mut SplitStream<WebSocket>) {
+    let _done = timeout(GRACE, async {
+        while let Some(Ok(_)) = stream.next().await {}
+    })
+    .await;
+}
+
+enum Failed {
+    /// The connection is broken.
+    Gone(Error),
+    /// The connection has taken nothing for too long.
+    Stuck,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+/// Writes all that is ready in as few writes as the buffer allows. Each message has its own
+/// patience: a slow socket that makes progress is not stuck.
 async fn send(
     sink: &mut SplitSink<WebSocket, Message>,
     outputs: impl Iterator<Item = Output>,
-) -> Result<(), Error> {
+    patience: Duration,
+) -> Result<(), Failed> {
     for output in outputs {
         let message = match output {
             Output::Frame { json, .. } => {
@@ -96,9 +119,14 @@ async fn send(
             // A kind of output that this adapter does not know is not for its clients.
             _ => continue,
         };
-        sink.feed(message).await?;
+        timeout(patience, sink.feed(message))
+            .await
+            .map_err(|_| Failed::Stuck)??;
     }
-    sink.flush().await
+    timeout(patience, sink.flush())
+        .await
+        .map_err(|_| Failed::Stuck)??;
+    Ok(())
 }
 
 /// Tells beside its output whether a future had to wait.
@@ -123,11 +151,8 @@ fn close_frame(code: u16, reason: &'static str) -> Message {
 
 /// The subprotocol; it is also spoken when none is asked for.
 const JSON: &str = "progress.v1.json";
-const LARGEST_MESSAGE: usize = 16 * 1024;
 /// Frames gathered before a write is forced: the default of 128 KiB for each connection would be
 /// the largest part of an idle connection's memory.
 const WRITE_BUFFER: usize = 8 * 1024;
-/// A socket that takes nothing for this long is given up.
-const STUCK: Duration = Duration::from_secs(30);
 /// For the farewell.
 const GRACE: Duration = Duration::from_secs(1);

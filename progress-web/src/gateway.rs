@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
-use progress_core::{OnLag, ProgressTracker, Resume, SubscribeOptions, Subscription, TaskId};
+use progress_core::{
+    OnLag, ProgressTracker, Replay, Resume, SubscribeOptions, Subscription, TaskId,
+};
 use serde::Serialize;
 
 use crate::{
@@ -38,6 +40,9 @@ struct Shared {
     node: Arc<str>,
     prefix: String,
     topics: usize,
+    lag: usize,
+    message: usize,
+    stuck_after: Duration,
     sessions: Arc<AtomicUsize>,
     max_sessions: usize,
 }
@@ -51,6 +56,9 @@ pub struct GatewayBuilder {
     pace: Pace,
     prefix: String,
     topics: usize,
+    lag: usize,
+    message: usize,
+    stuck_after: Duration,
     sessions: usize,
 }
 
@@ -94,6 +102,25 @@ impl GatewayBuilder {
         self
     }
 
+    /// Sets how many events a connection may be behind its task before it skips State that has
+    /// been superseded (default 64).
+    pub fn lag(mut self, events: usize) -> Self {
+        self.lag = events;
+        self
+    }
+
+    /// Sets the largest message that a WebSocket takes, in bytes (default 16 KiB).
+    pub fn message(mut self, bytes: usize) -> Self {
+        self.message = bytes;
+        self
+    }
+
+    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default 30 s).
+    pub fn stuck_after(mut self, patience: Duration) -> Self {
+        self.stuck_after = patience;
+        self
+    }
+
     /// Sets how many connections there can be at a time (default 10 000).
     pub fn sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
@@ -111,6 +138,9 @@ impl GatewayBuilder {
                 pace: self.pace,
                 prefix: self.prefix,
                 topics: self.topics,
+                lag: self.lag,
+                message: self.message,
+                stuck_after: self.stuck_after,
                 sessions: Arc::default(),
                 max_sessions: self.sessions,
             }),
@@ -151,6 +181,9 @@ impl Gateway {
             },
             prefix: String::new(),
             topics: 64,
+            lag: 64,
+            message: 16 * 1024,
+            stuck_after: Duration::from_secs(30),
             sessions: 10_000,
         }
     }
@@ -165,6 +198,18 @@ impl Gateway {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.shared.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Returns the largest message that a WebSocket takes, in bytes.
+    #[must_use]
+    pub fn largest_message(&self) -> usize {
+        self.shared.message
+    }
+
+    /// Returns how long a WebSocket may accept no byte.
+    #[must_use]
+    pub fn stuck_after(&self) -> Duration {
+        self.shared.stuck_after
     }
 
     /// Returns where a task can be watched: root-relative, with the prefix.
@@ -187,14 +232,13 @@ impl Gateway {
     ///
     /// Dropping the future opens nothing.
     pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
-        let permit = self.session_permit();
-        let (permit, subscription) = match permit {
-            Err(error) => (None, Err(error)),
-            Ok(permit) => (Some(permit), self.watch_one(request, task).await),
+        let watched = match self.watch_one(request, task).await {
+            Ok(watched) => self.session_permit().map(|permit| (watched, permit)),
+            Err(error) => Err(error),
         };
-        let (after, subscription) = match subscription {
-            Ok((after, subscription)) => (after, Ok(subscription)),
-            Err(error) => (None, Err(error)),
+        let (after, subscription, permit) = match watched {
+            Ok(((after, subscription), permit)) => (after, Ok(subscription), Some(permit)),
+            Err(error) => (None, Err(error), None),
         };
         let topic = Topic {
             name: task.to_owned(),
@@ -222,9 +266,11 @@ impl Gateway {
             let id = self.allowed_to_watch(request, task).await?;
             let query = Query::of(&request.uri);
             let start = starts(&request.headers, query, 1)?[0];
-            let topic = self.topic(id, start, query)?;
-            let permit = self.session_permit()?;
-            Ok::<_, ApiError>(topic.map(|topic| (topic, permit)))
+            let topic = self.topic(&id, start, query.replay()?);
+            if has_all(start, &topic) {
+                return Ok(None);
+            }
+            Ok::<_, ApiError>(Some((topic, self.session_permit()?)))
         };
         match opened.await {
             Ok(Some((topic, permit))) => Ok(event_stream_response(self.session(
@@ -261,71 +307,39 @@ impl Gateway {
         let query = Query::of(&request.uri);
         let ids = query.ids(self.shared.topics)?;
         let starts = starts(&request.headers, query, ids.len())?;
-        query.replay()?;
-        let permit = self.session_permit()?;
-        let mut all_ended = true;
+        let replay = query.replay()?;
+        let mut all_at_end = true;
         let mut topics = Vec::with_capacity(ids.len());
         for (name, start) in ids.into_iter().zip(starts) {
-            let allowed = self.allowed_to_watch(request, &name).await;
-            let opened = allowed.and_then(|id| self.topic(id, start, query));
-            topics.push(match opened {
-                Ok(Some(topic)) => {
-                    all_ended = false;
-                    topic
-                }
-                // At its end: it still has its place in the vector and its verdict.
-                Ok(None) => self.ended_topic(name, start),
-                Err(error) => {
-                    all_ended = false;
-                    Topic {
-                        name,
-                        after: None,
-                        subscription: Err(error),
-                    }
-                }
-            });
+            let topic = match self.allowed_to_watch(request, &name).await {
+                Ok(id) => self.topic(&id, start, replay),
+                Err(error) => Topic {
+                    name,
+                    after: None,
+                    subscription: Err(error),
+                },
+            };
+            all_at_end &= has_all(start, &topic);
+            topics.push(topic);
         }
-        Ok((!all_ended).then(|| self.session(Shape::Streams, topics, Some(permit))))
-    }
-
-    /// Watches a task for an event stream; none if the client has all there is.
-    fn topic(&self, id: TaskId, start: From, query: Query<'_>) -> Result<Option<Topic>, ApiError> {
-        let replay = query.replay()?;
-        let after = match start {
-            From::Fresh => None,
-            From::After(position) => Some(position),
-            From::End => return Ok(None),
-        };
-        let options = session_options().replay(replay).after(after);
-        let subscription = self.tracker().subscribe_with(&id, options);
-        if subscription.resume() == Some(Resume::Ended) {
+        if all_at_end {
             return Ok(None);
         }
-        Ok(Some(Topic {
-            name: id.as_str().to_owned(),
-            after,
-            subscription: Ok(subscription),
-        }))
+        let permit = self.session_permit()?;
+        Ok(Some(self.session(Shape::Streams, topics, Some(permit))))
     }
 
-    fn ended_topic(&self, name: String, start: From) -> Topic {
+    fn topic(&self, id: &TaskId, start: From, replay: Replay) -> Topic {
         let after = match start {
             From::After(position) => Some(position),
+            // Refused before, among others that stand: it may be otherwise by now.
             From::Fresh | From::End => None,
         };
-        let subscription = match after {
-            Some(after) => Ok(self
-                .tracker()
-                .subscribe_with(name.as_str(), session_options().after(after))),
-            None => Err(ApiError::new(
-                Code::TaskNotFound,
-                format!("there is no task {name}"),
-            )),
-        };
+        let options = self.session_options().replay(replay).after(after);
         Topic {
-            name,
+            name: id.as_str().to_owned(),
             after,
-            subscription,
+            subscription: Ok(self.tracker().subscribe_with(id, options)),
         }
     }
 
@@ -337,7 +351,7 @@ impl Gateway {
         let id = self.allowed_to_watch(request, task).await?;
         let query = Query::of(&request.uri);
         let after = query.after()?;
-        let options = session_options().replay(query.replay()?).after(after);
+        let options = self.session_options().replay(query.replay()?).after(after);
         Ok((after, self.tracker().subscribe_with(id, options)))
     }
 
@@ -365,6 +379,12 @@ impl Gateway {
     fn session(&self, shape: Shape, topics: Vec<Topic>, permit: Option<SessionPermit>) -> Session {
         let shared = &self.shared;
         Session::new(shape, shared.pace, Arc::clone(&shared.node), topics, permit)
+    }
+
+    fn session_options(&self) -> SubscribeOptions {
+        SubscribeOptions::new()
+            .buffer(self.shared.lag)
+            .on_lag(OnLag::Conflate)
     }
 
     fn session_permit(&self) -> Result<SessionPermit, ApiError> {
@@ -401,9 +421,13 @@ impl Drop for SessionPermit {
     }
 }
 
-/// A session more than 64 events behind its task skips State that has been superseded.
-fn session_options() -> SubscribeOptions {
-    SubscribeOptions::new().buffer(64).on_lag(OnLag::Conflate)
+/// Whether nothing is to come on a topic for a client that begins there.
+fn has_all(start: From, topic: &Topic) -> bool {
+    let ended = topic
+        .subscription
+        .as_ref()
+        .is_ok_and(|subscription| subscription.resume() == Some(Resume::Ended));
+    start == From::End || ended
 }
 
 fn no_content() -> Response<Bytes> {

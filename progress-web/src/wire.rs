@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use progress_core::{Epoch, Position, Seq, Snapshot, TaskError, TaskId, Timestamp};
 use serde::{Serialize, ser::SerializeMap};
+use serde_json::Value;
 
 /// The protocol's name.
 pub(crate) const PROTOCOL: &str = "progress.v1";
@@ -44,7 +45,12 @@ pub(crate) enum ControlData<'a> {
         reason: &'static str,
         snapshot: &'a Snapshot,
     },
-    Rejected(&'a TaskError),
+    Rejected {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a Value>,
+        #[serde(flatten)]
+        error: &'a TaskError,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -81,7 +87,7 @@ impl<'a> Control<'a> {
             ControlData::Heartbeat { .. } => "heartbeat",
             ControlData::Gap { .. } => "gap",
             ControlData::Reset { .. } => "reset",
-            ControlData::Rejected(_) => "rejected",
+            ControlData::Rejected { .. } => "rejected",
         };
         Self::new(event_type, Some(task), Some(data))
     }
@@ -91,8 +97,9 @@ impl<'a> Control<'a> {
         Self::new("heartbeat", None, Some(ControlData::Heartbeat { heads }))
     }
 
-    pub(crate) fn rejected(error: &'a TaskError) -> Self {
-        Self::new("rejected", None, Some(ControlData::Rejected(error)))
+    pub(crate) fn rejected(error: &'a TaskError, request_id: Option<&'a Value>) -> Self {
+        let data = ControlData::Rejected { request_id, error };
+        Self::new("rejected", None, Some(data))
     }
 
     pub(crate) fn pong() -> Self {

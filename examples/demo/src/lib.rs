@@ -1,3 +1,17 @@
-//! The demo's library half: what the server does to a file, apart from how it is served.
+//! The demo: drop files on a page and watch them being processed, or name them on the command line
+//! and watch the same in the terminal.
+//!
+//! ```text
+//! upload ─┐
+//!         ├─> batch (parent) ─> one task per file ─> analysis ─> result or error
+//! FILE… ──┘        └────────────── progress-core ──> page, terminal, curl
+//! ```
+#![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod batch;
+mod page;
+pub mod server;
+pub mod terminal;
+mod upload;
+mod work;

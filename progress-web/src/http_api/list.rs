@@ -25,8 +25,9 @@ impl Gateway {
             #[serde(skip_serializing_if = "Option::is_none")]
             next: Option<String>,
         }
-        self.allowed(request, Action::List).await?;
+        // First, for the parent's id is judged whoever asks.
         let filter = Query::of(&request.uri).filter()?;
+        self.allowed(request, Action::List).await?;
         let page = self.tracker().tasks(filter).await?;
         let body = Tasks {
             tasks: page.tasks,

@@ -41,11 +41,13 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    // A snapshot from a cache is not the truth; revalidation by ETag is cheap.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CACHE_CONTROL, REVALIDATE);
     response
 }
 
 fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
     result.unwrap_or_else(|error| error.to_response())
 }
+
+/// A snapshot from a cache is not the truth; revalidation by `ETag` is cheap.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");

@@ -6,7 +6,7 @@ use progress_core::{Position, Seq};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::value::RawValue;
 
-use super::{answer, json};
+use super::{REVALIDATE, answer, json};
 use crate::{error::ApiError, gateway::Gateway, query::Query};
 
 impl Gateway {
@@ -35,6 +35,10 @@ impl Gateway {
         let mut response = if matches(&request.headers, &tag) {
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
+            // All that the whole answer would say of caching has to stand here too.
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, REVALIDATE);
             response
         } else {
             json(StatusCode::OK, &snapshot)

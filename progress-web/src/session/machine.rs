@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use progress_core::{Data, Delivered, Frame, Position, Resume, Seq, TaskError};
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -83,6 +83,8 @@ struct TopicState {
     name: String,
     phase: Phase,
     place: Place,
+    /// Whether an id was sent with one of its events.
+    has_id: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +131,7 @@ impl Machine {
             name,
             phase: Phase::Live,
             place: after.map_or(Place::None, Place::At),
+            has_id: false,
         });
         self.topics.len() - 1
     }
@@ -141,7 +144,10 @@ impl Machine {
         if !error.code().is_retryable() {
             state.place = Place::End;
         }
-        let data = ControlData::Rejected(error.object());
+        let data = ControlData::Rejected {
+            request_id: None,
+            error: error.object(),
+        };
         let json = Control::of_task(&state.name, data).to_json();
         let id = self.current_id();
         self.out.push_back(Output::Frame { json, id });
@@ -230,26 +236,24 @@ impl Machine {
 
     /// Takes something that the client said.
     pub(crate) fn on_text(&mut self, text: &str, now: Instant) {
-        #[derive(Deserialize)]
-        struct Command {
-            #[serde(alias = "event")]
-            r#type: String,
-        }
         self.on_life(now);
         if self.closed {
             return;
         }
-        let refusal = match serde_json::from_str::<Command>(text) {
-            Ok(command) if command.r#type == "pong" => return,
-            Ok(command) if command.r#type == "ping" => {
-                self.send(Control::pong().to_json());
-                return;
-            }
-            Ok(_) => "this connection watches one task and takes ping and pong only",
-            Err(_) => "not a command: a JSON object with a type is needed",
+        let command = serde_json::from_str::<Value>(text).unwrap_or_default();
+        // "event" says the same in the words of other systems' clients.
+        let name = command.get("type").or_else(|| command.get("event"));
+        let refusal = match name.and_then(Value::as_str) {
+            Some("pong") => return,
+            Some("ping") => return self.send(Control::pong().to_json()),
+            Some(_) => "this connection watches one task and takes ping and pong only",
+            None => "not a command: a JSON object with a type is needed",
         };
         let refusal = TaskError::new(Code::InvalidCommand.as_str(), refusal);
-        self.send(Control::rejected(&refusal).to_json());
+        let request_id = command
+            .get("request_id")
+            .filter(|id| id.is_number() || id.is_string());
+        self.send(Control::rejected(&refusal, request_id).to_json());
     }
 
     /// Takes note that the client lives.
@@ -330,11 +334,13 @@ impl Machine {
             Shape::Socket => None,
             Shape::Stream => self.current_id(),
             Shape::Streams => {
-                // A vector is long: after the first ones it comes at most once a second, and with
-                // the last event before the close.
-                let due = self
-                    .last_id
-                    .is_none_or(|last| now >= last + VECTOR_ID_EVERY)
+                // A vector is long: after each topic's first one it comes at most once a second,
+                // and with the last event before the close.
+                let first = !std::mem::replace(&mut self.topics[topic].has_id, true);
+                let due = first
+                    || self
+                        .last_id
+                        .is_none_or(|last| now >= last + VECTOR_ID_EVERY)
                     || self.all_over();
                 self.id_is_behind = !due;
                 due.then(|| {

@@ -1,0 +1,156 @@
+// The state of one task, folded from the frames of progress.v1: a snapshot, then the events after it.
+
+const ENDS = new Set(['completed', 'failed', 'cancelled', 'abandoned']);
+
+/** A task of which nothing but the id, and maybe the name, is known. */
+export function unknownTask(id, name = '') {
+  return {
+    id,
+    name,
+    state: 'waiting',
+    progress: 0,
+    stage: null,
+    stages: new Map(),
+    message: null,
+    metadata: {},
+    children: null,
+    position: null,
+    etaMs: null,
+    elapsedMs: 0,
+    result: null,
+    error: null,
+    cause: null,
+    // The server knew it once and knows it no more.
+    lost: false,
+    epoch: null,
+    seq: 0,
+  };
+}
+
+export function isEnded(task) {
+  return ENDS.has(task.state);
+}
+
+/** Nothing more is to come of it. */
+export function isOver(task) {
+  return task.lost || isEnded(task);
+}
+
+/** Makes the task what the snapshot says, unless more is known already; tells whether it changed. */
+export function applySnapshot(task, snapshot) {
+  const sameRun = task.epoch === snapshot.epoch;
+  if (sameRun && snapshot.seq < task.seq) {
+    return false;
+  }
+  task.epoch = snapshot.epoch;
+  task.seq = snapshot.seq;
+  task.lost = false;
+  task.name = snapshot.name ?? task.name;
+  task.state = snapshot.state;
+  task.progress = sameRun ? Math.max(task.progress, snapshot.progress) : snapshot.progress;
+  task.stage = snapshot.stage;
+  task.stages = new Map(snapshot.stages.map((stage) => [stage.path, stage]));
+  task.message = snapshot.message;
+  task.metadata = { ...snapshot.metadata };
+  task.children = snapshot.children ?? null;
+  task.etaMs = snapshot.eta_ms;
+  task.elapsedMs = snapshot.elapsed_ms;
+  task.result = snapshot.result ?? null;
+  task.error = snapshot.error ?? null;
+  task.cause = snapshot.cause ?? null;
+  // A snapshot has no place in the queue: what was known of it goes with the queue.
+  task.position = task.state === 'queued' && sameRun ? task.position : null;
+  return true;
+}
+
+/**
+ * Applies an event: `applied`; `repeat` if it was known, also by the snapshot; `missing` if something
+ * lies between, so that only a new snapshot helps.
+ */
+export function applyEvent(task, frame) {
+  if (frame.epoch !== task.epoch) {
+    return 'missing';
+  }
+  if (frame.seq <= task.seq) {
+    return 'repeat';
+  }
+  if ((frame.from ?? frame.seq) > task.seq + 1) {
+    return 'missing';
+  }
+  task.seq = frame.seq;
+  change(task, frame.event_type, frame.data);
+  return 'applied';
+}
+
+function change(task, type, data) {
+  switch (type) {
+    case 'queued':
+      task.state = 'queued';
+      task.position = data.position ?? task.position;
+      break;
+    case 'started':
+      start(task, data);
+      break;
+    case 'stage_change':
+      task.stage = data.current_stage;
+      move(task, data.progress);
+      break;
+    case 'progress_update':
+      update(task, data);
+      break;
+    case 'paused':
+    case 'stalled':
+      task.state = type;
+      break;
+    case 'resumed':
+    case 'recovered':
+      task.state = 'running';
+      break;
+    case 'complete':
+      end(task, data);
+      break;
+    default:
+      // Logs, errors that the task survived, requests to cancel and custom events change nothing here.
+      break;
+  }
+}
+
+function start(task, data) {
+  task.state = 'running';
+  task.position = null;
+  task.name = data.name ?? task.name;
+  for (const stage of data.stages ?? []) {
+    task.stages.set(stage.path, { ...task.stages.get(stage.path), ...stage });
+  }
+}
+
+function update(task, data) {
+  move(task, data.progress);
+  task.etaMs = data.eta_ms ?? null;
+  task.elapsedMs = data.elapsed_ms;
+  task.message = data.message ?? task.message;
+  task.children = data.children ?? task.children;
+  Object.assign(task.metadata, data.metadata);
+  if (data.stage) {
+    const { current = null, total = null, unit = null } = data;
+    const known = task.stages.get(data.stage) ?? { path: data.stage, label: data.stage };
+    const progress = data.stage_progress ?? known.progress ?? 0;
+    task.stages.set(data.stage, { ...known, progress, current, total, unit });
+  }
+}
+
+function end(task, data) {
+  task.state = data.status;
+  // 100 only if it completed; else as far as it came.
+  move(task, data.progress);
+  task.etaMs = null;
+  task.elapsedMs = data.duration_ms;
+  task.result = data.result ?? null;
+  task.error = data.error ?? null;
+  task.cause = data.cause ?? null;
+}
+
+/** Within a run no bar goes back. */
+function move(task, progress) {
+  task.progress = Math.max(task.progress, progress ?? 0);
+}

@@ -1,0 +1,161 @@
+// The batch as a whole: its bar, its numbers, and what they mean in plain sentences.
+
+import { Bar, Chip, make, problem, setData, setHidden, setText } from './dom.js';
+import { isOver } from './fold.js';
+import { bytes, count, duration, files, fullSentence, stateOf } from './words.js';
+
+// Fewer rows are seen at a glance.
+const MANY_ROWS = 12;
+const COUNTED = ['failed', 'cancelled', 'abandoned', 'lost', 'running', 'paused', 'stalled', 'queued'];
+
+export class Summary {
+  #root;
+  #bar;
+  #chip;
+  #title;
+  #counts;
+  #verdict;
+  #outcome;
+  #toFailed;
+  #error = null;
+
+  constructor(root) {
+    this.#root = root;
+    this.#bar = new Bar(root);
+    this.#chip = new Chip(root.querySelector('.chip'));
+    this.#title = root.querySelector('h2');
+    this.#counts = root.querySelector('.counts');
+    this.#verdict = root.querySelector('.verdict');
+    this.#outcome = root.querySelector('.outcome');
+    this.#toFailed = root.querySelector('#to-failed');
+  }
+
+  /** Shows how the batch stands, and returns it in words. */
+  show(watch) {
+    const { batch } = watch;
+    const known = batch.epoch !== null;
+    const tally = countFiles(watch);
+    const parts = known ? tallyParts(tally, batch) : [];
+    const numbers = parts.map(([, words]) => words).join(', ');
+    const sentences = verdict(watch, tally);
+    setData(this.#root, 'known', String(known));
+    setData(this.#root, 'state', stateOf(batch));
+    setText(this.#title, tally.total > 0 ? files(tally.total) : 'Batch');
+    this.#chip.show(stateOf(batch));
+    this.#showCounts(numbers, parts);
+    this.#bar.show(batch, numbers);
+    setText(this.#verdict, sentences);
+    setHidden(this.#toFailed, tally.failed === 0 || tally.total < MANY_ROWS);
+    this.#showError(batch.error ?? watch.refusal);
+    return { numbers, verdict: sentences, tally };
+  }
+
+  #showCounts(numbers, parts) {
+    if (this.#counts.textContent === numbers) {
+      return;
+    }
+    const spans = parts.map(([state, words]) => {
+      const span = make('span', '', words);
+      span.dataset.part = state;
+      return span;
+    });
+    this.#counts.replaceChildren(...spans.flatMap((span, at) => (at > 0 ? [', ', span] : [span])));
+  }
+
+  #showError(error) {
+    if (this.#error !== error) {
+      this.#error = error;
+      this.#outcome.replaceChildren(...(error ? problem(error) : []));
+      setHidden(this.#outcome, !error);
+    }
+  }
+}
+
+/** Counts the rows, so that the numbers never contradict what stands below them. */
+function countFiles(watch) {
+  const { batch } = watch;
+  const tally = { total: 0, listed: watch.files.length };
+  for (const { task_id: id } of watch.files) {
+    const state = stateOf(watch.task(id));
+    tally[state] = (tally[state] ?? 0) + 1;
+  }
+  const announced = batch.stages.get('files')?.total ?? 0;
+  tally.total = Math.max(tally.listed, announced, batch.result?.total ?? 0);
+  return tally;
+}
+
+/** Pairs of a state and what is said of the files in it. */
+function tallyParts(tally, batch) {
+  const parts = [['completed', `${tally.completed ?? 0} of ${tally.total} done`]];
+  for (const state of COUNTED) {
+    if (tally[state] > 0) {
+      parts.push([state, `${tally[state]} ${state}`]);
+    }
+  }
+  const missing = tally.total - tally.listed;
+  if (missing > 0) {
+    parts.push(['missing', `${missing} ${isOver(batch) ? 'never arrived' : 'to come'}`]);
+  }
+  return parts;
+}
+
+function verdict(watch, tally) {
+  const { batch, fate } = watch;
+  switch (fate) {
+    case 'waiting':
+      return watch.expected ? 'Sending…' : 'Waiting for this batch…';
+    case 'missing':
+      return 'No such batch: it may have expired or the server was restarted.';
+    case 'restarted':
+      return 'The server was restarted and has forgotten this batch. What stands here is the last that was known of it; what had not ended must be sent again.';
+    case 'forgotten':
+      return 'The server has forgotten this batch. What stands here is the last that was known of it.';
+    case 'refused':
+      return 'This batch cannot be watched.';
+    default:
+      break;
+  }
+  const took = `in ${duration(batch.elapsedMs)}`;
+  switch (batch.state) {
+    case 'waiting':
+      return watch.expected ? 'Sending…' : 'Asking the server about this batch…';
+    case 'completed':
+      return completed(batch.result ?? {}, tally, took);
+    case 'failed':
+      return `The batch failed: ${leftovers(tally)}.`;
+    case 'cancelled':
+      return `The batch was cancelled: ${leftovers(tally)}.`;
+    case 'abandoned':
+      return `The batch was abandoned: ${leftovers(tally)}.`;
+    default:
+      return underWay(watch);
+  }
+}
+
+function completed(result, tally, took) {
+  const done = result.completed ?? tally.completed ?? 0;
+  const failed = result.failed ?? tally.failed ?? 0;
+  if (failed === 0) {
+    return done === 1 ? `The file is done, ${took}.` : `All ${files(done)} are done, ${took}.`;
+  }
+  return `Finished ${took}: ${count(done, 'file is', 'files are')} done, ${failed} failed.`;
+}
+
+function leftovers(tally) {
+  return `${count(tally.completed ?? 0, 'file', 'files')} of ${tally.total} came to ${
+    tally.completed === 1 ? 'its' : 'their'
+  } end`;
+}
+
+function underWay({ batch, expected }) {
+  const receive = batch.stages.get('receive');
+  if (receive && receive.progress < 100) {
+    const total = receive.total ? ` of ${bytes(receive.total)}` : '';
+    const received = `Receiving: ${bytes(receive.current ?? 0)}${total} so far.`;
+    return expected ? `${received} Keep this page open until all files have arrived.` : received;
+  }
+  if (batch.state === 'paused' || batch.state === 'stalled') {
+    return fullSentence(`The batch is ${batch.state}`);
+  }
+  return 'All files have arrived. This page can be closed: the work goes on, and this address shows how it stands.';
+}

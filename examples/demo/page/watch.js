@@ -1,0 +1,317 @@
+// Watches a batch and all its files on one event stream, and folds what comes.
+
+import { applyEvent, applySnapshot, isEnded, isOver, unknownTask } from './fold.js';
+
+// Until the server says how often its heart beats.
+const HEARTBEAT_MS = 30_000;
+// Silence of this many heartbeats means that the connection is dead, whatever the browser thinks.
+const PATIENCE = 2.5;
+// New files are gathered for this long, and longer the more there are, before the stream is reopened
+// with them: each reopening brings the snapshots of all live tasks again.
+const GATHER_MS = 150;
+// A connection lost for this long is no hiccup: what is shown may be old, and says so.
+const STALE_MS = 10_000;
+const RETRY_FIRST_MS = 1_000;
+const RETRY_SHORTEST_MS = 500;
+const RETRY_LONGEST_MS = 30_000;
+
+/**
+ * `connection` is `connecting`, `live`, `reconnecting`, `stale` or `final`.
+ *
+ * `fate` says why there is no live batch: `waiting` (the server does not know it yet), `missing` (it
+ * never did), `restarted` or `forgotten` (it did once), `refused` (see `refusal`); else it is null.
+ */
+export class Watch {
+  connection = 'connecting';
+  fate = null;
+  refusal = null;
+  /** Whether this page is sending the batch, so that it will come into being. */
+  expected = false;
+  lastHeard = Date.now();
+
+  // When the present connection showed life, its opening included.
+  #pulse = Date.now();
+  #lostAt = null;
+  #tasks = new Map();
+  #onChange;
+  #source = null;
+  #watched = new Set();
+  #node = null;
+  #restarted = false;
+  #heartbeat = HEARTBEAT_MS;
+  #failures = 0;
+  #retry = null;
+  #growth = null;
+  #clock = null;
+  #stopped = false;
+
+  /** `onChange(task)` is called for each changed task, and without one if anything else changed. */
+  constructor(id, onChange) {
+    this.id = id;
+    this.#onChange = onChange;
+    this.batch = unknownTask(id);
+    this.#tasks.set(id, this.batch);
+    this.#clock = setInterval(() => this.#checkPulse(), 1_000);
+    this.#open();
+  }
+
+  /** The batch's files in the order in which they came, as `{name, task_id}`. */
+  get files() {
+    return this.batch.metadata.files ?? [];
+  }
+
+  task(id) {
+    return this.#tasks.get(id);
+  }
+
+  /** Looks after the connection now: the page was asleep, or the network has come back. */
+  wake({ doubtful = false } = {}) {
+    const closed = this.#source === null || this.#source.readyState === EventSource.CLOSED;
+    if (closed || doubtful || this.#isSilent()) {
+      this.#open();
+    }
+  }
+
+  /** There will be no such batch, or nobody looks at it any more. */
+  stop() {
+    this.#stopped = true;
+    this.#close();
+    clearInterval(this.#clock);
+  }
+
+  #open() {
+    this.#close();
+    if (this.#stopped) {
+      return;
+    }
+    const ids = [...this.#tasks.values()].filter((task) => !isOver(task)).map((task) => task.id);
+    if (ids.length === 0) {
+      this.#finish();
+      return;
+    }
+    this.#watched = new Set(ids);
+    this.#pulse = Date.now();
+    const source = new EventSource(`/sse?ids=${ids.join(',')}&replay=none`);
+    source.onmessage = (message) => this.#hear(JSON.parse(message.data));
+    source.onerror = () => this.#lose(source);
+    this.#source = source;
+  }
+
+  #close() {
+    clearTimeout(this.#retry);
+    clearTimeout(this.#growth);
+    this.#retry = null;
+    this.#growth = null;
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  /** The browser comes back by itself, with its place, as long as the source is not closed. */
+  #lose(source) {
+    if (source !== this.#source) {
+      return;
+    }
+    this.#become('reconnecting');
+    if (source.readyState === EventSource.CLOSED) {
+      this.#retryLater();
+    }
+  }
+
+  #retryLater() {
+    const most = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** this.#failures);
+    this.#failures += 1;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(
+      () => this.#open(),
+      Math.max(RETRY_SHORTEST_MS, Math.random() * most),
+    );
+  }
+
+  #isSilent() {
+    return Date.now() - this.#pulse > this.#heartbeat * PATIENCE;
+  }
+
+  #checkPulse() {
+    if (this.connection === 'final') {
+      return;
+    }
+    const silent = this.#isSilent();
+    if (silent && this.#retry === null) {
+      // Also where the browser is still trying: it may be holding on to a dead connection.
+      this.#become('reconnecting');
+      this.#close();
+      this.#retryLater();
+    }
+    const lostLong = this.#lostAt !== null && Date.now() - this.#lostAt > STALE_MS;
+    if ((silent || lostLong) && this.batch.epoch !== null) {
+      this.connection = 'stale';
+      // It shows for how long.
+      this.#onChange();
+    }
+  }
+
+  #become(connection) {
+    this.#lostAt = connection === 'reconnecting' ? (this.#lostAt ?? Date.now()) : null;
+    // Stale until it is live again: trying does not make what is shown any fresher.
+    const stays = this.connection === 'stale' && connection === 'reconnecting';
+    if (this.connection !== connection && !stays) {
+      this.connection = connection;
+      this.#onChange();
+    }
+  }
+
+  #hear(frame) {
+    this.lastHeard = Date.now();
+    this.#pulse = this.lastHeard;
+    const task = this.#tasks.get(frame.task_id);
+    switch (frame.event_type) {
+      case 'connected':
+        this.#greet(frame.data);
+        break;
+      case 'subscribed':
+        if (task) {
+          this.#verdict(task, frame.data);
+        }
+        break;
+      case 'gap':
+      case 'reset':
+        if (task) {
+          this.#snapshot(task, frame.data.snapshot);
+        }
+        break;
+      case 'rejected':
+        if (task) {
+          this.#reject(task, frame.data);
+        }
+        break;
+      case 'heartbeat':
+      case 'draining':
+        break;
+      default:
+        if (task) {
+          this.#event(task, frame);
+        }
+    }
+  }
+
+  #greet({ heartbeat_ms: heartbeat, node }) {
+    this.#heartbeat = heartbeat ?? HEARTBEAT_MS;
+    this.#restarted ||= this.#node !== null && this.#node !== node;
+    this.#node = node;
+    this.#failures = 0;
+    this.#become('live');
+  }
+
+  #verdict(task, { resume, snapshot }) {
+    if (snapshot) {
+      this.#snapshot(task, snapshot);
+    } else if (resume === 'unknown') {
+      if (task.epoch !== null) {
+        this.#forget(task);
+      } else if (task === this.batch) {
+        this.fate = 'waiting';
+        this.#onChange();
+      }
+    }
+  }
+
+  #snapshot(task, snapshot) {
+    if (task === this.batch) {
+      this.fate = null;
+    }
+    if (applySnapshot(task, snapshot)) {
+      this.#changed(task);
+    }
+  }
+
+  #event(task, frame) {
+    switch (applyEvent(task, frame)) {
+      case 'applied':
+        this.#changed(task);
+        break;
+      case 'missing':
+        // Only a new snapshot helps.
+        this.#open();
+        break;
+      default:
+        break;
+    }
+  }
+
+  #changed(task) {
+    if (task === this.batch) {
+      this.#takeFiles();
+    }
+    this.#onChange(task);
+    this.#finishIfOver();
+  }
+
+  #takeFiles() {
+    const { files } = this;
+    for (let at = this.#tasks.size - 1; at < files.length; at += 1) {
+      const { task_id: id, name } = files[at];
+      this.#tasks.set(id, unknownTask(id, name));
+      this.#onChange(this.#tasks.get(id));
+    }
+    const grown = [...this.#tasks.values()].some((task) => !isOver(task) && !this.#watched.has(task.id));
+    if (grown && this.#growth === null && this.#source !== null) {
+      this.#growth = setTimeout(() => this.#open(), GATHER_MS + files.length);
+    }
+  }
+
+  #reject(task, error) {
+    if (error.is_retryable) {
+      // The server has no room just now.
+      this.#become('reconnecting');
+      this.#close();
+      this.#retryLater();
+    } else if (task.epoch !== null) {
+      this.#forget(task);
+    } else if (task !== this.batch) {
+      task.lost = true;
+      this.#changed(task);
+    } else if (this.expected) {
+      // Its upload has not got through yet.
+      this.#close();
+      this.#retryLater();
+    } else {
+      this.fate = error.code === 'TASK_NOT_FOUND' ? 'missing' : 'refused';
+      this.refusal = error;
+      this.#finish();
+    }
+  }
+
+  /** The server knew the task once, and now it does not. */
+  #forget(task) {
+    if (isEnded(task)) {
+      return;
+    }
+    task.lost = true;
+    if (task === this.batch || this.#restarted) {
+      this.fate = this.#restarted ? 'restarted' : 'forgotten';
+    }
+    this.#changed(task);
+  }
+
+  /** All has ended and nothing is left to watch. */
+  #finishIfOver() {
+    const batchOver = isOver(this.batch);
+    if (this.batch.lost || (batchOver && [...this.#tasks.values()].every(isOver))) {
+      this.#finish();
+    }
+  }
+
+  #finish() {
+    this.#close();
+    for (const task of this.#tasks.values()) {
+      if (this.batch.lost && !isOver(task)) {
+        task.lost = true;
+        this.#onChange(task);
+      }
+    }
+    clearInterval(this.#clock);
+    this.#stopped = true;
+    this.#become('final');
+    this.#onChange();
+  }
+}

@@ -1,0 +1,178 @@
+// What the wire says, in words for people.
+
+const STATES = {
+  waiting: 'Waiting',
+  queued: 'Queued',
+  running: 'Running',
+  paused: 'Paused',
+  stalled: 'Stalled',
+  completed: 'Done',
+  failed: 'Failed',
+  cancelled: 'Cancelled',
+  abandoned: 'Abandoned',
+  lost: 'Lost',
+};
+
+const STAGES = {
+  receive: 'Receiving',
+  hash: 'Computing the checksum',
+  decode: 'Decoding the picture',
+  exif: 'Reading the camera’s notes',
+  colours: 'Finding the main colours',
+  blurhash: 'Making a preview',
+  sharpness: 'Measuring sharpness',
+};
+
+const CAUSES = {
+  dropped: 'nobody finished it',
+  panicked: 'the work on it broke down',
+  parent_ended: 'its batch ended first',
+  lease_expired: 'the server that worked on it is gone',
+  silent: 'nothing was heard of it for too long',
+};
+
+const CONNECTIONS = {
+  connecting: 'connecting…',
+  live: 'live',
+  reconnecting: 'reconnecting…',
+  final: 'finished',
+};
+
+// Between a number and its unit no line breaks.
+export const GLUE = '\u00a0';
+
+const integer = new Intl.NumberFormat('en');
+const decimal = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+/** The state as the page has it: the wire's, or `lost`. */
+export function stateOf(task) {
+  return task.lost ? 'lost' : task.state;
+}
+
+export function stateWord(state) {
+  return STATES[state] ?? sentence(state);
+}
+
+export function connectionWord(connection, lastHeard) {
+  if (connection === 'stale') {
+    return `stale: last heard ${duration(Date.now() - lastHeard)} ago`;
+  }
+  return CONNECTIONS[connection];
+}
+
+export function count(number, one, many) {
+  return `${integer.format(number)} ${number === 1 ? one : many}`;
+}
+
+export function files(number) {
+  return count(number, 'file', 'files');
+}
+
+export function bytes(number) {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  let rest = number;
+  while (rest >= 999.95 && unit < units.length - 1) {
+    rest /= 1000;
+    unit += 1;
+  }
+  return unit === 0 ? count(number, 'byte', 'bytes') : `${decimal.format(rest)}${GLUE}${units[unit]}`;
+}
+
+/** Rounded down: 100 % is said of what is completed, and of nothing else. */
+export function percent(progress) {
+  return Math.floor(progress);
+}
+
+export function duration(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 1) {
+    return 'less than a second';
+  }
+  if (seconds < 60) {
+    return `${seconds}${GLUE}s`;
+  }
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) {
+    const rest = seconds % 60;
+    return `${minutes}${GLUE}min${rest === 0 ? '' : ` ${rest}${GLUE}s`}`;
+  }
+  return `${Math.floor(minutes / 60)}${GLUE}h ${minutes % 60}${GLUE}min`;
+}
+
+/** An estimate is rounded, so that it neither flickers nor pretends. */
+export function remaining(ms) {
+  if (ms === null || ms === undefined) {
+    return '';
+  }
+  const seconds = ms / 1000;
+  if (seconds < 3) {
+    return 'a moment left';
+  }
+  if (seconds < 55) {
+    const step = seconds < 15 ? 1 : 5;
+    return `about ${Math.round(seconds / step) * step}${GLUE}s left`;
+  }
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) {
+    return minutes <= 1 ? 'about a minute left' : `about ${minutes}${GLUE}min left`;
+  }
+  const hours = Math.round(minutes / 60);
+  return hours === 1 ? 'about an hour left' : `about ${hours} hours left`;
+}
+
+/** What a file's task is at, or why it ended without a result of its own. */
+export function activity(task) {
+  switch (stateOf(task)) {
+    case 'waiting':
+      return 'Its state is on the way';
+    case 'queued':
+      return waitingWord(task);
+    case 'running':
+      return task.message ?? stageWord(task) ?? 'Starting';
+    case 'stalled':
+      return 'Nothing has moved for a while';
+    case 'cancelled':
+    case 'abandoned':
+      return task.cause ? sentence(CAUSES[task.cause] ?? task.cause) : '';
+    case 'lost':
+      return task.epoch === null
+        ? 'The server knows nothing of it'
+        : 'The server has forgotten it; this is the last that was known';
+    default:
+      return '';
+  }
+}
+
+function waitingWord(task) {
+  const receive = task.stages.get('receive');
+  if (receive && receive.progress < 100) {
+    return stageWord(task) ?? 'Its upload has not begun';
+  }
+  return task.position ? `Number ${task.position} in the queue` : 'Waiting for its turn';
+}
+
+/** The stage, and how far it is where that means something to people. */
+export function stageWord(task) {
+  const stage = task.stages.get(task.stage);
+  if (!task.stage) {
+    return null;
+  }
+  const word = STAGES[task.stage] ?? sentence(stage?.label ?? task.stage);
+  // Batches count bytes with what encloses the files, so the unit is not always said.
+  const counted = task.stage === 'receive' || stage?.unit === 'bytes';
+  if (counted && stage?.total > 0 && stage.current < stage.total) {
+    return `${word}, ${bytes(stage.current ?? 0)} of ${bytes(stage.total)}`;
+  }
+  return word;
+}
+
+/** Makes a text a sentence's beginning. */
+export function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Makes a text a whole sentence. */
+export function fullSentence(text) {
+  return /[.!?…]$/.test(text) ? sentence(text) : `${sentence(text)}.`;
+}

@@ -1,0 +1,205 @@
+//! The demo's server: the page, the upload, and the routes of `progress-axum`.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    response::Response,
+    routing::post,
+};
+use progress_core::{Limits, ProgressTracker, log::LogLimits};
+use progress_web::Gateway;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{batch::Workshop, page, upload};
+
+pub use crate::upload::UploadLimits;
+
+/// Settings of the server.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Settings {
+    listen: SocketAddr,
+    at_once: usize,
+    limits: UploadLimits,
+}
+
+impl Settings {
+    /// Sets the address to listen on (default 127.0.0.1:8080).
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Sets how many files are worked on at a time (default 5).
+    pub fn at_once(mut self, files: usize) -> Self {
+        self.at_once = files.max(1);
+        self
+    }
+
+    /// Sets the bounds of an upload.
+    pub fn limits(mut self, limits: UploadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            at_once: 5,
+            limits: UploadLimits::default(),
+        }
+    }
+}
+
+/// The server, bound and ready to run.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: App,
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct App {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    gateway: Gateway,
+    workshop: Workshop,
+    limits: UploadLimits,
+    uploads: Semaphore,
+    folder: tempfile::TempDir,
+}
+
+/// Binds the server's address.
+///
+/// # Errors
+///
+/// What the system says if the address cannot be had or there is no place for uploads.
+pub async fn bind(settings: Settings) -> std::io::Result<Server> {
+    let listener = TcpListener::bind(settings.listen).await?;
+    Ok(Server {
+        address: listener.local_addr()?,
+        listener,
+        app: App::new(&settings)?,
+    })
+}
+
+impl Server {
+    /// Returns the URL of the page.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns the tracker.
+    #[must_use]
+    pub fn tracker(&self) -> ProgressTracker {
+        self.app.gateway().tracker().clone()
+    }
+
+    /// Returns the folder in which uploads are kept while they are worked on.
+    #[must_use]
+    pub fn uploads_folder(&self) -> &Path {
+        self.app.folder()
+    }
+
+    /// Serves until the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if connections can no longer be taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes no more connections; those that are open go on until their
+    /// runtime ends.
+    pub async fn run(self) -> std::io::Result<()> {
+        axum::serve(self.listener, self.app.router()).await
+    }
+}
+
+impl App {
+    fn new(settings: &Settings) -> std::io::Result<Self> {
+        let files = settings.limits.files;
+        let tracker = ProgressTracker::builder()
+            .limits(
+                Limits::default()
+                    // A batch lists its files in its metadata, about 200 bytes each.
+                    .payload((files * 512).max(64 * 1024))
+                    .log(LogLimits::default().bytes(8 * 1024 * 1024)),
+            )
+            .build();
+        let gateway = Gateway::builder(tracker.clone())
+            // The batch and all its files on one stream.
+            .topics(files + 1)
+            .build();
+        Ok(Self {
+            shared: Arc::new(Shared {
+                gateway,
+                workshop: Workshop::new(tracker, settings.at_once),
+                uploads: Semaphore::new(settings.limits.uploads),
+                limits: settings.limits.clone(),
+                folder: tempfile::Builder::new()
+                    .prefix("progress-demo-")
+                    .tempdir()?,
+            }),
+        })
+    }
+
+    fn router(&self) -> Router {
+        let request_limit = usize::try_from(self.shared.limits.request).unwrap_or(usize::MAX);
+        Router::new()
+            .route(
+                "/api/jobs",
+                post(upload::create_job).layer(DefaultBodyLimit::max(request_limit)),
+            )
+            .merge(page::routes())
+            .fallback(not_found)
+            .with_state(self.clone())
+            .merge(progress_axum::router_with(self.gateway().clone()))
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.shared.gateway
+    }
+
+    pub(crate) fn workshop(&self) -> &Workshop {
+        &self.shared.workshop
+    }
+
+    pub(crate) fn upload_limits(&self) -> &UploadLimits {
+        &self.shared.limits
+    }
+
+    pub(crate) fn uploads(&self) -> &Semaphore {
+        &self.shared.uploads
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.shared.folder.path()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("gateway", self.gateway())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn not_found(State(app): State<App>) -> Response {
+    app.gateway().not_found().map(axum::body::Body::from)
+}

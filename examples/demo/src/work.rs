@@ -1,0 +1,147 @@
+//! The work on one file: its analysis, reported through its task.
+
+use progress_core::{Reporter, Task, TaskError};
+use tokio::sync::watch;
+
+use crate::{
+    analysis::{AnalysisError, Limits, Observer, Source, Step, analyse},
+    batch::{Slot, upload_aborted},
+};
+
+/// Tells whether the batch was aborted, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Abort(watch::Receiver<Option<TaskError>>);
+
+impl Abort {
+    pub(crate) fn new(aborted: watch::Receiver<Option<TaskError>>) -> Self {
+        Self(aborted)
+    }
+
+    fn error(&self) -> Option<TaskError> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for an abort, for ever if none can come any more.
+    pub(crate) async fn wait(&mut self) -> TaskError {
+        // What it borrows must not be held while waiting for ever.
+        let error = self
+            .0
+            .wait_for(Option::is_some)
+            .await
+            .map(|error| error.clone());
+        match error {
+            Ok(error) => error.unwrap_or_else(upload_aborted),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Analyses a file and ends its task with what was found, or why nothing was.
+pub(crate) async fn process(task: Task, source: Source, limits: Limits, abort: Abort, slot: Slot) {
+    if task.begin().is_err() {
+        return;
+    }
+    let mut observer = Observed::new(&task, abort.clone());
+    let analysed = tokio::task::spawn_blocking(move || {
+        // Held by the work, not by whoever waits for it.
+        let _slot = slot;
+        analyse(&source, &limits, &mut observer)
+    })
+    .await;
+    let ended = match analysed {
+        Ok(Ok(analysis)) => task.complete(analysis),
+        Ok(Err(error)) => {
+            let error = abort.error().unwrap_or_else(|| to_task_error(&error));
+            return fail(task, error);
+        }
+        Err(panic) => {
+            tracing::error!(%panic, "an analysis panicked");
+            return fail(
+                task,
+                TaskError::new("INTERNAL", "The analysis broke down on this file"),
+            );
+        }
+    };
+    if let Err(error) = ended {
+        tracing::warn!(%error, "a result was not taken");
+        if let Some(task) = error.into_task() {
+            fail(
+                task,
+                TaskError::new("RESULT_TOO_LARGE", "The result is too large to be shown"),
+            );
+        }
+    }
+}
+
+pub(crate) fn fail(task: Task, error: TaskError) {
+    if let Err(error) = task.fail(error) {
+        // Its parent ended first: then it has an end.
+        tracing::debug!(%error, "a file did not end as it should");
+    }
+}
+
+fn to_task_error(error: &AnalysisError) -> TaskError {
+    let mut object = TaskError::new(error.code(), error.to_string())
+        .retryable(error.is_retryable())
+        .stage(error.step().name());
+    for solution in error.solutions() {
+        object = object.solution(solution);
+    }
+    if let Some(partial) = error.partial() {
+        object = object
+            .detail("size", partial.size)
+            .detail("sha256", partial.sha256.as_str());
+    }
+    object
+}
+
+/// Passes the steps of an analysis on to the stages of its task.
+struct Observed {
+    steps: Vec<(Step, Reporter)>,
+    task: Reporter,
+    abort: Abort,
+}
+
+impl Observed {
+    fn new(task: &Task, abort: Abort) -> Self {
+        Self {
+            steps: Vec::new(),
+            task: task.reporter(),
+            abort,
+        }
+    }
+
+    fn reporter(&mut self, step: Step) -> &Reporter {
+        let index = match self.steps.iter().position(|(known, _)| *known == step) {
+            Some(index) => index,
+            None => {
+                self.steps.push((step, self.task.stage(step.name())));
+                self.steps.len() - 1
+            }
+        };
+        &self.steps[index].1
+    }
+}
+
+impl Observer for Observed {
+    fn started(&mut self, step: Step) {
+        self.reporter(step).progress(0.0);
+    }
+
+    fn progress(&mut self, step: Step, done: u64, total: u64) {
+        let reporter = self.reporter(step);
+        if done == 0 {
+            reporter.set_unit("bytes");
+            reporter.set_total(total);
+        }
+        reporter.set(done);
+    }
+
+    fn finished(&mut self, step: Step) {
+        self.reporter(step).finish();
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.abort.error().is_some()
+    }
+}
