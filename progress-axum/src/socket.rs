@@ -19,15 +19,16 @@ use progress_web::{Code, Gateway, Output, Session};
 use tokio::time::timeout;
 
 pub(crate) fn upgrade(upgrade: WebSocketUpgrade, gateway: &Gateway, session: Session) -> Response {
-    let patience = gateway.stuck_after();
+    let (patience, largest) = (gateway.stuck_after(), gateway.largest_message());
     upgrade
-        .max_message_size(gateway.largest_message())
-        .max_frame_size(gateway.largest_message())
+        // A message somewhat too large is answered; one far too large is not even read.
+        .max_message_size(largest.saturating_mul(4))
+        .max_frame_size(largest.saturating_mul(4))
         .write_buffer_size(WRITE_BUFFER)
         .protocols([JSON])
         .on_upgrade(move |socket| async move {
             let (sink, stream) = socket.split();
-            if let Err(error) = drive(sink, stream, session, patience).await {
+            if let Err(error) = drive(sink, stream, session, patience, largest).await {
                 // A client that goes away is no fault of the service.
                 tracing::debug!(%error, "the socket is gone");
             }
@@ -39,6 +40,7 @@ async fn drive(
     mut stream: SplitStream<WebSocket>,
     mut session: Session,
     patience: Duration,
+    largest: usize,
 ) -> Result<(), Error> {
     let mut outputs = Vec::new();
     loop {
@@ -46,6 +48,12 @@ async fn drive(
             open = session.next_batch(&mut outputs) => open,
             received = stream.next() => {
                 match received {
+                    Some(Ok(Message::Text(text))) if text.len() > largest => {
+                        session.close(Code::PayloadTooLarge);
+                    }
+                    Some(Ok(Message::Binary(bytes))) if bytes.len() > largest => {
+                        session.close(Code::PayloadTooLarge);
+                    }
                     Some(Ok(Message::Text(text))) => session.on_text(&text),
                     // The answer to it is written while waiting for what cannot come any more.
                     Some(Ok(Message::Close(_))) => {

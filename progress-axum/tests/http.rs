@@ -1,13 +1,13 @@
-//! Snapshots, histories and health, and what every plain answer has in common.
+//! Snapshots, histories and health; who may have them, and what is wrong with a request.
 
 mod support;
 
-use progress_axum::{Open, router_with};
-use progress_core::{Level, ProgressTracker, TaskError, TaskId};
+use progress_axum::Open;
+use progress_core::{Level, TaskError, TaskId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use self::support::{Answer, Mark, Server, Tile, fields, forgetful, mark};
+use self::support::{Mark, Server, Tile, fields, forgetful, mark};
 
 const ALWAYS: [&str; 19] = [
     "attempt",
@@ -343,81 +343,4 @@ async fn health_needs_no_permission_and_counts() {
         (&health["tasks"], &health["sessions"]),
         (&json!(1), &json!(1))
     );
-}
-
-#[tokio::test]
-async fn wrong_method_is_405_and_head_is_get_without_its_body() {
-    let server = Server::start().await;
-    let _task = server.tracker.task("a").start().unwrap();
-    let ask =
-        async |method: Method, path: &str| -> Answer { server.request(method, path, &[]).await };
-    for path in [
-        "/tasks/a/history",
-        "/health",
-        "/sse/progress/a",
-        "/sse?ids=a",
-        "/ws/progress/a",
-    ] {
-        for method in [Method::POST, Method::PATCH] {
-            let answer = ask(method, path).await;
-            answer.error(405, "METHOD_NOT_ALLOWED");
-            assert!(answer.header("allow").contains("GET"), "{path}");
-        }
-    }
-    ask(Method::PUT, "/tasks/a")
-        .await
-        .error(405, "METHOD_NOT_ALLOWED");
-    for path in ["/tasks/a", "/tasks", "/tasks/a/history", "/health"] {
-        let head = ask(Method::HEAD, path).await;
-        let get = ask(Method::GET, path).await;
-        assert_eq!(head.status, 200);
-        assert_eq!(head.body, "");
-        for name in ["content-type", "etag"] {
-            assert_eq!(head.header(name), get.header(name));
-        }
-    }
-    assert_eq!(ask(Method::HEAD, "/tasks/b").await.status, 404);
-    let stream = ask(Method::HEAD, "/sse/progress/a").await;
-    assert_eq!(stream.header("content-type"), "text/event-stream");
-    support::eventually("no stream to be left", || server.gateway.sessions() == 0).await;
-}
-
-#[tokio::test]
-async fn routes_nest_under_a_prefix_that_the_gateway_knows() {
-    let server = Server::routed(
-        ProgressTracker::new(),
-        |gateway| gateway.prefix("/api/v1"),
-        |gateway| axum::Router::new().nest("/api/v1", router_with(gateway)),
-    )
-    .await;
-    let task = server.tracker.task("a").start().unwrap();
-    let urls = server.gateway.urls(task.id());
-    let json = serde_json::to_value(&urls).unwrap();
-    let names = ["polling_url", "sse_url", "task_id", "websocket_url"];
-    assert_eq!(fields(&json), names);
-    assert_eq!(urls.websocket_url, "/api/v1/ws/progress/a");
-    assert_eq!(server.get(&urls.polling_url).await.json()["task_id"], "a");
-    assert_eq!(server.get("/api/v1/tasks/a/history").await.status, 200);
-    let mut ws = server.ws(&urls.websocket_url).await;
-    let mut sse = server.sse(&urls.sse_url).await;
-    assert_eq!(ws.frame().await["task_id"], "a");
-    assert_eq!(sse.frame().await["task_id"], "a");
-    assert_eq!(server.get("/tasks/a").await.status, 404);
-    let answer = server.request(Method::POST, "/api/v1/health", &[]).await;
-    answer.error(405, "METHOD_NOT_ALLOWED");
-}
-
-#[tokio::test]
-async fn routes_nest_under_a_prefix_with_parameters() {
-    let server = Server::routed(
-        ProgressTracker::new(),
-        |gateway| gateway,
-        |gateway| axum::Router::new().nest("/tenants/{tenant}", router_with(gateway)),
-    )
-    .await;
-    let _task = server.tracker.task("a").start().unwrap();
-    let answer = server.get("/tenants/acme/tasks/a").await;
-    assert_eq!(answer.json()["task_id"], "a");
-    let mut ws = server.ws("/tenants/acme/ws/progress/a").await;
-    assert_eq!(ws.frame().await["task_id"], "a");
 }

@@ -24,6 +24,8 @@ pub enum Code {
     UpgradeRequired,
     /// `TOO_MANY_TOPICS`: 400, 4409.
     TooManyTopics,
+    /// `PAYLOAD_TOO_LARGE`: 413, 4409.
+    PayloadTooLarge,
     /// `UNAUTHENTICATED`: 401, 4401.
     Unauthenticated,
     /// `FORBIDDEN`: 403, 4403.
@@ -86,6 +88,7 @@ impl Code {
             Self::InvalidCommand => ("INVALID_COMMAND", StatusCode::BAD_REQUEST, 4400),
             Self::UpgradeRequired => ("UPGRADE_REQUIRED", StatusCode::UPGRADE_REQUIRED, 4400),
             Self::TooManyTopics => ("TOO_MANY_TOPICS", StatusCode::BAD_REQUEST, 4409),
+            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, 4409),
             Self::Unauthenticated => ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED, 4401),
             Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN, 4403),
             Self::TaskNotFound => ("TASK_NOT_FOUND", StatusCode::NOT_FOUND, 4404),

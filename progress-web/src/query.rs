@@ -158,7 +158,18 @@ pub(crate) fn starts(
     }
     match query.text("after") {
         None => Ok(vec![From::Fresh; topics]),
-        Some(text) => vector(&text, topics).ok_or_else(|| progress_core::InvalidPosition.into()),
+        // What only a server hands out has no place in a URL that somebody wrote.
+        Some(text) => vector(&text, topics)
+            .filter(|starts| starts.iter().all(|start| may_be_written(*start, topics)))
+            .ok_or_else(|| progress_core::InvalidPosition.into()),
+    }
+}
+
+fn may_be_written(start: From, topics: usize) -> bool {
+    match start {
+        From::After(_) => true,
+        From::Fresh => topics > 1,
+        From::End => false,
     }
 }
 

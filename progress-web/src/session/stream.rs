@@ -113,8 +113,10 @@ impl Session {
     }
 
     /// Has every topic skip superseded State up to its head: to be called when the socket takes
-    /// bytes again after it did not.
+    /// bytes again after it did not. That it takes them is a sign of life, for while it did not
+    /// none could be read.
     pub fn socket_was_busy(&mut self) {
+        self.on_life();
         for subscription in self.subscriptions.iter_mut().flatten() {
             subscription.conflate();
         }
@@ -165,6 +167,11 @@ impl Session {
             self.machine.on_time(Instant::now(), |topic| {
                 subscriptions[topic].as_ref().and_then(Subscription::head)
             });
+            for (topic, subscription) in self.subscriptions.iter_mut().enumerate() {
+                if self.machine.is_over(topic) {
+                    *subscription = None;
+                }
+            }
         }
     }
 }
