@@ -15,3 +15,8 @@ pub mod server;
 pub mod terminal;
 mod upload;
 mod work;
+
+/// The README's example of use compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    body::Body,
     extract::{
         FromRequest, Query, Request, State,
         multipart::{Field, Multipart, MultipartError},
@@ -447,7 +446,7 @@ fn batch_id(asked: Option<&str>) -> Result<TaskId, Refusal> {
     }
 }
 
-fn content_length(request: &axum::http::Request<Body>) -> Option<u64> {
+fn content_length(request: &Request) -> Option<u64> {
     request
         .headers()
         .get(header::CONTENT_LENGTH)?
