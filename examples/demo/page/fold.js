@@ -15,7 +15,8 @@ export function unknownTask(id, name = '') {
     metadata: {},
     children: null,
     position: null,
-    etaMs: null,
+    // When it will be done, by this page's clock.
+    due: null,
     elapsedMs: 0,
     result: null,
     error: null,
@@ -36,8 +37,11 @@ export function isOver(task) {
   return task.lost || isEnded(task);
 }
 
-/** Makes the task what the snapshot says, unless more is known already; tells whether it changed. */
-export function applySnapshot(task, snapshot) {
+/**
+ * Makes the task what the snapshot says, unless more is known already; tells whether it changed.
+ * `then` is when the newest event in it happened, by this page's clock.
+ */
+export function applySnapshot(task, snapshot, then) {
   const sameRun = task.epoch === snapshot.epoch;
   if (sameRun && snapshot.seq < task.seq) {
     return false;
@@ -53,7 +57,7 @@ export function applySnapshot(task, snapshot) {
   task.message = snapshot.message;
   task.metadata = { ...snapshot.metadata };
   task.children = snapshot.children ?? null;
-  task.etaMs = snapshot.eta_ms;
+  task.due = dueAt(snapshot.eta_ms, then);
   task.elapsedMs = snapshot.elapsed_ms;
   task.result = snapshot.result ?? null;
   task.error = snapshot.error ?? null;
@@ -67,7 +71,7 @@ export function applySnapshot(task, snapshot) {
  * Applies an event: `applied`; `repeat` if it was known, also by the snapshot; `missing` if something
  * lies between, so that only a new snapshot helps.
  */
-export function applyEvent(task, frame) {
+export function applyEvent(task, frame, now) {
   if (frame.epoch !== task.epoch) {
     return 'missing';
   }
@@ -78,11 +82,11 @@ export function applyEvent(task, frame) {
     return 'missing';
   }
   task.seq = frame.seq;
-  change(task, frame.event_type, frame.data);
+  change(task, frame.event_type, frame.data, now);
   return 'applied';
 }
 
-function change(task, type, data) {
+function change(task, type, data, now) {
   switch (type) {
     case 'queued':
       task.state = 'queued';
@@ -96,7 +100,7 @@ function change(task, type, data) {
       move(task, data.progress);
       break;
     case 'progress_update':
-      update(task, data);
+      update(task, data, now);
       break;
     case 'paused':
     case 'stalled':
@@ -124,9 +128,9 @@ function start(task, data) {
   }
 }
 
-function update(task, data) {
+function update(task, data, now) {
   move(task, data.progress);
-  task.etaMs = data.eta_ms ?? null;
+  task.due = dueAt(data.eta_ms, now);
   task.elapsedMs = data.elapsed_ms;
   task.message = data.message ?? task.message;
   task.children = data.children ?? task.children;
@@ -143,11 +147,15 @@ function end(task, data) {
   task.state = data.status;
   // 100 only if it completed; else as far as it came.
   move(task, data.progress);
-  task.etaMs = null;
+  task.due = null;
   task.elapsedMs = data.duration_ms;
   task.result = data.result ?? null;
   task.error = data.error ?? null;
   task.cause = data.cause ?? null;
+}
+
+function dueAt(etaMs, now) {
+  return etaMs === null || etaMs === undefined ? null : now + etaMs;
 }
 
 /** Within a run no bar goes back. */

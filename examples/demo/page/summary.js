@@ -141,10 +141,11 @@ function completed(result, tally, took) {
   return `Finished ${took}: ${count(done, 'file is', 'files are')} done, ${failed} failed.`;
 }
 
-function leftovers(tally) {
-  return `${count(tally.completed ?? 0, 'file', 'files')} of ${tally.total} came to ${
-    tally.completed === 1 ? 'its' : 'their'
-  } end`;
+function leftovers({ completed, total }) {
+  if (!completed) {
+    return total === 1 ? 'its file is not done' : `none of its ${files(total)} is done`;
+  }
+  return `${completed} of ${count(total, 'file is', 'files are')} done`;
 }
 
 function underWay({ batch, expected }) {

@@ -42,6 +42,7 @@ export class View {
     setHidden(this.#connection, watch === null);
     document.body.classList.toggle('watching', watch !== null);
     if (watch === null) {
+      delete document.body.dataset.connection;
       setTitle(TITLE);
     } else {
       this.changed();

@@ -132,9 +132,7 @@ export class Watch {
   }
 
   #checkPulse() {
-    if (this.connection === 'final') {
-      return;
-    }
+    this.#countDown();
     const silent = this.#isSilent();
     if (silent && this.#retry === null) {
       // Also where the browser is still trying: it may be holding on to a dead connection.
@@ -147,6 +145,15 @@ export class Watch {
       this.connection = 'stale';
       // It shows for how long.
       this.#onChange();
+    }
+  }
+
+  /** The time left grows shorter, also where nothing is heard. */
+  #countDown() {
+    for (const task of this.#tasks.values()) {
+      if (task.due !== null && !isOver(task)) {
+        this.#onChange(task);
+      }
     }
   }
 
@@ -170,13 +177,13 @@ export class Watch {
         break;
       case 'subscribed':
         if (task) {
-          this.#verdict(task, frame.data);
+          this.#verdict(task, frame.data, frame.timestamp);
         }
         break;
       case 'gap':
       case 'reset':
         if (task) {
-          this.#snapshot(task, frame.data.snapshot);
+          this.#snapshot(task, frame.data.snapshot, frame.timestamp);
         }
         break;
       case 'rejected':
@@ -202,9 +209,9 @@ export class Watch {
     this.#become('live');
   }
 
-  #verdict(task, { resume, snapshot }) {
+  #verdict(task, { resume, snapshot }, timestamp) {
     if (snapshot) {
-      this.#snapshot(task, snapshot);
+      this.#snapshot(task, snapshot, timestamp);
     } else if (resume === 'unknown') {
       if (task.epoch !== null) {
         this.#forget(task);
@@ -215,17 +222,19 @@ export class Watch {
     }
   }
 
-  #snapshot(task, snapshot) {
+  #snapshot(task, snapshot, timestamp) {
     if (task === this.batch) {
       this.fate = null;
     }
-    if (applySnapshot(task, snapshot)) {
+    // Both times are the server's: its clock need not agree with this one.
+    const age = Date.parse(timestamp) - Date.parse(snapshot.updated_at);
+    if (applySnapshot(task, snapshot, Date.now() - age)) {
       this.#changed(task);
     }
   }
 
   #event(task, frame) {
-    switch (applyEvent(task, frame)) {
+    switch (applyEvent(task, frame, this.lastHeard)) {
       case 'applied':
         this.#changed(task);
         break;
@@ -243,7 +252,9 @@ export class Watch {
       this.#takeFiles();
     }
     this.#onChange(task);
-    this.#finishIfOver();
+    if (isOver(task)) {
+      this.#goOnOrFinish();
+    }
   }
 
   #takeFiles() {
@@ -293,11 +304,13 @@ export class Watch {
     this.#changed(task);
   }
 
-  /** All has ended and nothing is left to watch. */
-  #finishIfOver() {
-    const batchOver = isOver(this.batch);
-    if (this.batch.lost || (batchOver && [...this.#tasks.values()].every(isOver))) {
+  #goOnOrFinish() {
+    const tasks = [...this.#tasks.values()];
+    if (this.batch.lost || tasks.every(isOver)) {
       this.#finish();
+    } else if (tasks.every((task) => isOver(task) || !this.#watched.has(task.id))) {
+      // The stream has nothing more to say and is about to end; the others need a new one.
+      this.#open();
     }
   }
 

@@ -102,10 +102,11 @@ export function duration(ms) {
 
 /** An estimate is rounded, so that it neither flickers nor pretends. */
 export function remaining(ms) {
-  if (ms === null || ms === undefined) {
+  const seconds = ms / 1000;
+  // It was to be done by now: the estimate was wrong.
+  if (seconds < -3) {
     return '';
   }
-  const seconds = ms / 1000;
   if (seconds < 3) {
     return 'a moment left';
   }

@@ -347,8 +347,11 @@ impl Upload<'_> {
                 none.insert(batch)
             }
         };
-        // Until the end of the upload there may always be one more.
-        batch.expect(self.sizes.len().max(self.files + 1));
+        batch.expect(match self.sizes.len() {
+            // Not announced: until the end of the upload there may always be one more.
+            0 => self.files + 1,
+            announced => announced.max(self.files),
+        });
         Ok(batch.add(name, kind, true)?)
     }
 

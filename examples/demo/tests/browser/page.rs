@@ -1,0 +1,161 @@
+//! The page as one who looks at it sees it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use fantoccini::Locator;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::driver::Browser;
+
+/// A file's row.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) task: String,
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) percent: u8,
+    pub(crate) activity: String,
+    pub(crate) outcome: String,
+}
+
+/// The batch's summary.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Batch {
+    pub(crate) state: String,
+    pub(crate) percent: u8,
+    pub(crate) counts: String,
+    pub(crate) verdict: String,
+    pub(crate) outcome: String,
+}
+
+impl Browser {
+    pub(crate) async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// Waits until a JavaScript expression about the page holds, looking whenever the page changes.
+    pub(crate) async fn until(&self, condition: &str) {
+        let script = format!(
+            "const [patience, answer] = arguments;
+             const holds = () => ({condition});
+             const stop = (answered) => {{ changes.disconnect(); clearTimeout(timer); answer(answered); }};
+             const changes = new MutationObserver(() => {{ if (holds()) stop(null); }});
+             changes.observe(document, {{ attributes: true, characterData: true, childList: true, subtree: true }});
+             const timer = setTimeout(() => stop(document.body.innerText), patience);
+             if (holds()) stop(null);"
+        );
+        let patience = vec![json!(PATIENCE_MS)];
+        let seen = self.client.execute_async(&script, patience).await.unwrap();
+        assert_eq!(seen, Value::Null, "in vain: {condition}");
+    }
+
+    /// Waits until the page says that nothing more is to come.
+    pub(crate) async fn until_final(&self) {
+        self.until("document.body.dataset.connection === 'final'")
+            .await;
+    }
+
+    /// Waits until there are so many rows in a state.
+    pub(crate) async fn until_rows(&self, number: usize, state: &str) {
+        self.until(&format!(
+            "document.querySelectorAll('[data-testid=row][data-state={state}]').length === {number}"
+        ))
+        .await;
+    }
+
+    /// Waits until the sentence about the batch contains a text.
+    pub(crate) async fn until_verdict(&self, text: &str) {
+        let text = json!(text);
+        self.until(&format!(
+            "document.querySelector('[data-testid=verdict]').textContent.includes({text})"
+        ))
+        .await;
+    }
+
+    pub(crate) async fn rows(&self) -> Vec<Row> {
+        self.read(
+            "const text = (row, id) => row.querySelector(`[data-testid=${id}]`).textContent;
+             return [...document.querySelectorAll('[data-testid=row]')].map((row) => ({
+               task: row.dataset.task,
+               name: text(row, 'name'),
+               state: row.dataset.state,
+               percent: Number(row.querySelector('[role=progressbar]').ariaValueNow),
+               activity: text(row, 'activity'),
+               outcome: text(row, 'outcome'),
+             }));",
+        )
+        .await
+    }
+
+    pub(crate) async fn batch(&self) -> Batch {
+        self.read(
+            "const batch = document.querySelector('[data-testid=batch]');
+             return {
+               state: batch.dataset.state,
+               percent: Number(batch.querySelector('[role=progressbar]').ariaValueNow),
+               counts: batch.querySelector('[data-testid=counts]').textContent,
+               verdict: batch.querySelector('[data-testid=verdict]').textContent,
+               outcome: batch.querySelector('.outcome').textContent,
+             };",
+        )
+        .await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, script: &str) -> T {
+        let value = self.client.execute(script, Vec::new()).await.unwrap();
+        serde_json::from_value(value).unwrap()
+    }
+
+    /// Chooses files as with the button of the page.
+    pub(crate) async fn choose(&self, files: &[PathBuf]) {
+        self.give("[data-testid=files]", files).await;
+    }
+
+    /// Drops files on the page: the files are real, the mouse is not.
+    pub(crate) async fn drop_files(&self, files: &[PathBuf]) {
+        self.client
+            .execute(
+                "const input = document.createElement('input');
+                 Object.assign(input, { type: 'file', multiple: true, id: 'hand' });
+                 document.body.append(input);",
+                Vec::new(),
+            )
+            .await
+            .unwrap();
+        self.give("#hand", files).await;
+        self.client
+            .execute(
+                "const input = document.querySelector('#hand');
+                 const dataTransfer = new DataTransfer();
+                 for (const file of input.files) dataTransfer.items.add(file);
+                 input.remove();
+                 const about = { dataTransfer, bubbles: true, cancelable: true };
+                 for (const type of ['dragenter', 'dragover', 'drop'])
+                   document.querySelector('h1').dispatchEvent(new DragEvent(type, about));",
+                Vec::new(),
+            )
+            .await
+            .unwrap();
+    }
+
+    async fn give(&self, input: &str, files: &[PathBuf]) {
+        let paths: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
+        let input = self.client.find(Locator::Css(input)).await.unwrap();
+        input.send_keys(&paths.join("\n")).await.unwrap();
+    }
+
+    /// Keeps what is to be seen, for people to look at, in `screenshots` of the target folder.
+    pub(crate) async fn photograph(&self, name: &str) {
+        let picture = self.client.screenshot().await.unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+    }
+}
+
+/// Less than the script timeout, so that it is this that fails, and says what it saw.
+const PATIENCE_MS: u32 = 50_000;
