@@ -1,4 +1,4 @@
-//! Locks, with poisoning handled in one place.
+//! Locks, with poisoning handled in one place, and the atomics that loom can stand in for.
 
 use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
@@ -31,4 +31,11 @@ impl<T> RwLock<T> {
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(crate) mod atomic {
+    #[cfg(all(test, loom))]
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+    #[cfg(not(all(test, loom)))]
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 }

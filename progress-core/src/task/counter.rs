@@ -1,6 +1,6 @@
 //! The hot path: a counter that tells the sampler once, then stays out of the way.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A count that many threads raise and one sampler reads.
 ///
@@ -48,5 +48,48 @@ impl Counter {
     pub(crate) fn unwatch(&self) -> u64 {
         self.slow_at.store(UNWATCHED, Ordering::Relaxed);
         self.count.fetch_add(0, Ordering::AcqRel)
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::{sync::Arc, thread};
+
+    use super::Counter;
+
+    /// Between the sampler's last look and the next change nothing is lost: the sampler sees the
+    /// change, or the change takes the slow path.
+    #[test]
+    fn loom_a_change_is_seen_or_takes_the_slow_path() {
+        loom::model(|| {
+            let counter = Arc::new(Counter::default());
+            assert!(counter.add(1), "the first change takes the slow path");
+            counter.watch();
+            let published = counter.count();
+            let worker = {
+                let counter = Arc::clone(&counter);
+                thread::spawn(move || counter.add(1))
+            };
+            let seen = counter.unwatch() > published;
+            let slow = worker.join().unwrap();
+            assert!(seen || slow);
+        });
+    }
+
+    #[test]
+    fn loom_of_two_changes_one_is_seen_or_takes_the_slow_path() {
+        loom::model(|| {
+            let counter = Arc::new(Counter::default());
+            counter.watch();
+            let workers = [5, 7].map(|by| {
+                let counter = Arc::clone(&counter);
+                thread::spawn(move || counter.add(by))
+            });
+            let seen = counter.unwatch();
+            let slow = workers.map(|worker| worker.join().unwrap());
+            // What the sampler did not see is announced by whoever came after it.
+            assert!(seen == 12 || slow.contains(&true));
+            assert_eq!(counter.count(), 12);
+        });
     }
 }
