@@ -118,8 +118,11 @@ async fn send(
     patience: Duration,
 ) -> Result<(), Failed> {
     for output in outputs {
+        let mut patience = patience;
         let message = match output {
             Output::Frame { json, .. } => {
+                // A message is written as one; a large one has time for its size.
+                patience = patience.saturating_mul(1 + (json.len() / SLOWEST) as u32);
                 Message::Text(Utf8Bytes::try_from(json).map_err(Error::new)?)
             }
             Output::Ping => Message::Ping(axum::body::Bytes::new()),
@@ -164,3 +167,5 @@ const JSON: &str = "progress.v1.json";
 const WRITE_BUFFER: usize = 8 * 1024;
 /// For the farewell.
 const GRACE: Duration = Duration::from_secs(1);
+/// Bytes that a socket has to take within its patience.
+const SLOWEST: usize = 64 * 1024;

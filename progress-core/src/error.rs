@@ -119,7 +119,7 @@ pub enum StageError {
         /// [`Limits::stages`].
         limit: usize,
     },
-    /// The weight is negative or not a finite number.
+    /// The weight is no number between 0 and [`Limits::LARGEST_WEIGHT`].
     Weight,
     /// The stage was declared twice.
     Duplicate,
@@ -141,7 +141,11 @@ impl fmt::Display for StageError {
                 Limits::STAGE_DEPTH
             ),
             Self::TooMany { limit } => write!(f, "too many stages, the limit is {limit}"),
-            Self::Weight => f.write_str("stage weight is negative or not finite"),
+            Self::Weight => write!(
+                f,
+                "stage weight is no number between 0 and {}",
+                Limits::LARGEST_WEIGHT
+            ),
             Self::Duplicate => f.write_str("stage is declared twice"),
         }
     }

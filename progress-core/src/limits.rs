@@ -34,6 +34,10 @@ impl Limits {
     pub const STAGE_DEPTH: usize = 8;
     /// The longest stage path, key, or label, in bytes.
     pub const NAME_LEN: usize = 128;
+    /// The largest weight of a stage: sums of any number of them are exact enough.
+    pub const LARGEST_WEIGHT: f64 = 1e9;
+    /// As good as for ever, and a clock can still count to it.
+    pub(crate) const LONGEST_RETENTION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
     /// The longest time between two samples of the counters.
     pub(crate) const LONGEST_TICK: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@ use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 /// A mutex that a panic elsewhere does not make unusable.
 ///
-/// No user code runs under any lock of this crate, and every mutation under one keeps its
+/// No user code runs under any lock of this crate but the clone and drop of wakers, and every mutation under one keeps its
 /// invariants at each step, so a poisoned lock guards sound data.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(std::sync::Mutex<T>);

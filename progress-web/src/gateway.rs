@@ -72,20 +72,20 @@ impl GatewayBuilder {
     /// Sets how often a connection gets a heartbeat frame, and a WebSocket a ping (default 30 s,
     /// at least 1 ms).
     pub fn heartbeat(mut self, every: Duration) -> Self {
-        self.pace.heartbeat = every.max(Duration::from_millis(1));
+        self.pace.heartbeat = every.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
     /// Sets how long a WebSocket may show no sign of life before it is closed with 4012 (default
     /// 60 s).
     pub fn dead_after(mut self, silence: Duration) -> Self {
-        self.pace.dead_after = silence;
+        self.pace.dead_after = silence.min(LONGEST);
         self
     }
 
     /// Sets how long a task that does not exist is waited for (default 10 s).
     pub fn unknown_wait(mut self, wait: Duration) -> Self {
-        self.pace.unknown_wait = wait;
+        self.pace.unknown_wait = wait.min(LONGEST);
         self
     }
 
@@ -117,7 +117,7 @@ impl GatewayBuilder {
 
     /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default 30 s).
     pub fn stuck_after(mut self, patience: Duration) -> Self {
-        self.stuck_after = patience;
+        self.stuck_after = patience.min(LONGEST);
         self
     }
 
@@ -435,3 +435,6 @@ fn no_content() -> Response<Bytes> {
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
+
+/// As good as for ever, and a clock can still count to it.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -22,6 +22,9 @@ use crate::{
 pub struct Workshop {
     tracker: ProgressTracker,
     slots: Arc<Semaphore>,
+    /// Of the places, those that files may take while they are still coming: one is left, so that
+    /// slow uploads do not keep complete ones waiting.
+    receiving: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     limits: Limits,
 }
@@ -33,6 +36,7 @@ impl Workshop {
         Self {
             tracker,
             slots: Arc::new(Semaphore::new(at_once)),
+            receiving: Arc::new(Semaphore::new(at_once.saturating_sub(1).max(1))),
             waiting: Arc::default(),
             limits: Limits::default(),
         }
@@ -71,6 +75,19 @@ impl Workshop {
             aborted,
             listed: Vec::new(),
         })
+    }
+
+    /// A place if one is free, and with `receive` leave to hold it while the file is coming.
+    fn free_slot(&self, receive: bool) -> Option<(Slot, Option<OwnedSemaphorePermit>)> {
+        let receiving = match receive {
+            true => Some(Arc::clone(&self.receiving).try_acquire_owned().ok()?),
+            false => None,
+        };
+        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        let slot = Slot {
+            _permit: Some(permit),
+        };
+        Some((slot, receiving))
     }
 
     async fn slot(&self) -> Slot {
@@ -112,6 +129,7 @@ enum Message {
 pub struct Pending {
     task: Task,
     slot: Option<Slot>,
+    receiving: Option<OwnedSemaphorePermit>,
     waiting: Option<Waiting>,
 }
 
@@ -185,21 +203,21 @@ impl Batch {
         for step in Step::for_kind(kind) {
             builder = builder.stage(step.name(), f64::from(step.weight()));
         }
-        let pending = match Arc::clone(&self.workshop.slots).try_acquire_owned() {
-            Ok(permit) => Pending {
+        let pending = match self.workshop.free_slot(receive) {
+            Some((slot, receiving)) => Pending {
                 task: builder.start()?,
-                slot: Some(Slot {
-                    _permit: Some(permit),
-                }),
+                slot: Some(slot),
+                receiving,
                 waiting: None,
             },
-            Err(_) => {
+            None => {
                 let task = builder.queue()?;
                 let before = self.workshop.waiting.fetch_add(1, Ordering::Relaxed);
                 task.position(before as u64 + 1);
                 Pending {
                     task,
                     slot: None,
+                    receiving: None,
                     waiting: Some(Waiting(Arc::clone(&self.workshop.waiting))),
                 }
             }
@@ -208,7 +226,10 @@ impl Batch {
             name: name.to_owned(),
             task_id: id,
         });
-        self.reporter.metadata("files", &self.listed);
+        if receive {
+            // For those who learn of the files by watching the batch.
+            self.reporter.metadata("files", &self.listed);
+        }
         Ok(pending)
     }
 
@@ -289,8 +310,10 @@ impl Job {
         let Pending {
             task,
             slot,
+            receiving,
             waiting,
         } = pending;
+        drop(receiving);
         let slot = match slot {
             Some(slot) => slot,
             None => tokio::select! {

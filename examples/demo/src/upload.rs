@@ -252,12 +252,12 @@ struct Upload<'a> {
 impl Upload<'_> {
     async fn read(&mut self, multipart: &mut Multipart) -> Result<(), Refusal> {
         let idle = self.limits.idle;
-        while let Some(field) = patiently(idle, multipart.next_field()).await? {
+        while let Some(mut field) = patiently(idle, multipart.next_field()).await? {
             match field.name() {
                 Some("files") => self.file(field).await?,
                 Some("manifest") if self.batch.is_none() => self.manifest(field).await?,
                 // Unknown fields are ignored, as a form may have others.
-                _ => {}
+                _ => while patiently(idle, field.chunk()).await?.is_some() {},
             }
         }
         Ok(())
@@ -292,8 +292,9 @@ impl Upload<'_> {
         let head = first.as_deref().unwrap_or_default();
         let kind = Kind::detect(&name, content_type.as_deref(), head);
         let size = self.sizes.get(self.files - 1).and_then(|file| file.size);
-        let pending = Receiving(Some(self.start_file(&name, kind)?));
+        let pending = self.start_file(&name, kind)?;
         let receiving = pending.receiving();
+        let mut pending = Receiving(Some(pending));
         if let Some(size) = size {
             receiving.set_total(size);
         }
@@ -312,15 +313,16 @@ impl Upload<'_> {
                     .map_err(|error| Refusal::internal(&error))?;
                 receiving.inc(bytes.len() as u64);
             }
-            // Past the limit the rest is read and forgotten: the other files stand.
+            if length > self.limits.file {
+                // Its place is for others; the rest is read and forgotten, for they stand.
+                pending.fail(Refusal::too_large("The file", self.limits.file).error);
+            }
             self.count(bytes.len());
             chunk = patiently(self.limits.idle, field.chunk()).await?;
         }
-        if length > self.limits.file {
-            let refusal = Refusal::too_large("The file", self.limits.file);
-            pending.take().fail(refusal.error);
+        let Some(pending) = pending.0.take() else {
             return Ok(());
-        }
+        };
         file.flush()
             .await
             .map_err(|error| Refusal::internal(&error))?;
@@ -331,7 +333,7 @@ impl Upload<'_> {
             source = source.content_type(content_type);
         }
         if let Some(batch) = &self.batch {
-            batch.hand_over(pending.take(), source, Some(path));
+            batch.hand_over(pending, source, Some(path));
         }
         Ok(())
     }
@@ -400,24 +402,16 @@ impl Upload<'_> {
 struct Receiving(Option<Pending>);
 
 impl Receiving {
-    fn take(mut self) -> Pending {
-        self.0.take().expect("only taken here and in drop")
-    }
-}
-
-impl std::ops::Deref for Receiving {
-    type Target = Pending;
-
-    fn deref(&self) -> &Pending {
-        self.0.as_ref().expect("only taken by value and in drop")
+    fn fail(&mut self, error: TaskError) {
+        if let Some(pending) = self.0.take() {
+            pending.fail(error);
+        }
     }
 }
 
 impl Drop for Receiving {
     fn drop(&mut self) {
-        if let Some(pending) = self.0.take() {
-            pending.fail(upload_aborted());
-        }
+        self.fail(upload_aborted());
     }
 }
 

@@ -18,7 +18,10 @@ impl Abort {
     }
 
     fn error(&self) -> Option<TaskError> {
-        self.0.borrow().clone()
+        // Without a batch, as when the process ends, there is nobody to work for.
+        let orphaned = self.0.has_changed().is_err();
+        let error = self.0.borrow().clone();
+        error.or_else(|| orphaned.then(upload_aborted))
     }
 
     /// Waits for an abort, for ever if none can come any more.
@@ -125,7 +128,8 @@ impl Observed {
 
 impl Observer for Observed {
     fn started(&mut self, step: Step) {
-        self.reporter(step).progress(0.0);
+        // A sign of life; a percent reported here would count for more than the bytes to come.
+        self.reporter(step).inc(0);
     }
 
     fn progress(&mut self, step: Step, done: u64, total: u64) {

@@ -3,8 +3,14 @@
 #[path = "jobs/support.rs"]
 mod support;
 
-use demo::server::{Settings, UploadLimits};
-use progress_core::{Data, Frame, Status, TaskState};
+use std::time::Duration;
+
+use demo::{
+    analysis::{Kind, Source},
+    batch::Workshop,
+    server::{Settings, UploadLimits},
+};
+use progress_core::{Data, Frame, ProgressTracker, Status, TaskId, TaskState};
 use reqwest::{
     StatusCode,
     multipart::{Form, Part},
@@ -107,6 +113,32 @@ async fn hashing_shows_its_bytes() {
     }
     let whole = Some(3 * 1024 * 1024);
     assert_eq!(hashed, Some((whole, whole, Some("bytes".into()))));
+}
+
+#[tokio::test]
+async fn hashing_moves_the_percent() {
+    let tracker = ProgressTracker::builder()
+        .tick(Duration::from_millis(1))
+        .build();
+    let mut batch = Workshop::new(tracker.clone(), 1)
+        .start(TaskId::random(), false)
+        .unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(64 * 1024 * 1024).unwrap();
+    let pending = batch.add("zeros.bin", Kind::Other, false).unwrap();
+    let mut events = tracker.subscribe(&batch.listed()[0].task_id);
+    batch.hand_over(pending, Source::new(file.path(), "zeros.bin"), None);
+    batch.close();
+    let mut between = 0;
+    while let Some(frame) = events.next().await {
+        if let Some(Data::ProgressUpdate(update)) = frame.event().map(|event| event.data())
+            && update.progress > 0.0
+            && update.progress < 99.0
+        {
+            between += 1;
+        }
+    }
+    assert!(between > 0, "the percent moves with the bytes");
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, 
             if !paths.insert(path) {
                 return Err(StageError::Duplicate);
             }
-            if !weight.is_finite() || *weight < 0.0 {
+            if !(0.0..=Limits::LARGEST_WEIGHT).contains(weight) {
                 return Err(StageError::Weight);
             }
             let path: Arc<str> = Arc::from(path.as_str());

@@ -41,6 +41,10 @@ pub(crate) struct Inner {
     pub(super) started: Option<Instant>,
     pub(super) newest: Timestamp,
     pub(super) log_lines: u64,
+    /// Refusals that no caller gets, to be noted when the lock is released.
+    pub(super) refused: Vec<PublishError>,
+    /// Whether the tracker has forgotten the task, and its bytes with it.
+    pub(super) forgotten: bool,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -69,6 +73,8 @@ impl Inner {
             started: None,
             newest: now,
             log_lines: 0,
+            refused: Vec::new(),
+            forgotten: false,
             told: ChildMove::default(),
             about,
         };
@@ -168,10 +174,18 @@ impl Inner {
             }
             // A value that is refused stays watched: it may fit again when it has changed.
             let published = self.publish_value(shared, index, now);
-            shared.note_refusal(published);
+            self.refused.extend(published.err());
             self.due.push(index);
         }
         !self.due.is_empty()
+    }
+
+    pub(super) fn unwatch(&mut self) {
+        for index in std::mem::take(&mut self.due) {
+            let value = &mut self.values[index];
+            value.watched = false;
+            value.counter.unwatch();
+        }
     }
 
     /// Publishes what the sampler has not yet seen.
@@ -180,7 +194,7 @@ impl Inner {
             let value = &self.values[index];
             if value.dirty || value.counter.count() != value.published {
                 let published = self.publish_value(shared, index, now);
-                shared.note_refusal(published);
+                self.refused.extend(published.err());
             }
         }
     }

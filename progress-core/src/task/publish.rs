@@ -174,6 +174,11 @@ impl TaskShared {
         again
     }
 
+    /// No longer leaves its values to the sampler: the next change of each is published at once.
+    pub(crate) fn unwatch(&self) {
+        self.inner.lock().unwatch();
+    }
+
     /// Finds or makes a stage; its value's index and its counter.
     pub(crate) fn stage(self: &Arc<Self>, path: &str) -> Result<(usize, Arc<Counter>), StageError> {
         check_stage_path(path)?;

@@ -138,7 +138,8 @@ impl Reporter {
     }
 
     /// Reports a percent, 0 to 100, where there is nothing to count. On a task it is the percent
-    /// of the whole and replaces what its stages add up to; on a stage, that stage's.
+    /// of the whole and replaces what its stages add up to; on a stage, that stage's, and counts
+    /// no longer move it.
     pub fn progress(&self, percent: f64) {
         if percent.is_nan() {
             return;
@@ -273,10 +274,7 @@ impl Reporter {
     ) {
         if let Some(task) = &self.task {
             let changed = task.change_value(self.index, change);
-            // A report after the end is no mistake worth noting: stages outlive their task.
-            if changed != Err(PublishError::AlreadyComplete) {
-                task.note_refusal(changed);
-            }
+            task.note_refusal(changed);
         }
     }
 

@@ -57,6 +57,7 @@ pub(crate) struct TaskShared {
 struct After {
     wakers: Vec<Waker>,
     bytes: isize,
+    refused: Vec<PublishError>,
     sample: bool,
     ended: bool,
     child_move: Option<ChildMove>,
@@ -116,8 +117,13 @@ impl TaskShared {
         self.held.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner.lock().log.bytes()
+    /// Takes its bytes out of the tracker's account, in which it has no part from now on.
+    pub(crate) fn forget(&self) -> usize {
+        let mut inner = self.inner.lock();
+        if std::mem::replace(&mut inner.forgotten, true) {
+            return 0;
+        }
+        inner.log.bytes()
     }
 
     /// Tells a child's change; see [`ChildMove`].
@@ -149,9 +155,12 @@ impl TaskShared {
         after
     }
 
-    /// Counts and tells what a caller who gets no error would not learn.
+    /// Counts and tells what a caller who gets no error would not learn. A report after the end is
+    /// no mistake worth noting: stages outlive their task.
     pub(crate) fn note_refusal<T>(&self, published: Result<T, PublishError>) {
-        if let Err(error) = published {
+        if let Err(error) = published
+            && error != PublishError::AlreadyComplete
+        {
             if let Some(tracker) = self.tracker.upgrade() {
                 tracker.refused.fetch_add(1, Ordering::Relaxed);
             }
@@ -167,6 +176,9 @@ impl TaskShared {
     /// Makes room in a log for others; tells by how much.
     pub(crate) fn shrink(&self) -> usize {
         let mut inner = self.inner.lock();
+        if inner.forgotten {
+            return 0;
+        }
         let before = inner.log.bytes();
         inner.log.shrink_to(before / 2);
         before - inner.log.bytes()
@@ -206,7 +218,12 @@ impl TaskShared {
             } else {
                 Vec::new()
             },
-            bytes: inner.log.bytes() as isize - bytes as isize,
+            bytes: if inner.forgotten {
+                0
+            } else {
+                inner.log.bytes() as isize - bytes as isize
+            },
+            refused: std::mem::take(&mut inner.refused),
             sample: !was_due && !inner.due.is_empty(),
             ended: !was_ended && inner.log.is_ended(),
             child_move: match self.parent {
@@ -221,6 +238,9 @@ impl TaskShared {
     fn settle(self: &Arc<Self>, after: After) {
         for waker in after.wakers {
             waker.wake();
+        }
+        for refusal in after.refused {
+            self.note_refusal::<()>(Err(refusal));
         }
         if after.bytes == 0 && !after.sample && !after.ended {
             return;

@@ -23,9 +23,9 @@ impl TrackerBuilder {
         self
     }
 
-    /// Sets how long a task is kept after its end (default 1 hour).
+    /// Sets how long a task is kept after its end (default 1 hour, at most 10 years).
     pub fn retention(mut self, retention: Duration) -> Self {
-        self.retention = retention;
+        self.retention = retention.min(Limits::LONGEST_RETENTION);
         self
     }
 

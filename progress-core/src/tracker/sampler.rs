@@ -39,6 +39,10 @@ impl Sampler {
         }
     }
 
+    pub(super) fn tick(&self) -> Duration {
+        self.tick
+    }
+
     pub(crate) fn add(&self, task: Arc<TaskShared>) {
         self.due.lock().push(task);
     }
@@ -102,7 +106,13 @@ struct Running(Weak<TrackerShared>);
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(tracker) = self.0.upgrade() {
-            tracker.sampler.running.store(false, Ordering::Release);
+            let sampler = &tracker.sampler;
+            sampler.running.store(false, Ordering::Release);
+            // Nobody looks at them any more: the next change of each starts it all anew.
+            let due = std::mem::take(&mut *sampler.due.lock());
+            for task in due {
+                task.unwatch();
+            }
         }
     }
 }

@@ -255,6 +255,11 @@ impl TrackerShared {
             }
             registry.oldest_end().map(|end| end + self.retention)
         };
+        // Only what is held was found: it is no use to come back at once.
+        let next = match forgotten.is_empty() {
+            true => next.map(|at| at.max(now + self.sampler.tick())),
+            false => next,
+        };
         for task in &forgotten {
             self.forgotten(task);
         }
@@ -298,7 +303,8 @@ impl TrackerShared {
     }
 
     fn forgotten(&self, task: &TaskShared) {
-        self.bytes.fetch_sub(task.bytes() as i64, Ordering::Relaxed);
+        self.bytes
+            .fetch_sub(task.forget() as i64, Ordering::Relaxed);
     }
 
     fn over_budget(&self, bytes: i64) -> bool {

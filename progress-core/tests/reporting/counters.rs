@@ -245,10 +245,15 @@ fn counters_go_on_when_the_runtime_that_started_them_is_gone() {
     let tracker = ProgressTracker::builder()
         .tick(Duration::from_millis(1))
         .build();
-    let task = tokio_test::block_on(async { tracker.task("t").start().unwrap() });
-    let mut watcher = tracker.subscribe("t");
-    let stage = task.stage("a");
-    for _ in 0..10 {
+    let (task, stage) = tokio_test::block_on(async {
+        let task = tracker.task("t").start().unwrap();
+        let stage = task.stage("a");
+        // Left to a sampler that will not come.
+        stage.inc(1);
+        (task, stage)
+    });
+    let mut watcher = tracker.subscribe(task.id());
+    for _ in 0..9 {
         stage.inc(1);
     }
     tokio_test::block_on(async {

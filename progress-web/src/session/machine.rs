@@ -334,9 +334,10 @@ impl Machine {
             Shape::Socket => None,
             Shape::Stream => self.current_id(),
             Shape::Streams => {
-                // A vector is long: after each topic's first one it comes at most once a second,
-                // and with the last event before the close.
-                let first = !std::mem::replace(&mut self.topics[topic].has_id, true);
+                // A vector is long: after the first one of each of the first topics it comes at most
+                // once a second, and with the last event before the close.
+                let first =
+                    !std::mem::replace(&mut self.topics[topic].has_id, true) && topic < FIRST_IDS;
                 let due = first
                     || self
                         .last_id
@@ -414,3 +415,5 @@ impl Machine {
 }
 
 const VECTOR_ID_EVERY: Duration = Duration::from_secs(1);
+/// Past this many topics their first ids together would outweigh what they are for.
+const FIRST_IDS: usize = 64;
