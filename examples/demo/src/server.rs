@@ -166,6 +166,7 @@ impl App {
                 post(upload::create_job).layer(DefaultBodyLimit::max(request_limit)),
             )
             .merge(page::routes())
+            .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
             .with_state(self.clone())
             .merge(progress_axum::router_with(self.gateway().clone()))
@@ -202,4 +203,10 @@ impl fmt::Debug for App {
 
 async fn not_found(State(app): State<App>) -> Response {
     app.gateway().not_found().map(axum::body::Body::from)
+}
+
+async fn method_not_allowed(State(app): State<App>) -> Response {
+    app.gateway()
+        .method_not_allowed()
+        .map(axum::body::Body::from)
 }

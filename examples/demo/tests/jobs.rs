@@ -246,6 +246,12 @@ async fn what_is_no_upload_gets_a_clear_error_and_no_task() {
             400,
             "INVALID_TASK_ID",
         ),
+        (client.delete(&url), 405, "METHOD_NOT_ALLOWED"),
+        (
+            client.get(format!("{}/nothing", demo.url)),
+            404,
+            "NOT_FOUND",
+        ),
     ];
     for (request, status, code) in cases {
         let answer = request.send().await.unwrap();
