@@ -316,6 +316,22 @@ impl<T: Item> Log<T> {
 
     /// All retained items after `seq` in order: a merge of three below the window, then the window.
     pub(super) fn retained_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Slot<T>)> {
+        let base = self.below_window();
+        // A reader inside the window, the usual one, is spared the search below it.
+        let below = (seq < base)
+            .then(|| self.below_after(seq))
+            .into_iter()
+            .flatten();
+        let skip = seq.saturating_sub(base).min(self.window.len() as u64) as usize;
+        let window = self
+            .window
+            .range(skip..)
+            .zip(base + skip as u64 + 1..)
+            .map(|(slot, at)| (at, slot));
+        below.chain(window)
+    }
+
+    fn below_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Slot<T>)> {
         let mut milestones = ring_after(&self.milestones, seq).peekable();
         let mut logs = ring_after(&self.logs, seq).peekable();
         let mut states = self
@@ -323,7 +339,7 @@ impl<T: Item> Log<T> {
             .range(seq.saturating_add(1)..)
             .map(|(at, slot)| (*at, slot))
             .peekable();
-        let below = std::iter::from_fn(move || {
+        std::iter::from_fn(move || {
             let at = |next: Option<&(u64, &Slot<T>)>| next.map_or(u64::MAX, |(at, _)| *at);
             let (m, l, s) = (at(milestones.peek()), at(logs.peek()), at(states.peek()));
             if m < l && m < s {
@@ -333,15 +349,7 @@ impl<T: Item> Log<T> {
             } else {
                 states.next()
             }
-        });
-        let base = self.below_window();
-        let skip = seq.saturating_sub(base).min(self.window.len() as u64) as usize;
-        let window = self
-            .window
-            .range(skip..)
-            .zip(base + skip as u64 + 1..)
-            .map(|(slot, at)| (at, slot));
-        below.chain(window)
+        })
     }
 
     /// Takes the place of the key's newest State, which from now on is superseded.

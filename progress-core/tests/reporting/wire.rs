@@ -367,3 +367,11 @@ async fn a_snapshot_on_the_wire() {
     });
     assert_eq!(value, expected);
 }
+
+#[test]
+fn floats_survive_the_wire_to_the_last_bit() {
+    let text = br#"{"task_id":"t","epoch":"1f","seq":1,"event_type":"progress_update","timestamp":"2026-11-22T13:56:13.123Z","data":{"progress":14.777777777777777777777120}}"#;
+    let event = Event::from_json(text).unwrap();
+    let again = Event::from_json(&event.to_json(event.seq(), 0)).unwrap();
+    assert_eq!(event, again);
+}
