@@ -1,10 +1,12 @@
-//! What `SYSTEMS.md` asks of the talking-video generator (A) and the media analyser (B), as far
-//! as the library without a server can show it.
+//! What a talking-video generator (system A) and a parallel media analyser (system B) ask of a
+//! tracker, as far as the library without a server can show it; their known weaknesses by name.
 
 mod common;
 
+use std::time::Duration;
+
 use progress_core::{
-    Data, Event, Frame, LookupError, Position, ProgressTracker, Replay, Resume, Status,
+    Data, Event, Frame, Level, LookupError, Position, ProgressTracker, Replay, Resume, Status,
     SubscribeOptions, Task, TaskError, TaskFilter, TaskState,
 };
 use serde_json::json;
@@ -130,7 +132,7 @@ async fn many_subscribers() {
         })
         .collect();
     for n in 0..50 {
-        task.log(progress_core::Level::INFO, format!("step {n}"));
+        task.log(Level::INFO, format!("step {n}"));
         tokio::task::yield_now().await;
     }
     task.complete(()).unwrap();
@@ -152,7 +154,7 @@ async fn late_subscriber_receives_history() {
     let mut early = tracker.subscribe("v");
     for stage in ["detect", "matte", "prosody", "render"] {
         task.stage(stage).finish();
-        task.log(progress_core::Level::INFO, format!("{stage} done"));
+        task.log(Level::INFO, format!("{stage} done"));
     }
     let middle = ready(&mut tracker.subscribe("v"));
     assert_eq!(events(&middle), events(&ready(&mut early)));
@@ -316,4 +318,22 @@ async fn a_died_worker_does_not_leave_uploading_for_ever() {
     let snapshot = tracker.snapshot("m").await.unwrap();
     let upload = snapshot.stage("upload").unwrap();
     assert_eq!(upload.state, progress_core::StageState::Abandoned);
+}
+
+/// System B polled its database every two seconds for each connection.
+#[tokio::test(start_paused = true)]
+async fn a_watcher_is_woken_by_events_and_polls_nothing() {
+    let tracker = ProgressTracker::new();
+    let task = video(&tracker, "video-42");
+    let mut events = tracker.subscribe("video-42");
+    let mut waiting = tokio_test::task::spawn(async move {
+        let mut frames = Vec::new();
+        while events.next_batch(&mut frames).await > 0 {}
+        frames.len()
+    });
+    assert!(waiting.poll().is_pending());
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!waiting.is_woken(), "an hour without an event");
+    task.log(Level::INFO, "something happens");
+    assert!(waiting.is_woken());
 }

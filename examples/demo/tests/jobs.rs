@@ -177,7 +177,7 @@ async fn past_the_places_at_work_files_are_queued() {
 #[tokio::test]
 async fn an_aborted_upload_ends_its_tasks_failed() {
     let demo = Demo::start().await;
-    let id = progress_core::TaskId::random();
+    let id = TaskId::random();
     let mut upload = RawUpload::start(&demo, Some(id.as_str())).await;
     upload.begin_file("half.bin").await;
     upload.send(&[1; 64 * 1024]).await;
@@ -205,7 +205,7 @@ async fn an_aborted_upload_ends_its_tasks_failed() {
 #[tokio::test]
 async fn multipart_that_breaks_in_the_middle_is_an_error_and_its_tasks_end() {
     let demo = Demo::start().await;
-    let id = progress_core::TaskId::random();
+    let id = TaskId::random();
     let mut upload = RawUpload::start(&demo, Some(id.as_str())).await;
     upload.begin_file("half.bin").await;
     upload.send(b"some bytes").await;
@@ -266,7 +266,7 @@ async fn what_is_no_upload_gets_a_clear_error_and_no_task() {
 #[tokio::test]
 async fn an_id_that_is_taken_is_refused_and_its_batch_goes_on() {
     let demo = Demo::start().await;
-    let id = progress_core::TaskId::random();
+    let id = TaskId::random();
     let url = format!("{}/api/jobs?batch={id}", demo.url);
     let post = || {
         let form = files([("a.txt", b"a".to_vec())]);
@@ -328,7 +328,7 @@ async fn a_request_that_grows_past_the_limit_ends_its_tasks() {
         ..UploadLimits::default()
     };
     let demo = Demo::start_with(Settings::default().limits(limits)).await;
-    let id = progress_core::TaskId::random();
+    let id = TaskId::random();
     let mut upload = RawUpload::start(&demo, Some(id.as_str())).await;
     upload.begin_file("endless.bin").await;
     upload.send(&[0; 60 * 1024]).await;

