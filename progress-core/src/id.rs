@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, str::FromStr, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use crate::text::serde_as_text;
 
 /// Names one task, across every node and every run of it.
 ///
@@ -125,19 +125,7 @@ impl From<&Self> for TaskId {
     }
 }
 
-impl Serialize for TaskId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for TaskId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .try_into()
-            .map_err(de::Error::custom)
-    }
-}
+serde_as_text!(TaskId);
 
 /// Whatever a task can be named by: a [`TaskId`], a reference to one, or text that is one.
 ///

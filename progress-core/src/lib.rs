@@ -24,6 +24,7 @@ mod snapshot;
 mod subscription;
 mod sync;
 mod task;
+mod text;
 mod time;
 mod tracker;
 

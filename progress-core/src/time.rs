@@ -7,8 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::time::Instant;
+
+use crate::text::serde_as_text;
 
 /// A moment of wall time in milliseconds since the Unix epoch; RFC 3339 in UTC on the wire, with
 /// milliseconds and `Z`.
@@ -72,19 +73,7 @@ impl FromStr for Timestamp {
     }
 }
 
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
+serde_as_text!(Timestamp);
 
 /// A text is not an RFC 3339 timestamp with an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
