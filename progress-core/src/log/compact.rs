@@ -109,24 +109,24 @@ impl Default for LogLimits {
 #[derive(Clone)]
 pub struct Log<T> {
     limits: LogLimits,
-    head: u64,
+    pub(super) head: u64,
     /// The newest item lost for good; 0 while nothing is.
-    floor: u64,
+    pub(super) floor: u64,
     ended: bool,
     /// Log lines appended so far. It wraps, and only differences of it are used.
-    lines: u32,
+    pub(super) lines: u32,
     /// Log lines lost for good.
-    dropped_lines: u64,
-    bytes: usize,
+    pub(super) dropped_lines: u64,
+    pub(super) bytes: usize,
     /// Bytes of State that nothing supersedes, wherever it stands: what eviction cannot free.
-    live_state: usize,
+    pub(super) live_state: usize,
     /// The newest `window.len()` items without a hole: sequence number to index is a subtraction.
-    window: VecDeque<Slot<T>>,
+    pub(super) window: VecDeque<Slot<T>>,
     milestones: VecDeque<(u64, Slot<T>)>,
     logs: VecDeque<(u64, Slot<T>)>,
-    states: BTreeMap<u64, Slot<T>>,
+    pub(super) states: BTreeMap<u64, Slot<T>>,
     /// Sequence number of each key's newest State, 0 for none.
-    newest: Vec<u64>,
+    pub(super) newest: Vec<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -399,7 +399,7 @@ impl<T: Item> Log<T> {
         }
     }
 
-    fn evict_oldest(&mut self) {
+    pub(super) fn evict_oldest(&mut self) {
         let seq = self.below_window() + 1;
         let Some(mut slot) = self.window.pop_front() else {
             return;

@@ -80,6 +80,16 @@ pub enum Delivery<T> {
     Gap(Gap),
 }
 
+impl<T> Delivery<T> {
+    /// Returns the item, if it is one.
+    pub(crate) fn into_item(self) -> Option<T> {
+        match self {
+            Self::Item { item, .. } => Some(item),
+            Self::Gap(_) => None,
+        }
+    }
+}
+
 /// A range in which items are missing for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -1,0 +1,11 @@
+//! Channels: logs that the events of many tasks are copied into, and events of no task.
+
+mod event;
+mod name;
+mod shared;
+
+pub(crate) use self::shared::{ChannelShared, Channels};
+pub use self::{
+    event::{ChannelBody, ChannelEvent},
+    name::{ChannelName, IntoChannelName, InvalidChannelName},
+};

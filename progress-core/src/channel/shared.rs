@@ -1,0 +1,205 @@
+//! The channels of a tracker.
+//!
+//! A channel's lock may be taken while a task's is held, so that the events of a task come into
+//! its channels in their order; never the other way round.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    task::Waker,
+};
+
+use crate::{
+    channel::{ChannelBody, ChannelEvent, ChannelName},
+    event::Retention,
+    log::{Class, Keys, Log, LogLimits, PushErrorKind},
+    position::{Epoch, Position, Seq},
+    subscription::Sleepers,
+    sync::{Mutex, RwLock},
+    transport::{Page, Record},
+};
+
+/// One channel: a log and who sleeps over it.
+#[derive(Debug)]
+pub(crate) struct ChannelShared {
+    pub(crate) name: ChannelName,
+    pub(crate) inner: Mutex<ChannelInner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ChannelInner {
+    pub(crate) epoch: Epoch,
+    pub(crate) log: Log<Arc<ChannelEvent>>,
+    pub(crate) sleepers: Sleepers,
+    /// The newest milestone.
+    prev: Seq,
+    keys: Keys,
+}
+
+impl ChannelShared {
+    fn new(name: ChannelName, epoch: Epoch, limits: &LogLimits) -> Self {
+        Self {
+            name,
+            inner: Mutex::new(ChannelInner {
+                epoch,
+                log: Log::new(limits.clone()),
+                sleepers: Sleepers::default(),
+                prev: Seq::ZERO,
+                keys: Keys::default(),
+            }),
+        }
+    }
+
+    /// Numbers and appends; the wakers are to be woken when no lock is held.
+    pub(crate) fn append(
+        &self,
+        body: ChannelBody,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<Position, PushErrorKind> {
+        let mut inner = self.inner.lock();
+        let seq = inner.log.next_seq();
+        let event = ChannelEvent::new(self.name.clone(), inner.epoch, seq, inner.prev, body);
+        inner.push(Arc::new(event))?;
+        wakers.append(&mut inner.sleepers.take());
+        Ok(Position::new(inner.epoch, seq))
+    }
+
+    /// Takes over a record that the broker has numbered. Past a hole it is refused, until what
+    /// is missing has been [read](Self::merge).
+    pub(crate) fn receive(&self, event: &Arc<ChannelEvent>) -> Result<(), Hole> {
+        let wakers = {
+            let mut inner = self.inner.lock();
+            let epoch = event.position().epoch();
+            if epoch < inner.epoch || (epoch == inner.epoch && event.seq() <= inner.log.head()) {
+                return Ok(());
+            }
+            if epoch > inner.epoch || event.seq() > inner.log.next_seq() {
+                return Err(Hole);
+            }
+            inner.push_received(event);
+            inner.sleepers.take()
+        };
+        wake(wakers);
+        Ok(())
+    }
+
+    /// Takes over what the broker holds.
+    pub(crate) fn merge(&self, page: &Page) {
+        let wakers = {
+            let mut inner = self.inner.lock();
+            if page.epoch < inner.epoch {
+                return;
+            }
+            if page.epoch > inner.epoch {
+                inner.restart(page.epoch);
+            }
+            inner.log.lose(page.floor);
+            for record in &page.records {
+                let Record::Channel(event) = record else {
+                    continue;
+                };
+                if event.seq() > inner.log.head() {
+                    inner.push_received(event);
+                }
+            }
+            inner.sleepers.take()
+        };
+        wake(wakers);
+    }
+
+    pub(crate) fn head(&self) -> Position {
+        let inner = self.inner.lock();
+        Position::new(inner.epoch, inner.log.head())
+    }
+}
+
+/// Records before this one have not arrived.
+#[derive(Debug)]
+pub(crate) struct Hole;
+
+impl ChannelInner {
+    /// A broker that has forgotten the channel numbers it anew.
+    fn restart(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        self.log = Log::new(self.log.limits().clone());
+        self.prev = Seq::ZERO;
+        self.keys.clear();
+    }
+
+    fn push_received(&mut self, event: &Arc<ChannelEvent>) {
+        if event.prev() > self.log.head() {
+            self.log.lose(event.prev());
+        }
+        // A bound of this node that the broker does not have: the range of the next record
+        // closes over it, and the floor says so if it was a milestone.
+        if self.push(Arc::clone(event)).is_err() {
+            tracing::debug!(channel = %event.channel(), "event past this node's bounds");
+        }
+    }
+
+    fn push(&mut self, event: Arc<ChannelEvent>) -> Result<(), PushErrorKind> {
+        let seq = event.seq();
+        let retires = event.body().retires();
+        let retention = event.retention();
+        let class = match &retention {
+            Retention::State(name) => Class::State(self.keys.number(name)),
+            _ => Class::Milestone,
+        };
+        self.log
+            .push_at(seq, class, event)
+            .map_err(|refused| refused.kind)?;
+        match (class, retention) {
+            (Class::State(key), Retention::State(name)) => self.keys.keep(name, key),
+            _ => self.prev = seq,
+        }
+        if let Some(key) = retires.and_then(|name| self.keys.retire(&name)) {
+            self.log.retire(key);
+        }
+        Ok(())
+    }
+}
+
+/// The channels that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    by_name: RwLock<HashMap<ChannelName, Arc<ChannelShared>>>,
+}
+
+impl Channels {
+    pub(crate) fn get(&self, name: &ChannelName) -> Option<Arc<ChannelShared>> {
+        self.by_name.read().get(name).cloned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.read().len()
+    }
+
+    /// Finds a channel or makes it, unless there are `limit` already.
+    pub(crate) fn get_or_make(
+        &self,
+        name: &ChannelName,
+        limit: usize,
+        make: impl FnOnce() -> (Epoch, LogLimits),
+    ) -> Option<Arc<ChannelShared>> {
+        if let Some(channel) = self.get(name) {
+            return Some(channel);
+        }
+        let mut by_name = self.by_name.write();
+        if let Some(channel) = by_name.get(name) {
+            return Some(Arc::clone(channel));
+        }
+        if by_name.len() >= limit {
+            return None;
+        }
+        let (epoch, limits) = make();
+        let channel = Arc::new(ChannelShared::new(name.clone(), epoch, &limits));
+        by_name.insert(name.clone(), Arc::clone(&channel));
+        Some(channel)
+    }
+}
+
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}

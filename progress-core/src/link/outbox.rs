@@ -1,0 +1,345 @@
+//! What this node's tasks have to tell the broker: one more cursor into each log.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+
+use crate::{
+    channel::ChannelName,
+    event::Event,
+    link::{Backoff, Link},
+    log::{Cursor, Delivery, Start},
+    position::Epoch,
+    sync::Mutex,
+    task::TaskShared,
+    tracker::TrackerShared,
+    transport::{AppendError, Claim, ClaimError, Draft, Topic, TransportError},
+};
+
+/// How far a task's log has been told.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    /// Whether the task stands among the dirty.
+    dirty: AtomicBool,
+    /// Whether its end, and so all of it, has been told.
+    done: AtomicBool,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    /// Still to be made, or to be made again.
+    claim: Option<Claim>,
+    /// What every claim of this run says.
+    first_claim: Claim,
+    cursor: Cursor,
+}
+
+/// Tasks that have something to tell.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    tasks: Mutex<VecDeque<Arc<TaskShared>>>,
+    wake: Notify,
+}
+
+impl Outbox {
+    pub(crate) fn new(claim: Claim) -> Self {
+        Self {
+            dirty: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            told: Mutex::new(Told {
+                claim: Some(claim.clone()),
+                first_claim: claim,
+                cursor: Cursor::start(),
+            }),
+        }
+    }
+
+    /// Tells whether all is with the broker, the end included.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Takes no further part: another run is the one that counts.
+    fn close(&self) {
+        self.done.store(true, Ordering::Release);
+    }
+
+    /// A broker that has forgotten the run is told all of it again.
+    fn begin_again(&self) {
+        let mut told = self.told.lock();
+        told.claim = Some(told.first_claim.clone());
+        told.cursor = Cursor::start();
+    }
+}
+
+impl Link {
+    /// Has a task's log sent on from where it has been told.
+    pub(crate) fn send_soon(&self, task: &Arc<TaskShared>) {
+        let Some(outbox) = &task.outbox else {
+            return;
+        };
+        // AcqRel: whoever clears the flag sees all that was appended before it was set.
+        if !outbox.dirty.swap(true, Ordering::AcqRel) {
+            self.outbox.tasks.lock().push_back(Arc::clone(task));
+            self.outbox.wake.notify_one();
+        }
+    }
+
+    /// After an outage: the newest event of each task tells whether the broker still knows it.
+    pub(super) fn resend_all(&self, tracker: &TrackerShared) {
+        for task in tracker.owned() {
+            if let Some(outbox) = &task.outbox {
+                outbox.done.store(false, Ordering::Release);
+                let mut told = outbox.told.lock();
+                told.claim.get_or_insert_with(|| Claim::clone(&told.first_claim));
+                drop(told);
+                self.send_soon(&task);
+            }
+        }
+    }
+
+    /// Waits until all that the logs hold is with the broker.
+    pub(crate) async fn sent_all(&self) {
+        loop {
+            let moved = self.outbox.wake.notified();
+            if self.outbox.tasks.lock().is_empty() {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Sends what there is to send, for ever.
+    pub(super) async fn send(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let batch = self.next_tasks();
+            if batch.is_empty() {
+                self.outbox.wake.notified().await;
+                continue;
+            }
+            match self.send_batch(&batch).await {
+                Ok(()) => {
+                    self.saw(true);
+                    backoff.reset();
+                }
+                Err(error) => {
+                    tracing::debug!(node = %self.node, %error, "not sent");
+                    self.saw(false);
+                    for task in &batch {
+                        self.send_soon(task);
+                    }
+                    self.pause(&mut backoff).await;
+                }
+            }
+        }
+    }
+
+    fn next_tasks(&self) -> Vec<Arc<TaskShared>> {
+        let mut tasks = self.outbox.tasks.lock();
+        let count = tasks.len().min(TASKS_AT_ONCE);
+        let batch: Vec<_> = tasks.drain(..count).collect();
+        drop(tasks);
+        for task in &batch {
+            if let Some(outbox) = &task.outbox {
+                outbox.dirty.swap(false, Ordering::AcqRel);
+            }
+        }
+        batch
+    }
+
+    async fn send_batch(&self, batch: &[Arc<TaskShared>]) -> Result<(), TransportError> {
+        let claimed = join_all(batch.iter().map(|task| self.claim(task))).await;
+        let mut unavailable = None;
+        let mut events = Vec::new();
+        let mut spans = Vec::new();
+        for (task, claimed) in batch.iter().zip(claimed) {
+            match claimed {
+                Ok(true) => {
+                    let (new, cursor) = unsent(task);
+                    spans.push((task, new.len(), cursor));
+                    events.extend(new);
+                }
+                Ok(false) => {}
+                Err(error) => unavailable = Some(error),
+            }
+        }
+        let mut answers = if events.is_empty() {
+            Vec::new()
+        } else {
+            self.transport.append(events.clone()).await
+        }
+        .into_iter();
+        let mut sent = events.into_iter();
+        for (task, count, cursor) in spans {
+            let mine: Vec<_> = sent.by_ref().take(count).collect();
+            let results: Vec<_> = answers.by_ref().take(count).collect();
+            match self.settle(task, &mine, results, cursor) {
+                Ok(told) => self.copy_to_channels(&task.channels, &told).await?,
+                Err(error) => unavailable = Some(error),
+            }
+        }
+        unavailable.map_or(Ok(()), Err)
+    }
+
+    /// Makes the claim that is due; tells whether the run is this node's.
+    async fn claim(&self, task: &Arc<TaskShared>) -> Result<bool, TransportError> {
+        let Some(outbox) = &task.outbox else {
+            return Ok(false);
+        };
+        let Some(claim) = outbox.told.lock().claim.clone() else {
+            return Ok(!outbox.is_done());
+        };
+        match self.transport.claim(&task.id, task.epoch, claim).await {
+            Ok(epoch) if epoch == task.epoch => {
+                outbox.told.lock().claim = None;
+                task.confirm(Ok(()));
+                Ok(true)
+            }
+            Ok(by) | Err(ClaimError::Superseded { by }) | Err(ClaimError::AlreadyExists { epoch: by }) => {
+                self.superseded(task, by);
+                Ok(false)
+            }
+            Err(ClaimError::Unavailable(error)) => Err(error),
+        }
+    }
+
+    /// Takes note of what the broker says to a task's events; gives those that it has.
+    fn settle(
+        &self,
+        task: &Arc<TaskShared>,
+        events: &[Arc<Event>],
+        results: Vec<Result<(), AppendError>>,
+        cursor: Cursor,
+    ) -> Result<Vec<Arc<Event>>, TransportError> {
+        let Some(outbox) = &task.outbox else {
+            return Ok(Vec::new());
+        };
+        let mut told = Vec::new();
+        for (event, result) in events.iter().zip(results) {
+            match result {
+                Ok(()) => told.push(Arc::clone(event)),
+                Err(AppendError::Unavailable(error)) => return Err(error),
+                Err(AppendError::Superseded { by }) => {
+                    self.superseded(task, by);
+                    return Ok(told);
+                }
+                Err(AppendError::Unknown) => {
+                    outbox.begin_again();
+                    self.send_soon(task);
+                    return Ok(told);
+                }
+                Err(error) => {
+                    // The broker's own bounds: the next event's range closes over it, or a gap
+                    // says that it is missing.
+                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(task = %task.id, %error, "event refused by the broker");
+                }
+            }
+        }
+        let more = {
+            let mut place = outbox.told.lock();
+            place.cursor = cursor;
+            let inner = task.inner.lock();
+            let at_head = place.cursor.last() == inner.log.head();
+            if at_head && inner.log.is_ended() {
+                outbox.close();
+            }
+            !at_head
+        };
+        if more {
+            self.send_soon(task);
+        }
+        Ok(told)
+    }
+
+    /// Copies events into the channels of their task, again and again until the broker has them:
+    /// the drafts' ids see to it that each is there once.
+    pub(super) async fn copy_to_channels(
+        &self,
+        channels: &[ChannelName],
+        events: &[Arc<Event>],
+    ) -> Result<(), TransportError> {
+        let mut drafts: BTreeMap<ChannelName, Vec<Draft>> = BTreeMap::new();
+        for event in events {
+            for channel in channels {
+                drafts
+                    .entry(channel.clone())
+                    .or_default()
+                    .push(Draft::copy_of(Arc::clone(event)));
+            }
+            if event.data().is_listed() {
+                drafts
+                    .entry(ChannelName::tasks())
+                    .or_default()
+                    .push(Draft::copy_of(Arc::clone(event)));
+            }
+        }
+        let mut backoff = Backoff::new();
+        for (channel, drafts) in drafts {
+            let topic = Topic::Channel(channel);
+            loop {
+                let answers = self.transport.submit(&topic, drafts.clone()).await;
+                let failed = answers.iter().find_map(|answer| match answer {
+                    Err(AppendError::Unavailable(error)) => Some(error),
+                    _ => None,
+                });
+                let Some(error) = failed else {
+                    break;
+                };
+                tracing::debug!(node = %self.node, %error, "not copied into a channel");
+                self.saw(false);
+                self.pause(&mut backoff).await;
+                if self.tracker().is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another run is the one that counts.
+    fn superseded(&self, task: &Arc<TaskShared>, by: Epoch) {
+        if let Some(outbox) = &task.outbox {
+            outbox.close();
+        }
+        self.counts.superseded.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(task = %task.id, run = %task.epoch, %by, "superseded by another run");
+        task.confirm(Err(by));
+        task.supersede(by);
+        self.sync_soon(Topic::Task(task.id.clone()));
+    }
+}
+
+/// What the log holds that was not told, and the place behind it.
+fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
+    let Some(outbox) = &task.outbox else {
+        return (Vec::new(), Cursor::start());
+    };
+    let mut cursor = outbox.told.lock().cursor.clone();
+    let mut out = Vec::new();
+    // It never asked to be closed for lag.
+    let _read = task.inner.lock().log.read(&mut cursor, EVENTS_AT_ONCE, &mut out);
+    let events = out.into_iter().filter_map(Delivery::into_item).collect();
+    (events, cursor)
+}
+
+impl Cursor {
+    /// Before everything, of any log.
+    fn start() -> Self {
+        Self::new(&crate::log::Log::<u64>::new(crate::log::LogLimits::default()), Start::Beginning)
+    }
+}
+
+/// Tasks whose events go out together.
+const TASKS_AT_ONCE: usize = 64;
+/// Events of one task that go out together.
+const EVENTS_AT_ONCE: usize = 256;
