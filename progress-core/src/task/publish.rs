@@ -157,7 +157,10 @@ impl TaskShared {
                 inner.values[index].counter.watch();
                 return Ok(());
             }
-            inner.values[index].counted = true;
+            let value = &mut inner.values[index];
+            value.counted = true;
+            // Also if the sampler looks at it already: at its largest, the counter forgets that.
+            value.counter.watch();
             inner.touch(self, index, now)
         });
         self.note_refusal(touched);

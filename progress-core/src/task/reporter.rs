@@ -121,7 +121,7 @@ impl Reporter {
         }
     }
 
-    /// Adds to the units done. One atomic addition, one load and one predicted branch.
+    /// Adds to the units done, of which there can be 2⁶³ - 1. One atomic addition and one predicted branch.
     #[inline]
     pub fn inc(&self, by: u64) {
         if self.counter.add(by) {
@@ -129,7 +129,7 @@ impl Reporter {
         }
     }
 
-    /// Sets the units done.
+    /// Sets the units done, 2⁶³ - 1 at most.
     #[inline]
     pub fn set(&self, units: u64) {
         if self.counter.set(units) {
