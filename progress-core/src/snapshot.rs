@@ -156,6 +156,8 @@ pub(crate) struct Fold {
     declared: bool,
     /// Elapsed milliseconds of the task when each stage began.
     begun: Vec<Option<u64>>,
+    /// The newest `error` event.
+    last_error: Option<Arc<Event>>,
 }
 
 impl Fold {
@@ -191,11 +193,24 @@ impl Fold {
             stages: HashMap::new(),
             declared: false,
             begun: Vec::new(),
+            last_error: None,
         }
     }
 
+    /// The snapshot but for `last_error`; see [`Fold::to_snapshot`].
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// The snapshot, whole. The newest error is copied here, and not whenever there is one.
+    pub(crate) fn to_snapshot(&self) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        if let Some(event) = &self.last_error
+            && let Data::Error(error) = event.data()
+        {
+            snapshot.last_error = Some(error.clone());
+        }
+        snapshot
     }
 
     /// What is known of a task before it starts.
@@ -240,7 +255,7 @@ impl Fold {
         index
     }
 
-    pub(crate) fn apply(&mut self, event: &Event) {
+    pub(crate) fn apply(&mut self, event: &Arc<Event>) {
         let snapshot = &mut self.snapshot;
         snapshot.seq = event.seq();
         snapshot.updated_at = event.timestamp();
@@ -258,14 +273,18 @@ impl Fold {
                 self.begun[index].get_or_insert(change.elapsed_ms);
             }
             Data::ProgressUpdate(update) => self.update(update),
-            Data::Error(error) => snapshot.last_error = Some((**error).clone()),
+            Data::Error(_) => self.last_error = Some(Arc::clone(event)),
             Data::Paused(_) => snapshot.state = TaskState::Paused,
             Data::Stalled(_) => snapshot.state = TaskState::Stalled,
             Data::Resumed(_) | Data::Recovered(_) => snapshot.state = TaskState::Running,
             Data::Complete(end) => self.end(end),
             Data::Custom(custom) => {
                 if let Some(key) = &custom.key {
-                    snapshot.custom.insert(Arc::clone(key), custom.data.clone());
+                    let data = custom.data.clone();
+                    match snapshot.custom.get_mut(key) {
+                        Some(old) => *old = data,
+                        None => drop(snapshot.custom.insert(Arc::clone(key), data)),
+                    }
                 }
             }
             Data::Log(_) | Data::CancelRequested(_) => {}

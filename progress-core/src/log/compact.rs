@@ -113,6 +113,8 @@ pub struct Log<T> {
     /// The newest item lost for good; 0 while nothing is.
     pub(super) floor: u64,
     ended: bool,
+    /// The newest milestone appended, kept or not; 0 while there is none.
+    milestone: u64,
     /// Log lines appended so far. It wraps, and only differences of it are used.
     pub(super) lines: u32,
     /// Log lines lost for good.
@@ -162,6 +164,7 @@ impl<T: Item> Log<T> {
             head: 0,
             floor: 0,
             ended: false,
+            milestone: 0,
             lines: 0,
             dropped_lines: 0,
             bytes: 0,
@@ -197,6 +200,13 @@ impl<T: Item> Log<T> {
     #[must_use]
     pub fn floor(&self) -> Seq {
         Seq::new(self.floor)
+    }
+
+    /// Returns the number of the newest milestone, [`Seq::ZERO`] if there was none: a reader that
+    /// has it misses nothing but State and log lines.
+    #[must_use]
+    pub fn newest_milestone(&self) -> Seq {
+        Seq::new(self.milestone)
     }
 
     /// Tells whether the end was appended.
@@ -252,7 +262,10 @@ impl<T: Item> Log<T> {
                 Ok(()) => Mark::Live,
                 Err(kind) => return Err(kind.with(item)),
             },
-            Class::Milestone => Mark::Milestone,
+            Class::Milestone => {
+                self.milestone = self.head + 1;
+                Mark::Milestone
+            }
             Class::Log => {
                 self.lines = self.lines.wrapping_add(1);
                 Mark::Log

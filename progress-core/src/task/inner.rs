@@ -15,6 +15,7 @@ use crate::{
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
+        custom_keys::CustomKeys,
         shared::TaskShared,
         value::{CHILD, Percent, Value},
     },
@@ -32,7 +33,7 @@ pub(crate) struct Inner {
     /// The task's own value, then those of its stages.
     pub(super) values: Vec<Value>,
     pub(super) paths: HashMap<Arc<str>, usize>,
-    pub(super) custom_keys: HashMap<(Arc<str>, Arc<str>), u32>,
+    pub(super) custom_keys: CustomKeys,
     pub(super) next_key: u32,
     /// Indices of the values that the sampler looks at.
     pub(super) due: Vec<usize>,
@@ -65,7 +66,7 @@ impl Inner {
             family,
             values: vec![Value::default()],
             paths: HashMap::new(),
-            custom_keys: HashMap::new(),
+            custom_keys: CustomKeys::default(),
             next_key: 0,
             due: Vec::new(),
             percent: Percent::default(),
@@ -90,7 +91,7 @@ impl Inner {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
-        let mut snapshot = self.fold.snapshot().clone();
+        let mut snapshot = self.fold.to_snapshot();
         if !snapshot.state.is_ended() {
             snapshot.elapsed_ms = self.elapsed_ms(now);
         }
@@ -110,15 +111,16 @@ impl Inner {
         data: Data,
         now: Instant,
     ) -> Result<Position, PublishError> {
-        check_size(&data, &shared.limits)?;
         let timestamp = shared.clock.at(now).max(self.newest);
-        let event = Arc::new(Event::new(
-            shared.id.clone(),
-            shared.epoch,
+        let event = Event::new(
+            Arc::clone(&shared.origin),
             self.log.next_seq(),
+            self.log.newest_milestone(),
             timestamp,
             data,
-        ));
+        );
+        check_len(event.data(), event.data_size(), &shared.limits)?;
+        let event = Arc::new(event);
         let seq = self
             .log
             .push(class, Arc::clone(&event))
@@ -320,11 +322,12 @@ impl Inner {
 /// `started` is bounded by the number and length of its parts, so that it is never too large for
 /// what may be declared.
 pub(super) fn check_size(data: &Data, limits: &Limits) -> Result<(), PublishError> {
-    if matches!(data, Data::Started(_)) {
-        return Ok(());
-    }
-    let (len, limit) = (data.size(), limits.payload);
-    if len > limit {
+    check_len(data, data.size(), limits)
+}
+
+fn check_len(data: &Data, len: usize, limits: &Limits) -> Result<(), PublishError> {
+    let limit = limits.payload;
+    if len > limit && !matches!(data, Data::Started(_)) {
         return Err(PublishError::PayloadTooLarge {
             field: "data",
             len,

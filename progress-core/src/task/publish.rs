@@ -1,6 +1,6 @@
 //! What is done to a task: publish, begin, count, end.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use crate::{
     error::{PublishError, StageError},
@@ -38,29 +38,30 @@ impl TaskShared {
 
     pub(crate) fn publish_custom(
         self: &Arc<Self>,
-        custom: Custom,
+        event_type: Cow<'static, str>,
+        key: Option<&str>,
+        data: Payload,
     ) -> Result<Position, PublishError> {
         self.change(|inner, now| {
-            let class = match &custom.key {
-                None => Class::Milestone,
-                Some(key) => {
-                    let name = (Arc::clone(&custom.event_type), Arc::clone(key));
-                    let next = inner.next_key;
-                    let known = inner.custom_keys.get(&name).copied();
-                    Class::State(known.unwrap_or(next))
-                }
+            let custom = |event_type, key| {
+                Data::Custom(Custom {
+                    event_type,
+                    key,
+                    data,
+                })
             };
-            let name = custom
-                .key
-                .as_ref()
-                .map(|key| (Arc::clone(&custom.event_type), Arc::clone(key)));
-            let position = inner.append(self, class, Data::Custom(Box::new(custom)), now)?;
-            if let (Class::State(key), Some(name)) = (class, name)
-                && key == inner.next_key
-            {
-                inner.custom_keys.insert(name, key);
-                inner.next_key += 1;
+            let Some(key) = key else {
+                return inner.append(self, Class::Milestone, custom(event_type, None), now);
+            };
+            if let Some((number, key)) = inner.custom_keys.find(&event_type, key) {
+                let data = custom(event_type, Some(key));
+                return inner.append(self, Class::State(number), data, now);
             }
+            let (key, number) = (Arc::<str>::from(key), inner.next_key);
+            let data = custom(event_type.clone(), Some(Arc::clone(&key)));
+            let position = inner.append(self, Class::State(number), data, now)?;
+            inner.custom_keys.insert(event_type, key, number);
+            inner.next_key += 1;
             Ok(position)
         })
     }
@@ -157,7 +158,10 @@ impl TaskShared {
                 inner.values[index].counter.watch();
                 return Ok(());
             }
-            inner.values[index].counted = true;
+            let value = &mut inner.values[index];
+            value.counted = true;
+            // Also if the sampler looks at it already: at its largest, the counter forgets that.
+            value.counter.watch();
             inner.touch(self, index, now)
         });
         self.note_refusal(touched);

@@ -1,15 +1,13 @@
 //! Cheap handles to report through.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
     error::PublishError,
-    event::{
-        Custom, Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type,
-    },
+    event::{Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type},
     id::{IntoTaskId, TaskId},
     limits::Limits,
     log::Class,
@@ -121,7 +119,7 @@ impl Reporter {
         }
     }
 
-    /// Adds to the units done. One atomic addition, one load and one predicted branch.
+    /// Adds to the units done, of which there can be 2⁶³ - 1. One atomic addition and one predicted branch.
     #[inline]
     pub fn inc(&self, by: u64) {
         if self.counter.add(by) {
@@ -129,7 +127,7 @@ impl Reporter {
         }
     }
 
-    /// Sets the units done.
+    /// Sets the units done, 2⁶³ - 1 at most.
     #[inline]
     pub fn set(&self, units: u64) {
         if self.counter.set(units) {
@@ -221,7 +219,7 @@ impl Reporter {
             Some(path) => error.in_stage(&path),
             None => error,
         };
-        task.publish(Class::Milestone, Data::Error(Box::new(error)))
+        task.publish(Class::Milestone, Data::Error(error))
     }
 
     /// Says that an attempt failed and retry number `attempt` of `max` follows.
@@ -237,22 +235,18 @@ impl Reporter {
     /// # Errors
     ///
     /// [`PublishError`] if the task has ended, or the event's type, key or size is out of bounds.
+    #[expect(clippy::needless_pass_by_value, reason = "an event is given away")]
     pub fn emit<T: EventPayload>(&self, event: T) -> Result<Position, PublishError> {
         let task = self.task()?;
-        check_event_type(T::EVENT_TYPE).map_err(PublishError::InvalidEventType)?;
-        let key: Option<Arc<str>> = event.key().map(Arc::from);
+        const { check_event_type(T::EVENT_TYPE) }.map_err(PublishError::InvalidEventType)?;
+        let key = event.key();
         if let Some(key) = &key
             && key.len() > Limits::NAME_LEN
         {
             return Err(PublishError::KeyTooLong { len: key.len() });
         }
         let data = to_payload(&event)?;
-        drop(event);
-        task.publish_custom(Custom {
-            event_type: Arc::from(T::EVENT_TYPE),
-            key,
-            data,
-        })
+        task.publish_custom(Cow::Borrowed(T::EVENT_TYPE), key.as_deref(), data)
     }
 
     pub(crate) fn task(&self) -> Result<&Arc<TaskShared>, PublishError> {
@@ -260,7 +254,8 @@ impl Reporter {
     }
 
     fn path(&self) -> Option<Arc<str>> {
-        let task = self.task.as_ref()?;
+        // The task's own value has none: no need to lock it to learn that.
+        let task = self.task.as_ref().filter(|_| self.index > 0)?;
         task.value_path(self.index)
     }
 

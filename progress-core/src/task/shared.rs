@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::PublishError,
-    event::{Started, TaskState},
+    event::{Origin, Started, TaskState},
     id::TaskId,
     limits::Limits,
     position::{Epoch, Position},
@@ -40,6 +40,8 @@ use crate::{
 pub(crate) struct TaskShared {
     pub(crate) id: TaskId,
     pub(crate) epoch: Epoch,
+    /// The two above, for its events to share.
+    pub(crate) origin: Arc<Origin>,
     /// Counts tasks in the order of their creation.
     pub(crate) number: u64,
     pub(crate) tracker: Weak<TrackerShared>,
@@ -78,9 +80,14 @@ impl TaskShared {
         let mut fold = Fold::new(id.clone(), epoch, now);
         fold.describe(&about);
         let inner = Inner::new(&limits.log, fold, family, about, now);
+        let origin = Arc::new(Origin {
+            task_id: id.clone(),
+            epoch,
+        });
         Self {
             id,
             epoch,
+            origin,
             number,
             tracker: Arc::downgrade(tracker),
             clock: Arc::clone(&tracker.clock),

@@ -61,7 +61,7 @@ impl Client {
                     );
                 }
             }
-            Data::Error(error) => self.last_error = Some((**error).clone()),
+            Data::Error(error) => self.last_error = Some(error.clone()),
             Data::Custom(custom) => {
                 if let Some(key) = &custom.key {
                     self.custom
