@@ -99,6 +99,7 @@ impl TaskBuilder {
         // ends at this very moment can have ended it, which the next publish tells.
         let begun = task.begin();
         task.note_refusal(begun);
+        task.inherit_request();
         Ok(Task::new(task, tracker))
     }
 
@@ -111,6 +112,7 @@ impl TaskBuilder {
         let (task, tracker) = self.make()?;
         let queued = task.queued(None);
         task.note_refusal(queued);
+        task.inherit_request();
         Ok(Task::new(task, tracker))
     }
 

@@ -15,6 +15,7 @@ use crate::{
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
+        life::Life,
         shared::TaskShared,
         value::{CHILD, Percent, Value},
     },
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(super) refused: Vec<PublishError>,
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
+    pub(super) life: Life,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -75,6 +77,7 @@ impl Inner {
             log_lines: 0,
             refused: Vec::new(),
             forgotten: false,
+            life: Life::default(),
             told: ChildMove::default(),
             about,
         };

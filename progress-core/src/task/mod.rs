@@ -5,9 +5,11 @@ mod children;
 mod counter;
 mod handle;
 mod inner;
+mod life;
 mod publish;
 mod reporter;
 mod shared;
+mod stop;
 mod value;
 
 pub use self::{
@@ -19,5 +21,7 @@ pub use self::{
 pub(crate) use self::{
     children::{Family, Parent},
     inner::Inner,
+    life::ask_descendants,
+    reporter::shorten,
     shared::TaskShared,
 };

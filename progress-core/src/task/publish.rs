@@ -104,7 +104,7 @@ impl TaskShared {
 
     /// Publishes the end, after whatever the counters have not shown yet.
     pub(crate) fn end(self: &Arc<Self>, end: End) -> Result<Position, PublishError> {
-        self.change(|inner, now| {
+        let ended = self.change(|inner, now| {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
@@ -115,7 +115,11 @@ impl TaskShared {
             };
             let data = end.into_data(progress, inner.elapsed_ms(now));
             inner.append(self, Class::Terminal, data, now)
-        })
+        });
+        if ended.is_ok() {
+            self.stop.raise();
+        }
+        ended
     }
 
     /// Changes a value and has it published: at once if nothing was since the last tick, else by

@@ -30,6 +30,7 @@ use crate::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
         inner::Inner,
+        stop::Stop,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -48,6 +49,8 @@ pub(crate) struct TaskShared {
     pub(crate) parent: Option<Parent>,
     /// Whether a [`Task`](crate::Task) still holds it: then it is never forgotten.
     pub(crate) held: AtomicBool,
+    /// Raised when cancellation was asked for or the task has ended.
+    pub(crate) stop: Stop,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -87,6 +90,7 @@ impl TaskShared {
             limits,
             parent,
             held: AtomicBool::new(true),
+            stop: Stop::default(),
             inner: Mutex::new(inner),
         }
     }
