@@ -113,6 +113,7 @@ impl Inner {
         data: Data,
         now: Instant,
     ) -> Result<Position, PublishError> {
+        self.note_change(shared, now)?;
         check_size(&data, &shared.limits)?;
         let timestamp = shared.clock.at(now).max(self.newest);
         let event = Arc::new(Event::new(
@@ -191,6 +192,14 @@ impl Inner {
         }
     }
 
+    /// Tells whether a value has changed that the sampler has not yet seen.
+    pub(super) fn has_moved(&self) -> bool {
+        self.due.iter().any(|index| {
+            let value = &self.values[*index];
+            value.dirty || value.counter.count() != value.published
+        })
+    }
+
     /// Publishes what the sampler has not yet seen.
     pub(super) fn flush(&mut self, shared: &TaskShared, now: Instant) {
         for index in std::mem::take(&mut self.due) {
@@ -214,10 +223,11 @@ impl Inner {
         value.published = count;
         value.dirty = false;
         let elapsed = self.elapsed(now);
-        self.estimator.record(elapsed, self.percent.fraction());
+        let active = self.active_elapsed(now);
+        self.estimator.record(active, self.percent.fraction());
         let update = ProgressUpdate {
             progress: self.percent.display(),
-            eta_ms: self.estimator.remaining(elapsed).map(millis),
+            eta_ms: self.estimator.remaining(active).map(millis),
             elapsed_ms: millis(elapsed),
             children: self.family.counts(),
             ..self.values[index].to_update(count)
@@ -313,6 +323,11 @@ impl Inner {
         self.started.map_or(Duration::ZERO, |started| {
             now.saturating_duration_since(started)
         })
+    }
+
+    /// The time in which work was done: since the start, without pauses. What estimates build on.
+    pub(super) fn active_elapsed(&self, now: Instant) -> Duration {
+        self.elapsed(now).saturating_sub(self.paused(now))
     }
 
     pub(super) fn elapsed_ms(&self, now: Instant) -> u64 {

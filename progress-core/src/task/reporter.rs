@@ -260,6 +260,36 @@ impl Reporter {
         })
     }
 
+    /// Says that the task waits for something and does no work: its estimate stands still, and it
+    /// does not [stall](TaskBuilder::stall_after). `elapsed_ms` goes on.
+    ///
+    /// On a stage it pauses the whole task. On a task that is queued, paused already or ended it
+    /// does nothing. A reason longer than an event can hold is cut.
+    ///
+    /// ```
+    /// use progress_core::{ProgressTracker, TaskState};
+    ///
+    /// let task = ProgressTracker::new().task("video-42").start()?;
+    /// task.pause("waiting for a GPU");
+    /// assert_eq!(task.snapshot().state, TaskState::Paused);
+    /// task.resume();
+    /// assert_eq!(task.snapshot().state, TaskState::Running);
+    /// # Ok::<(), progress_core::StartError>(())
+    /// ```
+    pub fn pause<'a>(&self, reason: impl Into<Option<&'a str>>) {
+        if let Some(task) = &self.task {
+            task.pause(reason.into());
+        }
+    }
+
+    /// Says that the task goes on after a [pause](Self::pause). On a task that is not paused it
+    /// does nothing.
+    pub fn resume(&self) {
+        if let Some(task) = &self.task {
+            task.resume();
+        }
+    }
+
     /// Tells whether the work is to stop: cancellation was
     /// [asked for](crate::ProgressTracker::cancel), or the task has ended. One relaxed load, to be
     /// called in inner loops.

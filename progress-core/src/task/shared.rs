@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -51,6 +52,8 @@ pub(crate) struct TaskShared {
     pub(crate) held: AtomicBool,
     /// Raised when cancellation was asked for or the task has ended.
     pub(crate) stop: Stop,
+    /// After how long without a change it counts as stalled.
+    pub(crate) stall_after: Option<Duration>,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -91,6 +94,7 @@ impl TaskShared {
             parent,
             held: AtomicBool::new(true),
             stop: Stop::default(),
+            stall_after: None,
             inner: Mutex::new(inner),
         }
     }

@@ -4,6 +4,7 @@ mod builder;
 mod registry;
 mod sampler;
 mod shared;
+mod stalls;
 
 use std::{fmt, sync::Arc};
 
@@ -25,7 +26,7 @@ pub use self::{
 };
 pub(crate) use self::{
     registry::WaitingPlace,
-    shared::{SubscriptionPermit, TrackerShared},
+    shared::{Run, SubscriptionPermit, TrackerShared},
 };
 
 /// The tasks of a process, to report on and to watch.
