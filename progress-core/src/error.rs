@@ -288,3 +288,31 @@ impl std::error::Error for RemoveError {
         }
     }
 }
+
+/// A task was not asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// It could not be looked up.
+    Lookup(LookupError),
+    /// It has already ended.
+    AlreadyComplete(TaskId),
+}
+
+impl fmt::Display for CancelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lookup(_) => f.write_str("the task could not be looked up"),
+            Self::AlreadyComplete(id) => write!(f, "task {id} has already ended"),
+        }
+    }
+}
+
+impl std::error::Error for CancelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Lookup(error) => Some(error),
+            Self::AlreadyComplete(_) => None,
+        }
+    }
+}

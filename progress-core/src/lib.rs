@@ -29,7 +29,7 @@ mod time;
 mod tracker;
 
 pub use self::{
-    error::{LookupError, PublishError, RemoveError, StageError, StartError},
+    error::{CancelError, LookupError, PublishError, RemoveError, StageError, StartError},
     event::{
         Children, Complete, Custom, Data, DecodeError, Event, EventPayload, InvalidEventType,
         Level, LogLine, Metadata, Note, Payload, ProgressUpdate, Queued, StageChange, StageDecl,

@@ -41,6 +41,11 @@ impl Limits {
     /// The longest time between two samples of the counters.
     pub(crate) const LONGEST_TICK: Duration = Duration::from_secs(60);
 
+    /// A time without a change, within what a clock can count to.
+    pub(crate) fn stall_after(silence: Duration) -> Duration {
+        silence.clamp(Duration::from_millis(1), Self::LONGEST_RETENTION)
+    }
+
     /// Sets the bounds of each task's log; see [`LogLimits`] for their defaults.
     #[must_use]
     pub fn log(mut self, limits: LogLimits) -> Self {

@@ -73,6 +73,9 @@ pub struct Snapshot {
     /// What it ended with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+    /// Whether somebody has asked for its cancellation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
     /// What ended it, if it was not its own handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Arc<str>>,
@@ -187,6 +190,7 @@ impl Fold {
                 last_error: None,
                 result: None,
                 error: None,
+                cancel_requested: false,
                 cause: None,
                 dropped_logs: 0,
             },
@@ -287,7 +291,8 @@ impl Fold {
                     }
                 }
             }
-            Data::Log(_) | Data::CancelRequested(_) => {}
+            Data::CancelRequested(_) => snapshot.cancel_requested = true,
+            Data::Log(_) => {}
         }
     }
 

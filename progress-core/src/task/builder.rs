@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         shared::TaskShared,
     },
     time::Timestamp,
-    tracker::TrackerShared,
+    tracker::{Run, TrackerShared},
 };
 
 /// Describes a task; [`start`](Self::start) or [`queue`](Self::queue) makes it.
@@ -33,6 +34,8 @@ pub struct TaskBuilder {
     kind: Option<Arc<str>>,
     labels: BTreeMap<String, String>,
     stages: Vec<(String, f64)>,
+    /// None: as the tracker has it.
+    stall_after: Option<Option<Duration>>,
 }
 
 impl TaskBuilder {
@@ -46,6 +49,7 @@ impl TaskBuilder {
             kind: None,
             labels: BTreeMap::new(),
             stages: Vec::new(),
+            stall_after: None,
         }
     }
 
@@ -81,6 +85,17 @@ impl TaskBuilder {
         self
     }
 
+    /// Sets after how long without a change a running task is `stalled`, or with `None` that it
+    /// never is (default: as [the tracker](crate::TrackerBuilder::stall_after) has it; at least a
+    /// millisecond).
+    ///
+    /// A change is any event of the task's work or a counter that moved. The first one after a
+    /// stall publishes `recovered` before it. A task that is queued or paused does not stall.
+    pub fn stall_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.stall_after = Some(silence.into().map(Limits::stall_after));
+        self
+    }
+
     /// Sets how [`Task::finish`] picks the end by those of the children (default
     /// [`ChildPolicy::All`]).
     pub fn children(mut self, policy: ChildPolicy) -> Self {
@@ -99,6 +114,7 @@ impl TaskBuilder {
         // ends at this very moment can have ended it, which the next publish tells.
         let begun = task.begin();
         task.note_refusal(begun);
+        task.inherit_request();
         Ok(Task::new(task, tracker))
     }
 
@@ -111,6 +127,7 @@ impl TaskBuilder {
         let (task, tracker) = self.make()?;
         let queued = task.queued(None);
         task.note_refusal(queued);
+        task.inherit_request();
         Ok(Task::new(task, tracker))
     }
 
@@ -159,7 +176,10 @@ impl TaskBuilder {
                 })
             }
         };
-        let task = tracker.create(id, parent, Family::new(self.policy), about)?;
+        let run = Run {
+            stall_after: self.stall_after.unwrap_or(tracker.stall_after),
+        };
+        let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
         Ok((task, tracker))
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     task::{
         children::{ChildMove, Family},
         custom_keys::CustomKeys,
+        life::Life,
         shared::TaskShared,
         value::{CHILD, Percent, Value},
     },
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(super) refused: Vec<PublishError>,
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
+    pub(super) life: Life,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -76,6 +78,7 @@ impl Inner {
             log_lines: 0,
             refused: Vec::new(),
             forgotten: false,
+            life: Life::default(),
             told: ChildMove::default(),
             about,
         };
@@ -111,6 +114,7 @@ impl Inner {
         data: Data,
         now: Instant,
     ) -> Result<Position, PublishError> {
+        self.note_change(shared, now)?;
         let timestamp = shared.clock.at(now).max(self.newest);
         let event = Event::new(
             Arc::clone(&shared.origin),
@@ -190,6 +194,14 @@ impl Inner {
         }
     }
 
+    /// Tells whether a value has changed that the sampler has not yet seen.
+    pub(super) fn has_moved(&self) -> bool {
+        self.due.iter().any(|index| {
+            let value = &self.values[*index];
+            value.dirty || value.counter.count() != value.published
+        })
+    }
+
     /// Publishes what the sampler has not yet seen.
     pub(super) fn flush(&mut self, shared: &TaskShared, now: Instant) {
         for index in std::mem::take(&mut self.due) {
@@ -213,10 +225,11 @@ impl Inner {
         value.published = count;
         value.dirty = false;
         let elapsed = self.elapsed(now);
-        self.estimator.record(elapsed, self.percent.fraction());
+        let active = self.active_elapsed(now);
+        self.estimator.record(active, self.percent.fraction());
         let update = ProgressUpdate {
             progress: self.percent.display(),
-            eta_ms: self.estimator.remaining(elapsed).map(millis),
+            eta_ms: self.estimator.remaining(active).map(millis),
             elapsed_ms: millis(elapsed),
             children: self.family.counts(),
             ..self.values[index].to_update(count)
@@ -312,6 +325,11 @@ impl Inner {
         self.started.map_or(Duration::ZERO, |started| {
             now.saturating_duration_since(started)
         })
+    }
+
+    /// The time in which work was done: since the start, without pauses. What estimates build on.
+    pub(super) fn active_elapsed(&self, now: Instant) -> Duration {
+        self.elapsed(now).saturating_sub(self.paused(now))
     }
 
     pub(super) fn elapsed_ms(&self, now: Instant) -> u64 {

@@ -6,9 +6,11 @@ mod counter;
 mod custom_keys;
 mod handle;
 mod inner;
+mod life;
 mod publish;
 mod reporter;
 mod shared;
+mod stop;
 mod value;
 
 pub use self::{
@@ -20,5 +22,7 @@ pub use self::{
 pub(crate) use self::{
     children::{Family, Parent},
     inner::Inner,
+    life::ask_descendants,
+    reporter::shorten,
     shared::TaskShared,
 };

@@ -79,20 +79,26 @@ impl TaskShared {
 
     /// Publishes `started`, once; the clocks of the task run from here.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<(), PublishError> {
-        self.change(|inner, now| {
+        let begun = self.change(|inner, now| {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
             if inner.started.is_some() {
-                return Ok(());
+                return Ok(None);
             }
             let mut about = inner.about.clone();
             about.started_at = self.clock.at(now).max(inner.newest);
             inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
             inner.started = Some(now);
             inner.estimator.record(Duration::ZERO, 0.0);
-            Ok(())
-        })
+            Ok(Some(now))
+        })?;
+        if let (Some(now), Some(after)) = (begun, self.stall_after)
+            && let Some(tracker) = self.tracker.upgrade()
+        {
+            tracker.watch_for_stall(self, now + after);
+        }
+        Ok(())
     }
 
     /// Tells whether an end would be refused as things stand.
@@ -105,18 +111,23 @@ impl TaskShared {
 
     /// Publishes the end, after whatever the counters have not shown yet.
     pub(crate) fn end(self: &Arc<Self>, end: End) -> Result<Position, PublishError> {
-        self.change(|inner, now| {
+        let ended = self.change(|inner, now| {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
             inner.flush(self, now);
+            inner.forgive_stall();
             let progress = match end.status {
                 Status::Completed => 100.0,
                 _ => inner.percent.displayed(),
             };
             let data = end.into_data(progress, inner.elapsed_ms(now));
             inner.append(self, Class::Terminal, data, now)
-        })
+        });
+        if ended.is_ok() {
+            self.stop.raise();
+        }
+        ended
     }
 
     /// Changes a value and has it published: at once if nothing was since the last tick, else by

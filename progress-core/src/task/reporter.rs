@@ -26,6 +26,8 @@ use crate::{
 pub struct Reporter {
     /// None if the stage could not be made: then nothing is reported.
     task: Option<Arc<TaskShared>>,
+    /// The task of a stage that could not be made: work on it is to stop with the task.
+    detached_from: Option<Arc<TaskShared>>,
     /// Index of the task's own value or of the stage's.
     index: usize,
     counter: Arc<Counter>,
@@ -36,6 +38,7 @@ impl Reporter {
         Self {
             counter: task.own_counter(),
             task: Some(Arc::clone(task)),
+            detached_from: None,
             index: 0,
         }
     }
@@ -44,6 +47,7 @@ impl Reporter {
         match task.stage(path) {
             Ok((index, counter)) => Self {
                 task: Some(Arc::clone(task)),
+                detached_from: None,
                 index,
                 counter,
             },
@@ -51,6 +55,7 @@ impl Reporter {
                 tracing::warn!(task = %task.id, stage = path, %error, "stage not made");
                 Self {
                     task: None,
+                    detached_from: Some(Arc::clone(task)),
                     index: 0,
                     counter: Arc::default(),
                 }
@@ -249,6 +254,71 @@ impl Reporter {
         task.publish_custom(Cow::Borrowed(T::EVENT_TYPE), key.as_deref(), data)
     }
 
+    /// Says that the task waits for something and does no work: its estimate stands still, and it
+    /// does not [stall](TaskBuilder::stall_after). `elapsed_ms` goes on.
+    ///
+    /// On a stage it pauses the whole task. On a task that is queued, paused already or ended it
+    /// does nothing. A reason longer than an event can hold is cut.
+    ///
+    /// ```
+    /// use progress_core::{ProgressTracker, TaskState};
+    ///
+    /// let task = ProgressTracker::new().task("video-42").start()?;
+    /// task.pause("waiting for a GPU");
+    /// assert_eq!(task.snapshot().state, TaskState::Paused);
+    /// task.resume();
+    /// assert_eq!(task.snapshot().state, TaskState::Running);
+    /// # Ok::<(), progress_core::StartError>(())
+    /// ```
+    pub fn pause<'a>(&self, reason: impl Into<Option<&'a str>>) {
+        if let Some(task) = &self.task {
+            task.pause(reason.into());
+        }
+    }
+
+    /// Says that the task goes on after a [pause](Self::pause). On a task that is not paused it
+    /// does nothing.
+    pub fn resume(&self) {
+        if let Some(task) = &self.task {
+            task.resume();
+        }
+    }
+
+    /// Tells whether the work is to stop: cancellation was
+    /// [asked for](crate::ProgressTracker::cancel), or the task has ended. One relaxed load, to be
+    /// called in inner loops.
+    #[must_use]
+    #[inline]
+    pub fn is_cancelled(&self) -> bool {
+        self.lives_with().is_some_and(|task| task.stop.is_raised())
+    }
+
+    /// Waits until the work is to stop: cancellation was
+    /// [asked for](crate::ProgressTracker::cancel), or the task has ended, so that work does not
+    /// outlive it. Other events of the task do not wake who waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn cancelled(&self) {
+        match self.lives_with() {
+            Some(task) => task.stop.wait().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns the reason given when cancellation was asked for; none if it was not, or without
+    /// one.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<Arc<str>> {
+        self.lives_with()?.request_to_stop()?.reason
+    }
+
+    /// The task whose life the work is part of.
+    fn lives_with(&self) -> Option<&Arc<TaskShared>> {
+        self.task.as_ref().or(self.detached_from.as_ref())
+    }
+
     pub(crate) fn task(&self) -> Result<&Arc<TaskShared>, PublishError> {
         self.task.as_ref().ok_or(PublishError::Detached)
     }
@@ -317,7 +387,7 @@ fn set_metadata(
 }
 
 /// Cuts a text to `limit` bytes, at a character.
-fn shorten(text: &str, limit: usize) -> Arc<str> {
+pub(crate) fn shorten(text: &str, limit: usize) -> Arc<str> {
     let mut end = limit.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

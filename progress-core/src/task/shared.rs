@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -30,6 +31,7 @@ use crate::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
         inner::Inner,
+        stop::Stop,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -50,6 +52,10 @@ pub(crate) struct TaskShared {
     pub(crate) parent: Option<Parent>,
     /// Whether a [`Task`](crate::Task) still holds it: then it is never forgotten.
     pub(crate) held: AtomicBool,
+    /// Raised when cancellation was asked for or the task has ended.
+    pub(crate) stop: Stop,
+    /// After how long without a change it counts as stalled.
+    pub(crate) stall_after: Option<Duration>,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -94,6 +100,8 @@ impl TaskShared {
             limits,
             parent,
             held: AtomicBool::new(true),
+            stop: Stop::default(),
+            stall_after: None,
             inner: Mutex::new(inner),
         }
     }

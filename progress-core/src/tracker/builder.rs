@@ -14,6 +14,7 @@ pub struct TrackerBuilder {
     limits: Limits,
     retention: Duration,
     tick: Duration,
+    stall_after: Option<Duration>,
 }
 
 impl TrackerBuilder {
@@ -36,14 +37,20 @@ impl TrackerBuilder {
         self
     }
 
+    /// Sets after how long without a change a running task is `stalled` (default `None`: never; at
+    /// least a millisecond); see [`TaskBuilder::stall_after`](crate::TaskBuilder::stall_after),
+    /// which sets it for one task.
+    pub fn stall_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.stall_after = silence.into().map(Limits::stall_after);
+        self
+    }
+
     /// Makes the tracker.
     #[must_use]
     pub fn build(self) -> ProgressTracker {
-        ProgressTracker::from_shared(Arc::new(TrackerShared::new(
-            self.limits,
-            self.retention,
-            self.tick,
-        )))
+        let mut shared = TrackerShared::new(self.limits, self.retention, self.tick);
+        shared.stall_after = self.stall_after;
+        ProgressTracker::from_shared(Arc::new(shared))
     }
 }
 
@@ -53,6 +60,7 @@ impl Default for TrackerBuilder {
             limits: Limits::default(),
             retention: Duration::from_secs(3600),
             tick: Duration::from_millis(100),
+            stall_after: None,
         }
     }
 }

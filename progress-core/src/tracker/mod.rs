@@ -4,17 +4,19 @@ mod builder;
 mod registry;
 mod sampler;
 mod shared;
+mod stalls;
 
 use std::{fmt, sync::Arc};
 
 use crate::{
-    error::{LookupError, RemoveError},
+    error::{CancelError, LookupError, PublishError, RemoveError},
+    event::Note,
     id::{IntoTaskId, TaskId},
     log::Delivery,
     position::{Position, Seq},
     snapshot::Snapshot,
     subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
-    task::{TaskBuilder, TaskShared},
+    task::{TaskBuilder, TaskShared, ask_descendants, shorten},
 };
 
 pub use self::{
@@ -24,7 +26,7 @@ pub use self::{
 };
 pub(crate) use self::{
     registry::WaitingPlace,
-    shared::{SubscriptionPermit, TrackerShared},
+    shared::{Run, SubscriptionPermit, TrackerShared},
 };
 
 /// The tasks of a process, to report on and to watch.
@@ -159,6 +161,64 @@ impl ProgressTracker {
     /// It only reads.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<TaskPage, LookupError> {
         Ok(self.shared.list(&filter))
+    }
+
+    /// Asks a task to stop, and all its live descendants with it.
+    ///
+    /// It publishes `cancel_requested` (once: a second request changes nothing) and wakes who
+    /// waits for [`Reporter::cancelled`](crate::Reporter::cancelled). What follows is the work's
+    /// own affair: it ends the task with [`Task::cancel`](crate::Task::cancel), or completes it
+    /// after all. A reason longer than an event can hold is cut.
+    ///
+    /// # Errors
+    ///
+    /// [`CancelError`] if there is no such task or it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// It takes effect at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use progress_core::ProgressTracker;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// let tracker = ProgressTracker::new();
+    /// let task = tracker.task("video-42").start()?;
+    /// let worker = tokio::spawn(async move {
+    ///     task.cancelled().await;
+    ///     let reason = task.cancel_reason();
+    ///     task.cancel(reason.as_deref().unwrap_or("cancelled"))
+    /// });
+    /// tracker.cancel("video-42", "the user left").await?;
+    /// worker.await??;
+    /// let snapshot = tracker.snapshot("video-42").await?;
+    /// assert_eq!(snapshot.cause.as_deref(), Some("the user left"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn cancel<'a>(
+        &self,
+        id: impl IntoTaskId,
+        reason: impl Into<Option<&'a str>>,
+    ) -> Result<(), CancelError> {
+        let task = self.find(id).map_err(CancelError::Lookup)?;
+        let note = Note {
+            reason: reason
+                .into()
+                .map(|reason| shorten(reason, task.limits.message())),
+        };
+        match task.ask_to_stop(&note) {
+            Err(PublishError::AlreadyComplete) => {
+                Err(CancelError::AlreadyComplete(task.id.clone()))
+            }
+            _ => {
+                ask_descendants(&task, &note);
+                Ok(())
+            }
+        }
     }
 
     /// Forgets a task that has ended, before its retention is over.

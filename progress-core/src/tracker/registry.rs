@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     event::TaskState, id::TaskId, snapshot::Snapshot, subscription::Sleepers, task::TaskShared,
+    tracker::stalls::Stalls,
 };
 
 /// The tasks of a tracker.
@@ -25,6 +26,7 @@ pub(super) struct Registry {
     /// Readers of tasks that do not exist yet.
     awaited: HashMap<TaskId, Awaited>,
     last_list: u64,
+    stalls: Stalls,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Registry {
             self.last_place += 1;
             kept.ended = Some(self.last_place);
             self.ended.insert(self.last_place, (now, task.number));
+            self.stalls.disarm(task.number);
         }
     }
 
@@ -111,6 +114,26 @@ impl Registry {
             self.ended.insert(self.last_place, (now, number));
         }
         None
+    }
+
+    /// Has a live task looked at; tells whether it is the first to be.
+    pub(super) fn arm_stall(&mut self, number: u64, at: Instant) -> bool {
+        match self.by_number.get(&number) {
+            Some(kept) if kept.ended.is_none() => self.stalls.arm(number, at),
+            _ => false,
+        }
+    }
+
+    pub(super) fn next_stall(&self) -> Option<Instant> {
+        self.stalls.next()
+    }
+
+    /// Some of the tasks to be looked at, which are no longer armed.
+    pub(super) fn take_stalls(&mut self, now: Instant, count: usize) -> Vec<Arc<TaskShared>> {
+        let due = self.stalls.take(now, count);
+        due.iter()
+            .filter_map(|number| Some(Arc::clone(&self.by_number.get(number)?.task)))
+            .collect()
     }
 
     pub(super) fn oldest_end(&self) -> Option<Instant> {

@@ -1,4 +1,4 @@
-//! The background task: samples counters each tick, forgets old tasks.
+//! The background task: samples counters each tick, notices stalls, forgets old tasks.
 
 use std::{
     sync::{
@@ -126,8 +126,9 @@ async fn run(tracker: &Weak<TrackerShared>, wake: &Notify) {
             let now = Instant::now();
             tracker.clock.follow_steps(now);
             let tick = tracker.sampler.step(now);
+            let stall = tracker.check_stalls(now);
             let sweep = tracker.sweep(now);
-            tick.into_iter().chain(sweep).min()
+            tick.into_iter().chain(stall).chain(sweep).min()
         };
         match next {
             // More to do already: others have their turn first.

@@ -37,7 +37,9 @@ pub(crate) struct TrackerShared {
     /// Reports that no caller got an error for.
     pub(crate) refused: AtomicU64,
     pub(super) retention: Duration,
-    registry: RwLock<Registry>,
+    /// What tasks have that were given none.
+    pub(crate) stall_after: Option<Duration>,
+    pub(super) registry: RwLock<Registry>,
     /// Bytes of all retained logs. Signed: a log's loss may be settled before its gain.
     bytes: AtomicI64,
     last_epoch: AtomicU64,
@@ -56,6 +58,7 @@ impl TrackerShared {
             sampler: Sampler::new(tick),
             refused: AtomicU64::new(0),
             retention,
+            stall_after: None,
             registry: RwLock::default(),
             bytes: AtomicI64::new(0),
             last_epoch: AtomicU64::new(0),
@@ -71,17 +74,12 @@ impl TrackerShared {
         parent: Option<Parent>,
         family: Family,
         about: Started,
+        run: Run,
     ) -> Result<Arc<TaskShared>, StartError> {
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let task = Arc::new(TaskShared::new(
-            id,
-            self.next_epoch(),
-            number,
-            self,
-            parent,
-            family,
-            about,
-        ));
+        let mut task = TaskShared::new(id, self.next_epoch(), number, self, parent, family, about);
+        task.stall_after = run.stall_after;
+        let task = Arc::new(task);
         let mut evicted = None;
         let inserted = self.insert(&task, &mut evicted);
         if let Some(evicted) = evicted {
@@ -332,6 +330,13 @@ impl Drop for TrackerShared {
         }
         self.sampler.notify();
     }
+}
+
+/// What else a new task is given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// After how long without a change it counts as stalled.
+    pub(crate) stall_after: Option<Duration>,
 }
 
 /// Counts of a tracker.
