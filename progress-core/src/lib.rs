@@ -26,6 +26,7 @@ mod sync;
 mod task;
 mod text;
 mod time;
+mod track;
 mod tracker;
 
 pub use self::{
@@ -46,6 +47,7 @@ pub use self::{
     },
     task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder},
     time::{InvalidTimestamp, Timestamp},
+    track::{Track, Tracked},
     tracker::{
         HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
         TrackerBuilder, TrackerStats,

@@ -319,6 +319,22 @@ impl Reporter {
         self.task.as_ref().or(self.detached_from.as_ref())
     }
 
+    /// What an adapter knows before its first unit: taken where nothing was said yet, as a sign of
+    /// life. `units` come on top of what is counted already.
+    pub(crate) fn expect(&self, units: Option<u64>, unit: Option<&str>) {
+        if let Some(task) = &self.task {
+            task.describe_value(self.index, |value| {
+                if let (None, Some(units)) = (value.total, units) {
+                    value.total = Some(value.counter.count().saturating_add(units));
+                }
+                if let (None, Some(unit)) = (&value.unit, unit) {
+                    value.unit = Some(Arc::from(unit));
+                }
+            });
+        }
+        self.inc(0);
+    }
+
     pub(crate) fn task(&self) -> Result<&Arc<TaskShared>, PublishError> {
         self.task.as_ref().ok_or(PublishError::Detached)
     }
