@@ -6,6 +6,7 @@ use crate::{
     event::InvalidEventType,
     id::{InvalidTaskId, TaskId},
     limits::Limits,
+    log::PushErrorKind,
 };
 
 /// A task could not be started.
@@ -190,6 +191,9 @@ pub enum PublishError {
         /// What the encoder said.
         reason: String,
     },
+    /// Another run of the task is the one that counts: this node was cut off for longer than its
+    /// lease, or another node had the id first.
+    Superseded,
     /// The reporter stands for nothing: its stage could not be made.
     Detached,
 }
@@ -213,6 +217,7 @@ impl fmt::Display for PublishError {
             }
             Self::InvalidEventType(_) => f.write_str("the event type is invalid"),
             Self::NotJson { reason } => write!(f, "a value has no JSON form: {reason}"),
+            Self::Superseded => f.write_str("another run of the task has taken its place"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
         }
     }
@@ -223,6 +228,16 @@ impl std::error::Error for PublishError {
         match self {
             Self::InvalidEventType(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<PushErrorKind> for PublishError {
+    fn from(kind: PushErrorKind) -> Self {
+        match kind {
+            PushErrorKind::Ended => Self::AlreadyComplete,
+            PushErrorKind::TooManyKeys { limit } => Self::TooManyKeys { limit },
+            PushErrorKind::Full { limit } => Self::HistoryFull { limit },
         }
     }
 }

@@ -4,7 +4,7 @@ mod event;
 mod name;
 mod shared;
 
-pub(crate) use self::shared::{ChannelShared, Channels};
+pub(crate) use self::shared::{ChannelShared, Channels, Feeds};
 pub use self::{
     event::{ChannelBody, ChannelEvent},
     name::{ChannelName, IntoChannelName, InvalidChannelName},

@@ -11,9 +11,9 @@ use std::{
 
 use crate::{
     channel::{ChannelBody, ChannelEvent, ChannelName},
-    event::Retention,
+    event::{Event, Retention},
     log::{Class, Keys, Log, LogLimits, PushErrorKind},
-    position::{Epoch, Position, Seq},
+    position::{Epoch, Position},
     subscription::Sleepers,
     sync::{Mutex, RwLock},
     transport::{Page, Record},
@@ -31,8 +31,6 @@ pub(crate) struct ChannelInner {
     pub(crate) epoch: Epoch,
     pub(crate) log: Log<Arc<ChannelEvent>>,
     pub(crate) sleepers: Sleepers,
-    /// The newest milestone.
-    prev: Seq,
     keys: Keys,
 }
 
@@ -44,7 +42,6 @@ impl ChannelShared {
                 epoch,
                 log: Log::new(limits.clone()),
                 sleepers: Sleepers::default(),
-                prev: Seq::ZERO,
                 keys: Keys::default(),
             }),
         }
@@ -58,7 +55,8 @@ impl ChannelShared {
     ) -> Result<Position, PushErrorKind> {
         let mut inner = self.inner.lock();
         let seq = inner.log.next_seq();
-        let event = ChannelEvent::new(self.name.clone(), inner.epoch, seq, inner.prev, body);
+        let prev = inner.log.newest_milestone();
+        let event = ChannelEvent::new(self.name.clone(), inner.epoch, seq, prev, body);
         inner.push(Arc::new(event))?;
         wakers.append(&mut inner.sleepers.take());
         Ok(Position::new(inner.epoch, seq))
@@ -122,7 +120,6 @@ impl ChannelInner {
     fn restart(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.log = Log::new(self.log.limits().clone());
-        self.prev = Seq::ZERO;
         self.keys.clear();
     }
 
@@ -148,14 +145,42 @@ impl ChannelInner {
         self.log
             .push_at(seq, class, event)
             .map_err(|refused| refused.kind)?;
-        match (class, retention) {
-            (Class::State(key), Retention::State(name)) => self.keys.keep(name, key),
-            _ => self.prev = seq,
+        if let (Class::State(key), Retention::State(name)) = (class, retention) {
+            self.keys.keep(name, key);
         }
         if let Some(key) = retires.and_then(|name| self.keys.retire(&name)) {
             self.log.retire(key);
         }
         Ok(())
+    }
+}
+
+/// The channels of this process that a task's events are copied into.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    /// The live list of tasks.
+    pub(crate) list: Option<Arc<ChannelShared>>,
+    pub(crate) channels: Box<[Arc<ChannelShared>]>,
+}
+
+impl Feeds {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_none() && self.channels.is_empty()
+    }
+
+    /// Copies an event, with its task's lock held: so that a task's events keep their order.
+    pub(crate) fn copy(
+        &self,
+        event: &Arc<Event>,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<(), PushErrorKind> {
+        let list = self.list.iter().filter(|_| event.data().is_listed());
+        let mut copied = Ok(());
+        for channel in list.chain(&self.channels) {
+            let one = channel.append(ChannelBody::Task(Arc::clone(event)), wakers);
+            copied = copied.and(one.map(drop));
+        }
+        copied
     }
 }
 

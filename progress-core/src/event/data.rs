@@ -126,7 +126,7 @@ pub struct Queued {
 }
 
 /// Data of `started`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Started {
     /// A name for people.

@@ -5,6 +5,7 @@ mod data;
 mod error_object;
 mod json;
 mod payload;
+mod retention;
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,6 +27,7 @@ pub use self::{
     error_object::TaskError,
     json::DecodeError,
     payload::{Metadata, Payload},
+    retention::Retention,
 };
 
 /// One event of one run of a task.
@@ -71,6 +73,22 @@ impl Event {
         }
     }
 
+    /// Makes an event that has been numbered elsewhere, for a transport that has read one.
+    ///
+    /// `prev` is the number of the newest milestone before it, [`Seq::ZERO`] if there is none.
+    #[must_use]
+    pub fn numbered(
+        task_id: TaskId,
+        position: Position,
+        prev: Seq,
+        timestamp: Timestamp,
+        data: Data,
+    ) -> Self {
+        let epoch = position.epoch();
+        let origin = Arc::new(Origin { task_id, epoch });
+        Self::new(origin, position.seq(), prev, timestamp, data)
+    }
+
     /// Returns the task.
     #[must_use]
     pub fn task_id(&self) -> &TaskId {
@@ -89,10 +107,11 @@ impl Event {
         self.origin.epoch
     }
 
-    /// The number of the newest milestone before it, [`Seq::ZERO`] if there is none or the event
-    /// was read from its text: who has that one misses nothing but State and log lines.
-    #[expect(dead_code, reason = "what a transport tells holes by")]
-    pub(crate) fn prev(&self) -> Seq {
+    /// Returns the number of the newest milestone before it, [`Seq::ZERO`] if there is none or the
+    /// event was read from a client's frame: who has that one misses nothing but State and log
+    /// lines.
+    #[must_use]
+    pub fn prev(&self) -> Seq {
         self.prev
     }
 

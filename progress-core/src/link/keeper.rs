@@ -8,7 +8,7 @@ use crate::{
     event::{Complete, Data, Event, Note, Status},
     id::TaskId,
     link::{Backoff, Link},
-    position::{Epoch, Seq},
+    position::{Epoch, Position, Seq},
     snapshot::Snapshot,
     tracker::TrackerShared,
     transport::{
@@ -158,8 +158,7 @@ impl Link {
         });
         let end = Arc::new(Event::numbered(
             ending.task.clone(),
-            ending.epoch,
-            Seq::new(1),
+            Position::new(ending.epoch, Seq::new(1)),
             Seq::ZERO,
             now,
             abandoned("lease_expired", progress, duration_ms),

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -15,8 +15,8 @@ use crate::{
     channel::ChannelName,
     event::Event,
     link::{Backoff, Link},
-    log::{Cursor, Delivery, Start},
-    position::Epoch,
+    log::{Cursor, Delivery},
+    position::{Epoch, Position},
     sync::Mutex,
     task::TaskShared,
     tracker::TrackerShared,
@@ -31,6 +31,9 @@ pub(crate) struct Outbox {
     /// Whether its end, and so all of it, has been told.
     done: AtomicBool,
     told: Mutex<Told>,
+    /// What became of the first claim: the run that was there, if it was refused.
+    confirmed: OnceLock<Result<(), Epoch>>,
+    answered: Notify,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,8 @@ struct Told {
     claim: Option<Claim>,
     /// What every claim of this run says.
     first_claim: Claim,
+    /// Whether the broker may have forgotten what it was told.
+    verify: bool,
     cursor: Cursor,
 }
 
@@ -57,9 +62,28 @@ impl Outbox {
             told: Mutex::new(Told {
                 claim: Some(claim.clone()),
                 first_claim: claim,
-                cursor: Cursor::start(),
+                verify: false,
+                cursor: Cursor::at_start(),
             }),
+            confirmed: OnceLock::new(),
+            answered: Notify::new(),
         }
+    }
+
+    /// Waits for the answer to the claim: the run that was there, if it was refused.
+    pub(crate) async fn confirmed(&self) -> Result<(), Epoch> {
+        loop {
+            let answered = self.answered.notified();
+            if let Some(confirmed) = self.confirmed.get() {
+                return *confirmed;
+            }
+            answered.await;
+        }
+    }
+
+    fn confirm(&self, answer: Result<(), Epoch>) {
+        let _first = self.confirmed.set(answer);
+        self.answered.notify_waiters();
     }
 
     /// Tells whether all is with the broker, the end included.
@@ -76,7 +100,7 @@ impl Outbox {
     fn begin_again(&self) {
         let mut told = self.told.lock();
         told.claim = Some(told.first_claim.clone());
-        told.cursor = Cursor::start();
+        told.cursor = Cursor::at_start();
     }
 }
 
@@ -93,14 +117,12 @@ impl Link {
         }
     }
 
-    /// After an outage: the newest event of each task tells whether the broker still knows it.
+    /// After an outage: the broker may have forgotten what it was told.
     pub(super) fn resend_all(&self, tracker: &TrackerShared) {
         for task in tracker.owned() {
             if let Some(outbox) = &task.outbox {
                 outbox.done.store(false, Ordering::Release);
-                let mut told = outbox.told.lock();
-                told.claim.get_or_insert_with(|| Claim::clone(&told.first_claim));
-                drop(told);
+                outbox.told.lock().verify = true;
                 self.send_soon(&task);
             }
         }
@@ -195,13 +217,17 @@ impl Link {
         let Some(outbox) = &task.outbox else {
             return Ok(false);
         };
+        if outbox.is_done() {
+            return Ok(false);
+        }
+        self.verify(task, outbox).await?;
         let Some(claim) = outbox.told.lock().claim.clone() else {
-            return Ok(!outbox.is_done());
+            return Ok(true);
         };
         match self.transport.claim(&task.id, task.epoch, claim).await {
             Ok(epoch) if epoch == task.epoch => {
                 outbox.told.lock().claim = None;
-                task.confirm(Ok(()));
+                outbox.confirm(Ok(()));
                 Ok(true)
             }
             Ok(by) | Err(ClaimError::Superseded { by }) | Err(ClaimError::AlreadyExists { epoch: by }) => {
@@ -210,6 +236,28 @@ impl Link {
             }
             Err(ClaimError::Unavailable(error)) => Err(error),
         }
+    }
+
+    /// After an outage: does the broker still know what it was told?
+    async fn verify(&self, task: &TaskShared, outbox: &Outbox) -> Result<(), TransportError> {
+        let told = {
+            let told = outbox.told.lock();
+            if !told.verify || told.claim.is_some() {
+                return Ok(());
+            }
+            Position::new(task.epoch, told.cursor.last())
+        };
+        let topic = Topic::Task(task.id.clone());
+        let knows = match self.transport.read(&topic, Some(told)).await? {
+            // A later run is found out by the next event that is sent, or by a look at it.
+            Some(page) => page.epoch > told.epoch() || page.head >= told.seq(),
+            None => false,
+        };
+        outbox.told.lock().verify = false;
+        if !knows {
+            outbox.begin_again();
+        }
+        Ok(())
     }
 
     /// Takes note of what the broker says to a task's events; gives those that it has.
@@ -310,11 +358,11 @@ impl Link {
     fn superseded(&self, task: &Arc<TaskShared>, by: Epoch) {
         if let Some(outbox) = &task.outbox {
             outbox.close();
+            outbox.confirm(Err(by));
         }
         self.counts.superseded.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(task = %task.id, run = %task.epoch, %by, "superseded by another run");
-        task.confirm(Err(by));
-        task.supersede(by);
+        task.supersede();
         self.sync_soon(Topic::Task(task.id.clone()));
     }
 }
@@ -322,7 +370,7 @@ impl Link {
 /// What the log holds that was not told, and the place behind it.
 fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
     let Some(outbox) = &task.outbox else {
-        return (Vec::new(), Cursor::start());
+        return (Vec::new(), Cursor::at_start());
     };
     let mut cursor = outbox.told.lock().cursor.clone();
     let mut out = Vec::new();
@@ -330,13 +378,6 @@ fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
     let _read = task.inner.lock().log.read(&mut cursor, EVENTS_AT_ONCE, &mut out);
     let events = out.into_iter().filter_map(Delivery::into_item).collect();
     (events, cursor)
-}
-
-impl Cursor {
-    /// Before everything, of any log.
-    fn start() -> Self {
-        Self::new(&crate::log::Log::<u64>::new(crate::log::LogLimits::default()), Start::Beginning)
-    }
 }
 
 /// Tasks whose events go out together.

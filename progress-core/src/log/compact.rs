@@ -114,7 +114,7 @@ pub struct Log<T> {
     pub(super) floor: u64,
     ended: bool,
     /// The newest milestone appended, kept or not; 0 while there is none.
-    milestone: u64,
+    pub(super) milestone: u64,
     /// Log lines appended so far. It wraps, and only differences of it are used.
     pub(super) lines: u32,
     /// Log lines lost for good.
@@ -290,6 +290,14 @@ impl<T: Item> Log<T> {
     /// is: for an owner that holds many logs under one common budget.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.compact(self.limits.window, bytes);
+    }
+
+    /// The items appended after `seq`, which must be in the window or above.
+    pub(crate) fn since(&self, seq: Seq) -> impl Iterator<Item = &T> {
+        let skip = seq.get().saturating_sub(self.below_window()) as usize;
+        self.window
+            .range(skip.min(self.window.len())..)
+            .map(|slot| &slot.item)
     }
 
     /// The number of the item before the window's first.

@@ -169,6 +169,20 @@ impl Cursor {
         }
     }
 
+    /// Makes a cursor that stands before everything, whatever the log.
+    pub(crate) fn at_start() -> Self {
+        Self {
+            last: 0,
+            lines: 0,
+            declared: 0,
+            replay_to: 0,
+            skip_to: 0,
+            buffer: u64::MAX,
+            on_lag: OnLag::default(),
+            conflate_next: false,
+        }
+    }
+
     /// Sets how many items the cursor may fall behind, and what happens then. Replay of what the
     /// log held when the cursor was made does not count.
     #[must_use]

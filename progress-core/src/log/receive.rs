@@ -29,6 +29,7 @@ impl<T: Item> Log<T> {
     /// Says that milestones up to `seq` are lost for good: raises the floor.
     pub fn lose(&mut self, seq: Seq) {
         self.floor = self.floor.max(seq.get());
+        self.milestone = self.milestone.max(seq.get());
     }
 
     /// Says that, counting those that never came here, so many log lines precede the next item.

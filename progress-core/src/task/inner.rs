@@ -9,7 +9,7 @@ use crate::{
     estimator::Estimator,
     event::{Data, Event, ProgressUpdate, StageChange, Started},
     limits::Limits,
-    log::{Class, Log, LogLimits, PushErrorKind},
+    log::{Class, Log, LogLimits},
     position::Position,
     snapshot::{Fold, Snapshot},
     subscription::Sleepers,
@@ -17,6 +17,7 @@ use crate::{
         children::{ChildMove, Family},
         custom_keys::CustomKeys,
         life::Life,
+        mirror::{Mirror, Successor},
         shared::TaskShared,
         value::{CHILD, Percent, Value},
     },
@@ -48,6 +49,12 @@ pub(crate) struct Inner {
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
     pub(super) life: Life,
+    /// Of a task whose events are numbered elsewhere.
+    pub(super) mirror: Option<Box<Mirror>>,
+    /// Another run that readers are to go on with.
+    pub(crate) successor: Option<Box<Successor>>,
+    /// Whether another run is the one that counts.
+    pub(super) superseded: bool,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -79,6 +86,9 @@ impl Inner {
             refused: Vec::new(),
             forgotten: false,
             life: Life::default(),
+            mirror: None,
+            successor: None,
+            superseded: false,
             told: ChildMove::default(),
             about,
         };
@@ -114,6 +124,9 @@ impl Inner {
         data: Data,
         now: Instant,
     ) -> Result<Position, PublishError> {
+        if self.superseded {
+            return Err(PublishError::Superseded);
+        }
         self.note_change(shared, now)?;
         let timestamp = shared.clock.at(now).max(self.newest);
         let event = Event::new(
@@ -128,11 +141,7 @@ impl Inner {
         let seq = self
             .log
             .push(class, Arc::clone(&event))
-            .map_err(|refused| match refused.kind {
-                PushErrorKind::Ended => PublishError::AlreadyComplete,
-                PushErrorKind::TooManyKeys { limit } => PublishError::TooManyKeys { limit },
-                PushErrorKind::Full { limit } => PublishError::HistoryFull { limit },
-            })?;
+            .map_err(|refused| PublishError::from(refused.kind))?;
         self.newest = timestamp;
         self.fold.apply(&event);
         Ok(Position::new(shared.epoch, seq))

@@ -1,13 +1,18 @@
 //! A task whose events are numbered elsewhere: by its owner on another node, or by the broker.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use crate::{
-    event::{Data, Event, Retention},
+    event::{Data, Event, Retention, Started},
+    id::TaskId,
     log::{Class, Keys},
     position::{Epoch, Position, Seq},
     subscription::ResetReason,
-    task::{inner::Inner, shared::TaskShared},
+    task::{Family, inner::Inner, shared::TaskShared},
+    tracker::TrackerShared,
     transport::{Page, Record},
 };
 
@@ -92,12 +97,43 @@ impl TaskShared {
     pub(crate) fn succeed(self: &Arc<Self>, task: Arc<Self>, reason: ResetReason) {
         let wakers = {
             let mut inner = self.inner.lock();
-            inner.successor = Some(Successor { task, reason });
+            inner.successor = Some(Box::new(Successor { task, reason }));
             inner.sleepers.take()
         };
         for waker in wakers {
             waker.wake();
         }
+    }
+
+    /// Makes a task whose events are numbered elsewhere.
+    pub(crate) fn new_mirror(
+        id: TaskId,
+        epoch: Epoch,
+        number: u64,
+        tracker: &Arc<TrackerShared>,
+    ) -> Self {
+        let mut task = Self::new(
+            id,
+            epoch,
+            number,
+            tracker,
+            None,
+            Family::default(),
+            Started::default(),
+        );
+        task.held = AtomicBool::new(false);
+        task.inner.get_mut().mirror = Some(Box::default());
+        task
+    }
+
+    /// Takes note that another run is the one that counts: what is reported here goes nowhere.
+    pub(crate) fn supersede(&self) {
+        self.inner.lock().superseded = true;
+        self.stop.raise();
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.inner.lock().superseded
     }
 
     /// Where to read on from.

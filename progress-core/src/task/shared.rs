@@ -20,10 +20,12 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    channel::Feeds,
     error::PublishError,
     event::{Origin, Started, TaskState},
     id::TaskId,
     limits::Limits,
+    link::Outbox,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
     sync::Mutex,
@@ -56,6 +58,10 @@ pub(crate) struct TaskShared {
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
+    /// The channels of this process that its events are copied into.
+    pub(crate) feeds: Feeds,
+    /// How far the broker has been told of it; none if it is not this node's.
+    pub(crate) outbox: Option<Outbox>,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -69,6 +75,8 @@ struct After {
     sample: bool,
     ended: bool,
     child_move: Option<ChildMove>,
+    /// The broker is to be told.
+    send: bool,
 }
 
 impl TaskShared {
@@ -102,6 +110,8 @@ impl TaskShared {
             held: AtomicBool::new(true),
             stop: Stop::default(),
             stall_after: None,
+            feeds: Feeds::default(),
+            outbox: None,
             inner: Mutex::new(inner),
         }
     }
@@ -227,12 +237,19 @@ impl TaskShared {
         let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
+        let mut wakers = Vec::new();
+        if appended {
+            wakers = inner.sleepers.take();
+            if !self.feeds.is_empty() {
+                for event in inner.log.since(head) {
+                    let copied = self.feeds.copy(event, &mut wakers);
+                    inner.refused.extend(copied.err().map(PublishError::from));
+                }
+            }
+        }
         let after = After {
-            wakers: if appended {
-                inner.sleepers.take()
-            } else {
-                Vec::new()
-            },
+            wakers,
+            send: appended && self.outbox.is_some(),
             bytes: if inner.forgotten {
                 0
             } else {
@@ -257,7 +274,7 @@ impl TaskShared {
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));
         }
-        if after.bytes == 0 && !after.sample && !after.ended {
+        if after.bytes == 0 && !after.sample && !after.ended && !after.send {
             return;
         }
         let Some(tracker) = self.tracker.upgrade() else {
@@ -269,6 +286,9 @@ impl TaskShared {
         }
         if after.ended {
             tracker.task_ended(self);
+        }
+        if let (true, Some(link)) = (after.send, &tracker.link) {
+            link.send_soon(self);
         }
         tracker.settle_bytes(after.bytes, self);
     }

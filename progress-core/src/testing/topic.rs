@@ -40,7 +40,6 @@ pub(super) struct BusTopic {
     /// Creation, to list by.
     pub(super) number: u64,
     log: Log<Record>,
-    prev: Seq,
     lines: u64,
     keys: Keys,
     /// The newest ids and where their drafts went.
@@ -62,7 +61,6 @@ impl BusTopic {
             quiet_told: false,
             number,
             log: Log::new(LogLimits::default().window(1)),
-            prev: Seq::ZERO,
             lines: 0,
             keys: Keys::default(),
             seen: HashMap::new(),
@@ -110,7 +108,7 @@ impl BusTopic {
             crate::transport::DraftBody::Data(data) if data.retention() == Retention::Log
         );
         let lines = self.lines + u64::from(is_line);
-        let record = draft.number(topic, self.epoch, seq, self.prev, lines)?;
+        let record = draft.number(topic, self.epoch, seq, self.log.newest_milestone(), lines)?;
         self.push(record.clone(), seq, now)?;
         let position = Position::new(self.epoch, seq);
         if let Some(id) = &draft.id {
@@ -134,7 +132,7 @@ impl BusTopic {
             Retention::Terminal => Class::Terminal,
         };
         if let Record::Task(event) = &record
-            && event.prev() > self.prev
+            && event.prev() > self.log.newest_milestone()
         {
             // The owner has dropped milestones that never came here.
             self.log.lose(event.prev());
@@ -155,7 +153,7 @@ impl BusTopic {
             (Retention::State(name), Class::State(key)) => self.keys.keep(name, key),
             (Retention::Log, _) => self.lines += 1,
             (Retention::Terminal, _) => self.ended_at = Some(now),
-            _ => self.prev = seq,
+            _ => {}
         }
         if let Some(key) = retires.and_then(|name| self.keys.retire(&name)) {
             self.log.retire(key);

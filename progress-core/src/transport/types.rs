@@ -283,14 +283,9 @@ impl Draft {
                 if let Data::Log(line) = &mut data {
                     line.n = lines;
                 }
-                Ok(Record::Task(Arc::new(Event::numbered(
-                    task.clone(),
-                    epoch,
-                    seq,
-                    prev,
-                    self.timestamp,
-                    data,
-                ))))
+                let position = Position::new(epoch, seq);
+                let event = Event::numbered(task.clone(), position, prev, self.timestamp, data);
+                Ok(Record::Task(Arc::new(event)))
             }
             (Topic::Channel(channel), body) => {
                 let body = match body {

@@ -1,0 +1,116 @@
+//! A tracker as one node of several: mirrors of tasks that run elsewhere.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    event::Note,
+    id::TaskId,
+    link::Located,
+    subscription::ResetReason,
+    task::{TaskShared, ask_descendants},
+    tracker::TrackerShared,
+    transport::{Page, Request, Topic},
+};
+
+impl TrackerShared {
+    /// Takes over what the broker holds of a watched topic.
+    pub(crate) fn take_page(self: &Arc<Self>, topic: &Topic, page: &Page) -> Located {
+        match topic {
+            Topic::Task(id) => {
+                self.take_task_page(id, page);
+                Located::Known
+            }
+            Topic::Channel(name) => match self.channel(name) {
+                Ok(channel) => {
+                    channel.merge(page);
+                    Located::Known
+                }
+                Err(error) => {
+                    tracing::warn!(channel = %name, %error, "channel not mirrored");
+                    Located::Unknown
+                }
+            },
+        }
+    }
+
+    fn take_task_page(self: &Arc<Self>, id: &TaskId, page: &Page) {
+        let present = self.find(id);
+        if let Some(task) = &present {
+            if task.epoch == page.epoch {
+                if task.is_mirror() {
+                    task.merge(page);
+                }
+                return;
+            }
+            // An older run than this node's own: the claim is still on its way.
+            if task.epoch > page.epoch && !task.is_superseded() {
+                return;
+            }
+        }
+        let number = self.next_number();
+        let mirror = Arc::new(TaskShared::new_mirror(id.clone(), page.epoch, number, self));
+        mirror.merge(page);
+        let (wakers, replaced) = self.registry.write().replace(Arc::clone(&mirror));
+        if mirror.is_ended() {
+            self.task_ended(&mirror);
+        }
+        if let Some(task) = replaced {
+            if !task.is_mirror() && !task.is_ended() {
+                task.supersede();
+            }
+            let reason = if task.is_superseded() || mirror.is_ended() {
+                ResetReason::Superseded
+            } else {
+                ResetReason::Restarted
+            };
+            self.forgotten(&task);
+            task.succeed(mirror, reason);
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+        self.sampler.ensure_running(self);
+    }
+
+    /// Does what another node asks of a task of this one.
+    pub(crate) fn requested(&self, id: &TaskId, request: &Request) {
+        let Request::Cancel { reason } = request;
+        if let Some(task) = self.find(id).filter(|task| !task.is_mirror()) {
+            let note = Note {
+                reason: reason.clone(),
+            };
+            // An end that came first is an end.
+            if task.ask_to_stop(&note).is_ok() {
+                ask_descendants(&task, &note);
+            }
+        }
+    }
+
+    /// Lets go of a mirror that nobody watches.
+    pub(crate) fn drop_mirror(&self, topic: &Topic) {
+        let Topic::Task(id) = topic else {
+            return;
+        };
+        if let Some(task) = self.find(id).filter(|task| task.is_mirror()) {
+            self.forget(task.number);
+        }
+    }
+
+    /// The tasks that this node numbers.
+    pub(crate) fn owned(&self) -> Vec<Arc<TaskShared>> {
+        let mut owned = Vec::new();
+        let mut before = u64::MAX;
+        loop {
+            let chunk = self.registry.read().older(before, super::shared::LIST_CHUNK);
+            let Some(last) = chunk.last() else {
+                return owned;
+            };
+            before = last.number;
+            owned.extend(chunk.into_iter().filter(|task| task.outbox.is_some()));
+        }
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
