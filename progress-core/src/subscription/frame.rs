@@ -164,6 +164,8 @@ impl ResetFrame {
 pub enum ResetReason {
     /// The task that the subscription waited for has come into being.
     Created,
+    /// The task runs again.
+    Restarted,
 }
 
 impl ResetReason {
@@ -172,6 +174,7 @@ impl ResetReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Restarted => "restarted",
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct TaskBuilder {
     stages: Vec<(String, f64)>,
     /// None: as the tracker has it.
     stall_after: Option<Option<Duration>>,
+    /// The run that this one follows.
+    previous: Option<Arc<TaskShared>>,
 }
 
 impl TaskBuilder {
@@ -50,6 +52,7 @@ impl TaskBuilder {
             labels: BTreeMap::new(),
             stages: Vec::new(),
             stall_after: None,
+            previous: None,
         }
     }
 
@@ -131,6 +134,63 @@ impl TaskBuilder {
         Ok(Task::new(task, tracker))
     }
 
+    /// Starts the next run of a task that has ended: a new epoch, `attempt` one higher. If there is
+    /// no such task, or no longer, it is the first.
+    ///
+    /// The run is as described here; name, kind, labels and stages that are not given are those of
+    /// the run before. Readers of that run read it to its end; who comes with a position in it gets
+    /// [`Resume::Reset`](crate::Resume::Reset). The tracker itself keeps the newest run only.
+    ///
+    /// A child that is restarted under the same stage of the same parent takes the place of its
+    /// run before: it is still one child, and its end is the one that counts.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); [`StartError::AlreadyExists`] while the task has not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use progress_core::{ProgressTracker, TaskError};
+    ///
+    /// let tracker = ProgressTracker::new();
+    /// let task = tracker.task("video-42").name("Talking video").start()?;
+    /// task.fail(TaskError::new("OUT_OF_MEMORY", "There was not enough memory"))?;
+    ///
+    /// let again = tracker.task("video-42").restart()?;
+    /// assert_eq!(again.snapshot().attempt, 2);
+    /// assert_eq!(again.snapshot().name.as_deref(), Some("Talking video"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restart(mut self) -> Result<Task, StartError> {
+        if let (Ok(id), Some(tracker)) = (&self.id, &self.tracker)
+            && let Some(previous) = tracker.find(id)
+        {
+            if !previous.is_ended() {
+                return Err(StartError::AlreadyExists(id.clone()));
+            }
+            self = self.like(&previous.about());
+            self.previous = Some(previous);
+        }
+        self.start()
+    }
+
+    /// Takes over what it was not given.
+    fn like(mut self, about: &Started) -> Self {
+        self.name = self.name.or_else(|| about.name.clone());
+        self.kind = self.kind.or_else(|| about.kind.clone());
+        if self.labels.is_empty() {
+            self.labels.clone_from(&about.labels);
+        }
+        if self.stages.is_empty() {
+            let stages = about.stages.iter();
+            self.stages = stages
+                .map(|stage| (stage.path.to_string(), stage.weight))
+                .collect();
+        }
+        self
+    }
+
     fn make(self) -> Result<(Arc<TaskShared>, Arc<TrackerShared>), StartError> {
         let id = self.id?;
         let tracker = self.tracker.ok_or(StartError::TrackerGone)?;
@@ -160,14 +220,17 @@ impl TaskBuilder {
             labels: Arc::new(self.labels),
             parent: self.parent.as_ref().map(|(parent, _)| parent.id.clone()),
             stages: declare(&self.stages, limits)?,
-            attempt: 1,
+            attempt: match &self.previous {
+                Some(previous) => previous.about().attempt.saturating_add(1),
+                None => 1,
+            },
             started_at: Timestamp::from_millis(0),
         };
         let parent = match self.parent {
             None => None,
             Some((task, stage)) => {
                 // Before the parent gets a stage for a child that cannot be.
-                tracker.check_start(&id, Some(&task))?;
+                tracker.check_start(&id, Some(&task), self.previous.as_ref())?;
                 let (stage, counter) = task.stage(&stage)?;
                 Some(Parent {
                     task,
@@ -178,6 +241,7 @@ impl TaskBuilder {
         };
         let run = Run {
             stall_after: self.stall_after.unwrap_or(tracker.stall_after),
+            previous: self.previous,
         };
         let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
         Ok((task, tracker))

@@ -73,6 +73,11 @@ impl Family {
         self.live.insert(child.number, Arc::downgrade(child));
     }
 
+    /// The next run of a child that is counted already.
+    pub(crate) fn add_again(&mut self, child: &Arc<TaskShared>) {
+        self.live.insert(child.number, Arc::downgrade(child));
+    }
+
     pub(crate) fn remove(&mut self, number: u64) {
         self.live.remove(&number);
     }

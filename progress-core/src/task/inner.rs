@@ -317,7 +317,8 @@ impl Inner {
         let moved = ChildMove {
             from: self.told.to,
             to: Some(state),
-            fraction: done - self.told.fraction,
+            // It falls when a run is the next of a child: the parent's sum wraps back too.
+            fraction: done.wrapping_sub(self.told.fraction),
         };
         if moved.from == moved.to && moved.fraction == 0 {
             return None;
@@ -328,6 +329,15 @@ impl Inner {
             fraction: done,
         };
         Some(moved)
+    }
+
+    pub(super) fn told(&self) -> ChildMove {
+        self.told
+    }
+
+    /// Makes a new run go on in its parent's account where the run before stands there.
+    pub(super) fn replace_child(&mut self, told: ChildMove) {
+        self.told = told;
     }
 
     fn elapsed(&self, now: Instant) -> Duration {

@@ -124,6 +124,25 @@ impl TaskShared {
         Arc::clone(&self.inner.lock().values[0].counter)
     }
 
+    /// What was known of it before it started.
+    pub(crate) fn about(&self) -> Started {
+        self.inner.lock().about.clone()
+    }
+
+    /// Takes the place of the run before under the same stage of the same parent, if it was there;
+    /// tells whether it was. Call it before anybody else has the task.
+    pub(crate) fn replaces(&self, previous: &Self) -> bool {
+        let same = match (&self.parent, &previous.parent) {
+            (Some(new), Some(old)) => Arc::ptr_eq(&new.task, &old.task) && new.stage == old.stage,
+            _ => false,
+        };
+        if same {
+            let told = previous.inner.lock().told();
+            self.inner.lock().replace_child(told);
+        }
+        same
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.inner.lock().snapshot(Instant::now())
     }
@@ -170,8 +189,9 @@ impl TaskShared {
             let value = &mut inner.values[feeds.stage];
             if moved.from != moved.to {
                 value.dirty = true;
-                if let Some(fed) = value.fed.as_mut().filter(|_| ended) {
-                    fed.ended += 1;
+                if let Some(fed) = &mut value.fed {
+                    let again = moved.from.is_some_and(TaskState::is_ended);
+                    fed.ended += i64::from(ended) - i64::from(again);
                 }
             }
             inner.touch(self, feeds.stage, now)

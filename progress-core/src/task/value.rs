@@ -40,7 +40,8 @@ pub(crate) struct Value {
 #[derive(Debug, Default)]
 pub(crate) struct Fed {
     pub(crate) children: u64,
-    pub(crate) ended: u64,
+    /// Signed: a child that begins again may tell so before the end of its run before is told.
+    pub(crate) ended: i64,
 }
 
 /// The fraction of a child that is done with, as an integer.
@@ -73,7 +74,7 @@ impl Value {
     pub(crate) fn to_update(&self, count: u64) -> ProgressUpdate {
         let (current, total, unit) = match &self.fed {
             Some(fed) => (
-                Some(fed.ended),
+                Some(u64::try_from(fed.ended).unwrap_or(0)),
                 Some(fed.children.max(self.total.unwrap_or(0))),
                 Some(self.unit.clone().unwrap_or_else(|| Arc::from("tasks"))),
             ),

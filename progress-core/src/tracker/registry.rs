@@ -84,6 +84,7 @@ impl Registry {
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Arc<TaskShared>> {
         let Kept { task, ended } = self.by_number.remove(&number)?;
+        self.stalls.disarm(number);
         if let Some(place) = ended {
             self.ended.remove(&place);
         }

@@ -81,7 +81,7 @@ impl TrackerShared {
         task.stall_after = run.stall_after;
         let task = Arc::new(task);
         let mut evicted = None;
-        let inserted = self.insert(&task, &mut evicted);
+        let inserted = self.insert(&task, run.previous, &mut evicted);
         if let Some(evicted) = evicted {
             self.forgotten(&evicted);
         }
@@ -96,6 +96,7 @@ impl TrackerShared {
     fn insert(
         &self,
         task: &Arc<TaskShared>,
+        previous: Option<Arc<TaskShared>>,
         evicted: &mut Option<Arc<TaskShared>>,
     ) -> Result<Vec<Waker>, StartError> {
         let mut registry = self.registry.write();
@@ -104,25 +105,41 @@ impl TrackerShared {
             &registry,
             &task.id,
             task.parent.as_ref().map(|parent| &*parent.task),
+            previous.as_ref(),
         )?;
+        // Forgotten meanwhile, it takes nobody's place.
+        let previous = previous.filter(|_| registry.get(&task.id).is_some());
         let limit = self.limits.tasks;
-        if registry.len() >= limit {
+        if previous.is_none() && registry.len() >= limit {
             *evicted = registry.pop_ended(None, Instant::now());
             if evicted.is_none() {
                 return Err(StartError::TooManyTasks { limit });
             }
         }
         if let Some(parent) = &task.parent {
-            self.adopt(parent, task)?;
+            self.adopt(parent, task, previous.as_deref())?;
+        }
+        if let Some(previous) = previous {
+            *evicted = registry.remove(previous.number);
         }
         Ok(registry.insert(Arc::clone(task)))
     }
 
-    fn adopt(&self, parent: &Parent, child: &Arc<TaskShared>) -> Result<(), StartError> {
+    fn adopt(
+        &self,
+        parent: &Parent,
+        child: &Arc<TaskShared>,
+        previous: Option<&TaskShared>,
+    ) -> Result<(), StartError> {
+        let again = previous.is_some_and(|previous| child.replaces(previous));
         let mut inner = parent.task.inner.lock();
-        self.check_parent(&parent.task, &inner)?;
-        inner.family.add(child);
-        inner.feed(parent.stage);
+        self.check_parent(&parent.task, &inner, again)?;
+        if again {
+            inner.family.add_again(child);
+        } else {
+            inner.family.add(child);
+            inner.feed(parent.stage);
+        }
         Ok(())
     }
 
@@ -131,8 +148,9 @@ impl TrackerShared {
         &self,
         id: &TaskId,
         parent: Option<&TaskShared>,
+        previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
-        self.check(&self.registry.read(), id, parent)
+        self.check(&self.registry.read(), id, parent, previous)
     }
 
     fn check(
@@ -140,27 +158,37 @@ impl TrackerShared {
         registry: &Registry,
         id: &TaskId,
         parent: Option<&TaskShared>,
+        previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
-        if registry.get(id).is_some() {
-            return Err(StartError::AlreadyExists(id.clone()));
+        let current = registry.get(id);
+        match (current, previous) {
+            (None, _) => {}
+            // It has ended, and an end is for good.
+            (Some(current), Some(previous)) if Arc::ptr_eq(current, previous) => {}
+            (Some(_), _) => return Err(StartError::AlreadyExists(id.clone())),
         }
         // The parent's lock under the registry's, which the order of locks allows.
         if let Some(parent) = parent {
-            self.check_parent(parent, &parent.inner.lock())?;
+            self.check_parent(parent, &parent.inner.lock(), previous.is_some())?;
         }
         let limit = self.limits.tasks;
-        if registry.len() >= limit && registry.ended() == 0 {
+        if current.is_none() && registry.len() >= limit && registry.ended() == 0 {
             return Err(StartError::TooManyTasks { limit });
         }
         Ok(())
     }
 
-    fn check_parent(&self, parent: &TaskShared, inner: &Inner) -> Result<(), StartError> {
+    fn check_parent(
+        &self,
+        parent: &TaskShared,
+        inner: &Inner,
+        again: bool,
+    ) -> Result<(), StartError> {
         if inner.log.is_ended() {
             return Err(StartError::ParentEnded(parent.id.clone()));
         }
         let limit = self.limits.children;
-        if inner.family.total() >= limit as u64 {
+        if !again && inner.family.total() >= limit as u64 {
             return Err(StartError::TooManyChildren { limit });
         }
         Ok(())
@@ -333,10 +361,12 @@ impl Drop for TrackerShared {
 }
 
 /// What else a new task is given.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Run {
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
+    /// The ended run of the same id whose place it takes.
+    pub(crate) previous: Option<Arc<TaskShared>>,
 }
 
 /// Counts of a tracker.
