@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    channel::InvalidChannelName,
     event::InvalidEventType,
     id::{InvalidTaskId, TaskId},
     limits::Limits,
@@ -31,6 +32,13 @@ pub enum StartError {
     ParentEnded(TaskId),
     /// A stage is not one, or there are too many.
     Stage(StageError),
+    /// A channel is not one, or there are too many.
+    Channel(ChannelError),
+    /// The task's events are to be copied into more channels than they can be.
+    TooManyChannels {
+        /// [`Limits::TASK_CHANNELS`].
+        limit: usize,
+    },
     /// There are more labels than there can be.
     TooManyLabels {
         /// [`Limits::labels`].
@@ -66,6 +74,10 @@ impl fmt::Display for StartError {
             }
             Self::ParentEnded(id) => write!(f, "the parent task {id} has ended"),
             Self::Stage(_) => f.write_str("a declared stage is invalid"),
+            Self::Channel(_) => f.write_str("a channel cannot be used"),
+            Self::TooManyChannels { limit } => {
+                write!(f, "too many channels of one task, the limit is {limit}")
+            }
             Self::TooManyLabels { limit } => write!(f, "too many labels, the limit is {limit}"),
             Self::TooLong { field, len, limit } => {
                 write!(f, "{field} has {len} bytes, the limit is {limit}")
@@ -80,6 +92,7 @@ impl std::error::Error for StartError {
         match self {
             Self::InvalidTaskId(error) => Some(error),
             Self::Stage(error) => Some(error),
+            Self::Channel(error) => Some(error),
             _ => None,
         }
     }
@@ -94,6 +107,43 @@ impl From<InvalidTaskId> for StartError {
 impl From<StageError> for StartError {
     fn from(error: StageError) -> Self {
         Self::Stage(error)
+    }
+}
+
+impl From<ChannelError> for StartError {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
+    }
+}
+
+/// A channel could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The name is none.
+    Invalid(InvalidChannelName),
+    /// There are as many channels as there can be.
+    TooMany {
+        /// [`Limits::channels`].
+        limit: usize,
+    },
+}
+
+impl fmt::Display for ChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(_) => f.write_str("the channel's name is invalid"),
+            Self::TooMany { limit } => write!(f, "too many channels, the limit is {limit}"),
+        }
+    }
+}
+
+impl std::error::Error for ChannelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Invalid(error) => Some(error),
+            Self::TooMany { .. } => None,
+        }
     }
 }
 

@@ -13,28 +13,37 @@
     clippy::unwrap_used
 )]
 
+mod background;
+mod channel;
 mod error;
 mod estimator;
 mod event;
 mod id;
 mod limits;
+mod link;
 pub mod log;
 mod position;
 mod snapshot;
 mod subscription;
 mod sync;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 mod time;
 mod track;
 mod tracker;
+pub mod transport;
 
 pub use self::{
-    error::{CancelError, LookupError, PublishError, RemoveError, StageError, StartError},
+    channel::{ChannelBody, ChannelEvent, ChannelName, IntoChannelName, InvalidChannelName},
+    error::{
+        CancelError, ChannelError, LookupError, PublishError, RemoveError, StageError, StartError,
+    },
     event::{
         Children, Complete, Custom, Data, DecodeError, Event, EventPayload, InvalidEventType,
-        Level, LogLine, Metadata, Note, Payload, ProgressUpdate, Queued, StageChange, StageDecl,
-        Started, Status, TaskError, TaskState, check_event_type,
+        Level, LogLine, Metadata, Note, Payload, ProgressUpdate, Queued, Retention, StageChange,
+        StageDecl, Started, Status, TaskError, TaskState, check_event_type,
     },
     id::{IntoTaskId, InvalidTaskId, TaskId},
     limits::Limits,

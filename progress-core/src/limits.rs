@@ -27,6 +27,8 @@ pub struct Limits {
     pub(crate) children: usize,
     pub(crate) subscriptions: usize,
     pub(crate) waiting: usize,
+    pub(crate) channels: usize,
+    pub(crate) channel_log: LogLimits,
 }
 
 impl Limits {
@@ -34,6 +36,8 @@ impl Limits {
     pub const STAGE_DEPTH: usize = 8;
     /// The longest stage path, key, or label, in bytes.
     pub const NAME_LEN: usize = 128;
+    /// The most channels that one task's events are copied into.
+    pub const TASK_CHANNELS: usize = 16;
     /// The largest weight of a stage: sums of any number of them are exact enough.
     pub const LARGEST_WEIGHT: f64 = 1e9;
     /// As good as for ever, and a clock can still count to it.
@@ -114,6 +118,21 @@ impl Limits {
         self
     }
 
+    /// Sets how many channels there can be (default 1 024), the live list of tasks among them.
+    #[must_use]
+    pub fn channels(mut self, channels: usize) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Sets the bounds of each channel's log (default those of [`LogLimits`], but 65 536 keys and
+    /// 32 MiB). They count beside [`bytes`](Self::bytes), which is of tasks' logs.
+    #[must_use]
+    pub fn channel_log(mut self, limits: LogLimits) -> Self {
+        self.channel_log = limits;
+        self
+    }
+
     /// Sets how many subscriptions can wait for tasks that do not exist yet (default 10 000).
     #[must_use]
     pub fn waiting(mut self, subscriptions: usize) -> Self {
@@ -138,6 +157,8 @@ impl Default for Limits {
             children: 100_000,
             subscriptions: 1_000_000,
             waiting: 10_000,
+            channels: 1_024,
+            channel_log: LogLimits::default().keys(65_536).bytes(32 * 1024 * 1024),
         }
     }
 }

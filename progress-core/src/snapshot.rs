@@ -139,6 +139,26 @@ impl Snapshot {
         Position::new(self.epoch, self.seq)
     }
 
+    /// Folds the events of one run that are kept, in order; none if there are none. A run that holds
+    /// nothing but the end of another is told by the events of both, one after the other.
+    #[must_use]
+    pub fn of_events(events: impl IntoIterator<Item = Arc<Event>>) -> Option<Self> {
+        let mut events = events.into_iter();
+        let first = events.next()?;
+        let mut fold = Fold::new(first.task_id().clone(), first.epoch(), first.timestamp());
+        for event in std::iter::once(first).chain(events) {
+            fold.apply(&event);
+        }
+        Some(fold.to_snapshot())
+    }
+
+    /// Returns the milliseconds since the task started, at a moment while it runs.
+    pub(crate) fn elapsed_at(&self, now: Timestamp) -> u64 {
+        self.started_at.map_or(0, |started| {
+            u64::try_from(now.as_millis() - started.as_millis()).unwrap_or(0)
+        })
+    }
+
     /// Returns a stage by its path.
     #[must_use]
     pub fn stage(&self, path: &str) -> Option<&StageSnapshot> {
@@ -261,6 +281,7 @@ impl Fold {
 
     pub(crate) fn apply(&mut self, event: &Arc<Event>) {
         let snapshot = &mut self.snapshot;
+        snapshot.epoch = event.epoch();
         snapshot.seq = event.seq();
         snapshot.updated_at = event.timestamp();
         match event.data() {

@@ -31,7 +31,10 @@ pub struct ChannelEvent {
 
 /// What happened.
 #[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "an event is of a task or it is not")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "an event is of a task or it is not"
+)]
 pub enum ChannelBody {
     /// An event of a task.
     Task(Arc<Event>),
@@ -157,10 +160,7 @@ impl ChannelEvent {
             }
             ChannelBody::Own { custom, timestamp } => {
                 let key = match &custom.key {
-                    Some(key) => format!(
-                        ",\"key\":{}",
-                        serde_json::Value::from(&**key)
-                    ),
+                    Some(key) => format!(",\"key\":{}", serde_json::Value::from(&**key)),
                     None => String::new(),
                 };
                 text.extend_from_slice(

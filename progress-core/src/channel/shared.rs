@@ -3,11 +3,7 @@
 //! A channel's lock may be taken while a task's is held, so that the events of a task come into
 //! its channels in their order; never the other way round.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    task::Waker,
-};
+use std::{collections::HashMap, sync::Arc, task::Waker};
 
 use crate::{
     channel::{ChannelBody, ChannelEvent, ChannelName},

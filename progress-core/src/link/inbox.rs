@@ -27,9 +27,7 @@ impl Link {
             TransportEvent::Record(record) => {
                 let complete = match &record {
                     Record::Task(event) => match tracker.find(event.task_id()) {
-                        Some(task) if task.is_mirror() => {
-                            task.receive(event) == Received::Taken
-                        }
+                        Some(task) if task.is_mirror() => task.receive(event) == Received::Taken,
                         // An owner's own events come back to it, unless somebody has ended its run.
                         Some(task) => !task.is_before(event.epoch()),
                         None => false,

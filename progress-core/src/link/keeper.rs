@@ -175,7 +175,10 @@ impl Link {
 
     /// The task as the broker holds it.
     async fn snapshot(&self, task: &TaskId) -> Result<Option<Snapshot>, TransportError> {
-        let page = self.transport.read(&Topic::Task(task.clone()), None).await?;
+        let page = self
+            .transport
+            .read(&Topic::Task(task.clone()), None)
+            .await?;
         Ok(page.and_then(|page| page.snapshot()))
     }
 

@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 pub(crate) use self::{
@@ -90,14 +91,25 @@ impl Link {
             return;
         }
         let _once = self.tracker.set(Arc::downgrade(tracker));
-        let running = Running(Arc::downgrade(self));
-        let link = Arc::clone(self);
-        let all = async move {
-            // Owned here, so that it is dropped also if the runtime drops the task.
-            let _running = running;
-            tokio::join!(link.send(), link.receive(), link.synchronise(), link.keep());
+        // Owned by the loops, so that it is dropped also if the runtime drops them.
+        let running = Arc::new(Running(Arc::downgrade(self)));
+        let start = |work: fn(Arc<Self>) -> BoxFuture<'static, ()>| {
+            let (running, work) = (Arc::clone(&running), work(Arc::clone(self)));
+            spawn("progress-link", async move {
+                let _running = running;
+                work.await;
+            })
         };
-        self.loops.lock().extend(spawn("progress-link", all));
+        self.loops.lock().extend(
+            [
+                start(|link| Box::pin(async move { link.send().await })),
+                start(|link| Box::pin(async move { link.receive().await })),
+                start(|link| Box::pin(async move { link.synchronise().await })),
+                start(|link| Box::pin(async move { link.keep().await })),
+            ]
+            .into_iter()
+            .flatten(),
+        );
     }
 
     /// Ends the loops.

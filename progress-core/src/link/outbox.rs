@@ -26,6 +26,7 @@ use crate::{
 /// How far a task's log has been told.
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    claim: Claim,
     /// Whether the task stands among the dirty.
     dirty: AtomicBool,
     /// Whether its end, and so all of it, has been told.
@@ -38,10 +39,8 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 struct Told {
-    /// Still to be made, or to be made again.
-    claim: Option<Claim>,
-    /// What every claim of this run says.
-    first_claim: Claim,
+    /// Whether the claim stands.
+    claimed: bool,
     /// Whether the broker may have forgotten what it was told.
     verify: bool,
     cursor: Cursor,
@@ -57,11 +56,11 @@ pub(super) struct Dirty {
 impl Outbox {
     pub(crate) fn new(claim: Claim) -> Self {
         Self {
+            claim,
             dirty: AtomicBool::new(false),
             done: AtomicBool::new(false),
             told: Mutex::new(Told {
-                claim: Some(claim.clone()),
-                first_claim: claim,
+                claimed: false,
                 verify: false,
                 cursor: Cursor::at_start(),
             }),
@@ -99,7 +98,7 @@ impl Outbox {
     /// A broker that has forgotten the run is told all of it again.
     fn begin_again(&self) {
         let mut told = self.told.lock();
-        told.claim = Some(told.first_claim.clone());
+        told.claimed = false;
         told.cursor = Cursor::at_start();
     }
 }
@@ -205,7 +204,7 @@ impl Link {
             let mine: Vec<_> = sent.by_ref().take(count).collect();
             let results: Vec<_> = answers.by_ref().take(count).collect();
             match self.settle(task, &mine, results, cursor) {
-                Ok(told) => self.copy_to_channels(&task.channels, &told).await?,
+                Ok(told) => self.copy_to_channels(outbox_channels(task), &told).await?,
                 Err(error) => unavailable = Some(error),
             }
         }
@@ -221,16 +220,19 @@ impl Link {
             return Ok(false);
         }
         self.verify(task, outbox).await?;
-        let Some(claim) = outbox.told.lock().claim.clone() else {
+        if outbox.told.lock().claimed {
             return Ok(true);
-        };
+        }
+        let claim = outbox.claim.clone();
         match self.transport.claim(&task.id, task.epoch, claim).await {
             Ok(epoch) if epoch == task.epoch => {
-                outbox.told.lock().claim = None;
+                outbox.told.lock().claimed = true;
                 outbox.confirm(Ok(()));
                 Ok(true)
             }
-            Ok(by) | Err(ClaimError::Superseded { by }) | Err(ClaimError::AlreadyExists { epoch: by }) => {
+            Ok(by)
+            | Err(ClaimError::Superseded { by })
+            | Err(ClaimError::AlreadyExists { epoch: by }) => {
                 self.superseded(task, by);
                 Ok(false)
             }
@@ -242,7 +244,7 @@ impl Link {
     async fn verify(&self, task: &TaskShared, outbox: &Outbox) -> Result<(), TransportError> {
         let told = {
             let told = outbox.told.lock();
-            if !told.verify || told.claim.is_some() {
+            if !told.verify || !told.claimed {
                 return Ok(());
             }
             Position::new(task.epoch, told.cursor.last())
@@ -367,6 +369,13 @@ impl Link {
     }
 }
 
+fn outbox_channels(task: &TaskShared) -> &[ChannelName] {
+    match task.outbox.as_ref().map(|outbox| &outbox.claim) {
+        Some(Claim::Start { channels, .. } | Claim::Restart { channels, .. }) => channels,
+        _ => &[],
+    }
+}
+
 /// What the log holds that was not told, and the place behind it.
 fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
     let Some(outbox) = &task.outbox else {
@@ -375,7 +384,11 @@ fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
     let mut cursor = outbox.told.lock().cursor.clone();
     let mut out = Vec::new();
     // It never asked to be closed for lag.
-    let _read = task.inner.lock().log.read(&mut cursor, EVENTS_AT_ONCE, &mut out);
+    let _read = task
+        .inner
+        .lock()
+        .log
+        .read(&mut cursor, EVENTS_AT_ONCE, &mut out);
     let events = out.into_iter().filter_map(Delivery::into_item).collect();
     (events, cursor)
 }

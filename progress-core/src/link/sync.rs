@@ -85,7 +85,11 @@ impl Link {
         chunk
     }
 
-    async fn sync(&self, tracker: &Arc<TrackerShared>, topic: &Topic) -> Result<(), TransportError> {
+    async fn sync(
+        &self,
+        tracker: &Arc<TrackerShared>,
+        topic: &Topic,
+    ) -> Result<(), TransportError> {
         if !self.is_watched(topic) && !self.is_confirmed(topic) {
             return self.look_at_own(tracker, topic).await;
         }
@@ -94,7 +98,10 @@ impl Link {
             self.transport.watch(topic).await?;
             self.confirm(topic);
         }
-        let page = self.transport.read(topic, self.received(tracker, topic)).await?;
+        let page = self
+            .transport
+            .read(topic, self.received(tracker, topic))
+            .await?;
         let found = match page {
             Some(page) => tracker.take_page(topic, &page),
             None => Located::Unknown,

@@ -166,6 +166,9 @@ pub enum ResetReason {
     Created,
     /// The task runs again.
     Restarted,
+    /// Another node has ended or taken over the run: this node was cut off for too long, or had
+    /// the id second.
+    Superseded,
 }
 
 impl ResetReason {
@@ -173,6 +176,7 @@ impl ResetReason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Superseded => "superseded",
             Self::Created => "created",
             Self::Restarted => "restarted",
         }

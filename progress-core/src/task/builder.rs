@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    error::{StageError, StartError},
+    channel::{ChannelName, IntoChannelName, InvalidChannelName},
+    error::{ChannelError, StageError, StartError},
     event::{StageDecl, Started, stage_label},
     id::{IntoTaskId, TaskId},
     limits::Limits,
@@ -36,6 +37,8 @@ pub struct TaskBuilder {
     stages: Vec<(String, f64)>,
     /// None: as the tracker has it.
     stall_after: Option<Option<Duration>>,
+    channels: Vec<Result<ChannelName, InvalidChannelName>>,
+    restart: bool,
     /// The run that this one follows.
     previous: Option<Arc<TaskShared>>,
 }
@@ -52,6 +55,8 @@ impl TaskBuilder {
             labels: BTreeMap::new(),
             stages: Vec::new(),
             stall_after: None,
+            channels: Vec::new(),
+            restart: false,
             previous: None,
         }
     }
@@ -85,6 +90,13 @@ impl TaskBuilder {
     /// Once stages are declared, others that turn up later have weight 0.
     pub fn stage(mut self, path: impl Into<String>, weight: f64) -> Self {
         self.stages.push((path.into(), weight));
+        self
+    }
+
+    /// Has the task's events copied into a channel too (default none but the live list of tasks;
+    /// to [`Limits::TASK_CHANNELS`]).
+    pub fn channel(mut self, name: impl IntoChannelName) -> Self {
+        self.channels.push(name.into_channel_name());
         self
     }
 
@@ -163,6 +175,7 @@ impl TaskBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn restart(mut self) -> Result<Task, StartError> {
+        self.restart = true;
         if let (Ok(id), Some(tracker)) = (&self.id, &self.tracker)
             && let Some(previous) = tracker.find(id)
         {
@@ -241,11 +254,34 @@ impl TaskBuilder {
         };
         let run = Run {
             stall_after: self.stall_after.unwrap_or(tracker.stall_after),
+            channels: channels(self.channels)?,
+            restart: self.restart,
             previous: self.previous,
         };
         let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
         Ok((task, tracker))
     }
+}
+
+fn channels(
+    names: Vec<Result<ChannelName, InvalidChannelName>>,
+) -> Result<Vec<ChannelName>, StartError> {
+    let mut channels = Vec::new();
+    for name in names {
+        let name = name.map_err(ChannelError::Invalid)?;
+        if name.is_reserved() {
+            return Err(ChannelError::Invalid(InvalidChannelName::Reserved).into());
+        }
+        if !channels.contains(&name) {
+            channels.push(name);
+        }
+    }
+    if channels.len() > Limits::TASK_CHANNELS {
+        return Err(StartError::TooManyChannels {
+            limit: Limits::TASK_CHANNELS,
+        });
+    }
+    Ok(channels)
 }
 
 fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, StageError> {

@@ -166,6 +166,9 @@ impl Inner {
         if event.prev() > self.log.head() {
             self.log.lose(event.prev());
         }
+        if let Data::Started(about) = event.data() {
+            self.about.clone_from(about);
+        }
         let retention = event.data().retention();
         let class = match &retention {
             Retention::State(name) => Class::State(mirror.keys.number(name)),

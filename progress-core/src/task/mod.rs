@@ -7,6 +7,7 @@ mod custom_keys;
 mod handle;
 mod inner;
 mod life;
+mod mirror;
 mod publish;
 mod reporter;
 mod shared;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     children::{Family, Parent},
     inner::Inner,
     life::ask_descendants,
+    mirror::Received,
     reporter::shorten,
     shared::TaskShared,
 };

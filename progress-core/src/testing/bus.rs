@@ -238,7 +238,11 @@ impl Link {
         if self.dice.falls(faults.drop) {
             return;
         }
-        let copies = if self.dice.falls(faults.duplicate) { 2 } else { 1 };
+        let copies = if self.dice.falls(faults.duplicate) {
+            2
+        } else {
+            1
+        };
         for _ in 0..copies {
             let mut at = now + faults.delay;
             if self.dice.falls(faults.reorder) {

@@ -21,7 +21,6 @@ use crate::{
     event::Event,
     id::TaskId,
     position::{Epoch, Position},
-    snapshot::Snapshot,
     sync::Mutex,
     testing::{
         bus::{Bus, MemoryBus, Sent},
@@ -97,12 +96,7 @@ impl MemoryTransport {
 
 #[async_trait]
 impl Transport for MemoryTransport {
-    async fn claim(
-        &self,
-        task: &TaskId,
-        proposed: Epoch,
-        why: Claim,
-    ) -> Result<Epoch, ClaimError> {
+    async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError> {
         self.call(|bus, now| claim(bus, self.link, task, proposed, why, now))
     }
 
@@ -380,8 +374,7 @@ fn list(bus: &Bus, filter: &TaskFilter) -> TaskPage {
         if task.number >= filter.before() {
             continue;
         }
-        let events = task.ended_run.iter().cloned().chain(task.events());
-        let Some(snapshot) = Snapshot::of_events(events) else {
+        let Some(snapshot) = task.page(None).snapshot() else {
             continue;
         };
         if !filter.lets_through(&snapshot) {

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     limits::Limits,
+    link::Link,
     tracker::{ProgressTracker, TrackerShared},
+    transport::Transport,
 };
 
 /// Settings of a tracker.
@@ -15,6 +17,8 @@ pub struct TrackerBuilder {
     retention: Duration,
     tick: Duration,
     stall_after: Option<Duration>,
+    transport: Option<Arc<dyn Transport>>,
+    lease: Duration,
 }
 
 impl TrackerBuilder {
@@ -45,11 +49,27 @@ impl TrackerBuilder {
         self
     }
 
+    /// Connects the tracker with those of other processes (default: it stands alone).
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets how long this node may be out of the broker's sight before others end its tasks
+    /// (default 30 s, at least 300 ms): its lease, renewed every third of it.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_millis(300));
+        self
+    }
+
     /// Makes the tracker.
     #[must_use]
     pub fn build(self) -> ProgressTracker {
         let mut shared = TrackerShared::new(self.limits, self.retention, self.tick);
         shared.stall_after = self.stall_after;
+        shared.link = self
+            .transport
+            .map(|transport| Arc::new(Link::new(transport, shared.node.clone(), self.lease)));
         ProgressTracker::from_shared(Arc::new(shared))
     }
 }
@@ -61,6 +81,8 @@ impl Default for TrackerBuilder {
             retention: Duration::from_secs(3600),
             tick: Duration::from_millis(100),
             stall_after: None,
+            transport: None,
+            lease: Duration::from_secs(30),
         }
     }
 }

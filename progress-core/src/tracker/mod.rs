@@ -1,6 +1,7 @@
 //! The tracker: the tasks of a process.
 
 mod builder;
+mod network;
 mod registry;
 mod sampler;
 mod shared;
@@ -248,7 +249,7 @@ impl ProgressTracker {
     /// Returns the random name of this process's tracker: another one after a restart.
     #[must_use]
     pub fn node(&self) -> &str {
-        &self.shared.node
+        self.shared.node.as_str()
     }
 
     fn find(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {

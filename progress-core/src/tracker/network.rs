@@ -3,16 +3,63 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
+    channel::{ChannelName, ChannelShared, Feeds},
+    error::{ChannelError, StartError},
     event::Note,
     id::TaskId,
-    link::Located,
+    link::{Located, Outbox},
+    position::Epoch,
     subscription::ResetReason,
     task::{TaskShared, ask_descendants},
     tracker::TrackerShared,
-    transport::{Page, Request, Topic},
+    transport::{Claim, Page, Request, Topic},
 };
 
 impl TrackerShared {
+    /// Connects a task that starts here with the channels and the broker.
+    pub(super) fn connect(
+        self: &Arc<Self>,
+        task: &mut TaskShared,
+        channels: Vec<ChannelName>,
+        restart: bool,
+    ) -> Result<(), StartError> {
+        let Some(link) = &self.link else {
+            let feeds = channels
+                .iter()
+                .map(|name| self.channel(name))
+                .collect::<Result<_, _>>()?;
+            task.feeds = Feeds {
+                list: Some(self.channel(&ChannelName::tasks())?),
+                channels: feeds,
+            };
+            return Ok(());
+        };
+        // The broker numbers the channels' events: the outbox copies them.
+        let node = self.node.clone();
+        task.outbox = Some(Outbox::new(if restart {
+            Claim::Restart { node, channels }
+        } else {
+            Claim::Start { node, channels }
+        }));
+        link.ensure_running(self);
+        Ok(())
+    }
+
+    /// Finds a channel or makes it.
+    pub(crate) fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelShared>, ChannelError> {
+        let limit = self.limits.channels;
+        self.channels
+            .get_or_make(name, limit, || {
+                // With a broker, its run is the one that counts, whatever the number.
+                let epoch = match &self.link {
+                    Some(_) => Epoch::FOREIGN,
+                    None => self.next_epoch(),
+                };
+                (epoch, self.limits.channel_log.clone())
+            })
+            .ok_or(ChannelError::TooMany { limit })
+    }
+
     /// Takes over what the broker holds of a watched topic.
     pub(crate) fn take_page(self: &Arc<Self>, topic: &Topic, page: &Page) -> Located {
         match topic {
@@ -101,7 +148,10 @@ impl TrackerShared {
         let mut owned = Vec::new();
         let mut before = u64::MAX;
         loop {
-            let chunk = self.registry.read().older(before, super::shared::LIST_CHUNK);
+            let chunk = self
+                .registry
+                .read()
+                .older(before, super::shared::LIST_CHUNK);
             let Some(last) = chunk.last() else {
                 return owned;
             };

@@ -92,6 +92,17 @@ impl Registry {
         Some(task)
     }
 
+    /// Puts a task in the place of the one of its id, if there is one; gives also the wakers of
+    /// those who waited for it.
+    pub(super) fn replace(
+        &mut self,
+        task: Arc<TaskShared>,
+    ) -> (Vec<std::task::Waker>, Option<Arc<TaskShared>>) {
+        let number = self.by_id.get(&task.id).map(|present| present.number);
+        let replaced = number.and_then(|number| self.remove(number));
+        (self.insert(task), replaced)
+    }
+
     /// The oldest ended task that nobody holds; one that is held goes to the back of the queue.
     pub(super) fn pop_ended(
         &mut self,
@@ -285,15 +296,21 @@ impl TaskFilter {
         self
     }
 
-    pub(super) fn page_len(&self) -> usize {
+    /// Returns how many tasks a page holds.
+    #[must_use]
+    pub fn page_len(&self) -> usize {
         self.limit.unwrap_or(100).clamp(1, Self::MAX_LIMIT)
     }
 
-    pub(super) fn before(&self) -> u64 {
+    /// Returns the place before which the page begins, for a transport that lists by numbers.
+    #[must_use]
+    pub fn before(&self) -> u64 {
         self.cursor.map_or(u64::MAX, |cursor| cursor.0)
     }
 
-    pub(super) fn lets_through(&self, snapshot: &Snapshot) -> bool {
+    /// Tells whether the filter lets a task through, as it stands.
+    #[must_use]
+    pub fn lets_through(&self, snapshot: &Snapshot) -> bool {
         self.states
             .as_ref()
             .is_none_or(|states| states.contains(&snapshot.state))
@@ -315,6 +332,14 @@ impl TaskFilter {
 /// Where a page of tasks ended; opaque text on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskCursor(pub(super) u64);
+
+impl TaskCursor {
+    /// Makes the cursor behind the task of this number, for a transport that lists by numbers.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 impl fmt::Display for TaskCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -353,4 +378,12 @@ pub struct TaskPage {
     pub tasks: Vec<Snapshot>,
     /// Where the next page begins, if there may be one.
     pub next: Option<TaskCursor>,
+}
+
+impl TaskPage {
+    /// Makes a page.
+    #[must_use]
+    pub fn new(tasks: Vec<Snapshot>, next: Option<TaskCursor>) -> Self {
+        Self { tasks, next }
+    }
 }

@@ -12,10 +12,12 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    channel::{ChannelName, Channels},
     error::StartError,
     event::Started,
     id::TaskId,
     limits::Limits,
+    link::Link,
     position::Epoch,
     subscription::{SubscribeError, SubscribeOptions, Subscription},
     sync::RwLock,
@@ -25,12 +27,16 @@ use crate::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
         sampler::Sampler,
     },
+    transport::NodeId,
 };
 
 /// What the handles of a tracker share.
 #[derive(Debug)]
 pub(crate) struct TrackerShared {
-    pub(crate) node: String,
+    pub(crate) node: NodeId,
+    pub(crate) channels: Channels,
+    /// The way to other nodes, if there are any.
+    pub(crate) link: Option<Arc<Link>>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) sampler: Sampler,
@@ -43,7 +49,7 @@ pub(crate) struct TrackerShared {
     /// Bytes of all retained logs. Signed: a log's loss may be settled before its gain.
     bytes: AtomicI64,
     last_epoch: AtomicU64,
-    last_number: AtomicU64,
+    pub(super) last_number: AtomicU64,
     subscriptions: Arc<AtomicUsize>,
     /// Those of them whose task does not exist yet.
     waiting: Arc<AtomicUsize>,
@@ -52,7 +58,9 @@ pub(crate) struct TrackerShared {
 impl TrackerShared {
     pub(super) fn new(limits: Limits, retention: Duration, tick: Duration) -> Self {
         Self {
-            node: uuid::Uuid::new_v4().simple().to_string(),
+            node: NodeId::random(),
+            channels: Channels::default(),
+            link: None,
             limits: Arc::new(limits),
             clock: Arc::new(Clock::new()),
             sampler: Sampler::new(tick),
@@ -76,9 +84,14 @@ impl TrackerShared {
         about: Started,
         run: Run,
     ) -> Result<Arc<TaskShared>, StartError> {
-        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut task = TaskShared::new(id, self.next_epoch(), number, self, parent, family, about);
+        let number = self.next_number();
+        let epoch = match &run.previous {
+            Some(previous) => self.next_epoch_after(previous.epoch),
+            None => self.next_epoch(),
+        };
+        let mut task = TaskShared::new(id, epoch, number, self, parent, family, about);
         task.stall_after = run.stall_after;
+        self.connect(&mut task, run.channels, run.restart)?;
         let task = Arc::new(task);
         let mut evicted = None;
         let inserted = self.insert(&task, run.previous, &mut evicted);
@@ -328,7 +341,7 @@ impl TrackerShared {
         }
     }
 
-    fn forgotten(&self, task: &TaskShared) {
+    pub(super) fn forgotten(&self, task: &TaskShared) {
         self.bytes
             .fetch_sub(task.forget() as i64, Ordering::Relaxed);
     }
@@ -337,7 +350,13 @@ impl TrackerShared {
         usize::try_from(bytes).is_ok_and(|bytes| bytes > self.limits.bytes)
     }
 
-    fn next_epoch(&self) -> Epoch {
+    pub(super) fn next_epoch_after(&self, epoch: Epoch) -> Epoch {
+        self.last_epoch
+            .fetch_max(epoch.generation(), Ordering::Relaxed);
+        self.next_epoch()
+    }
+
+    pub(crate) fn next_epoch(&self) -> Epoch {
         let now = u64::try_from(Timestamp::now().as_millis()).unwrap_or(1);
         let mut epoch = 0;
         let _always = self
@@ -357,6 +376,9 @@ impl Drop for TrackerShared {
             waker.wake();
         }
         self.sampler.notify();
+        if let Some(link) = &self.link {
+            link.close();
+        }
     }
 }
 
@@ -365,6 +387,10 @@ impl Drop for TrackerShared {
 pub(crate) struct Run {
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
+    /// The channels that its events are copied into.
+    pub(crate) channels: Vec<ChannelName>,
+    /// Whether it may follow a run that has ended, on whatever node.
+    pub(crate) restart: bool,
     /// The ended run of the same id whose place it takes.
     pub(crate) previous: Option<Arc<TaskShared>>,
 }
@@ -408,6 +434,6 @@ impl Drop for SubscriptionPermit {
 }
 
 /// Tasks looked at under one lock while listing.
-const LIST_CHUNK: usize = 512;
+pub(super) const LIST_CHUNK: usize = 512;
 /// Tasks forgotten under one lock.
 const SWEEP_CHUNK: usize = 1_024;

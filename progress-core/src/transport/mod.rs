@@ -50,12 +50,7 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     ///
     /// [`ClaimError`] if the run is not to be had.
-    async fn claim(
-        &self,
-        task: &TaskId,
-        proposed: Epoch,
-        why: Claim,
-    ) -> Result<Epoch, ClaimError>;
+    async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError>;
 
     /// Appends events that their owner has numbered, in order; those of one task that it has
     /// already are accepted again and change nothing.
@@ -72,11 +67,8 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     ///
     /// For each draft, [`AppendError`] if it was not appended.
-    async fn submit(
-        &self,
-        topic: &Topic,
-        drafts: Vec<Draft>,
-    ) -> Vec<Result<Position, AppendError>>;
+    async fn submit(&self, topic: &Topic, drafts: Vec<Draft>)
+    -> Vec<Result<Position, AppendError>>;
 
     /// Reads what is kept after a position, as of one instant; all of it without one, or with one
     /// of another run. None if there is no such topic.

@@ -7,6 +7,7 @@ use crate::{
     event::{Data, Event, Retention},
     id::TaskId,
     position::{Epoch, Position, Seq},
+    snapshot::Snapshot,
     time::Timestamp,
 };
 
@@ -52,7 +53,10 @@ pub enum Topic {
 
 /// Who numbers a run's events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "never both in one run, and nobody else")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "never both in one run, and nobody else"
+)]
 pub enum Owner {
     /// The node that holds the handle.
     Node(NodeId),
@@ -291,7 +295,7 @@ impl Draft {
                 let body = match body {
                     DraftBody::Event(event) => ChannelBody::Task(Arc::clone(event)),
                     DraftBody::Data(Data::Custom(custom)) => ChannelBody::Own {
-                        custom: Box::new((**custom).clone()),
+                        custom: Box::new(custom.clone()),
                         timestamp: self.timestamp,
                     },
                     DraftBody::Data(data) => {
@@ -399,6 +403,17 @@ impl Page {
             channels: Vec::new(),
             request: None,
         }
+    }
+
+    /// Returns the task that the page is of, as it stands; none if it holds no events, or is of a
+    /// channel.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let records = self.records.iter().filter_map(|record| match record {
+            Record::Task(event) => Some(Arc::clone(event)),
+            Record::Channel(_) => None,
+        });
+        Snapshot::of_events(self.ended_run.iter().cloned().chain(records))
     }
 }
 
