@@ -8,6 +8,7 @@ use crate::{
     id::{InvalidTaskId, TaskId},
     limits::Limits,
     log::PushErrorKind,
+    transport::{AppendError, TransportError},
 };
 
 /// A task could not be started.
@@ -241,6 +242,24 @@ pub enum PublishError {
         /// What the encoder said.
         reason: String,
     },
+    /// The channel cannot be used.
+    Channel(ChannelError),
+    /// Too many events wait for the broker.
+    QueueFull {
+        /// How many can.
+        limit: usize,
+    },
+    /// The broker cannot be reached.
+    Unavailable(TransportError),
+    /// The task has an owner, who alone publishes on it.
+    Owned,
+    /// There is no such task, or no longer.
+    NotFound,
+    /// The broker refused it.
+    Refused {
+        /// Why.
+        reason: String,
+    },
     /// Another run of the task is the one that counts: this node was cut off for longer than its
     /// lease, or another node had the id first.
     Superseded,
@@ -267,6 +286,17 @@ impl fmt::Display for PublishError {
             }
             Self::InvalidEventType(_) => f.write_str("the event type is invalid"),
             Self::NotJson { reason } => write!(f, "a value has no JSON form: {reason}"),
+            Self::Channel(_) => f.write_str("the channel cannot be used"),
+            Self::QueueFull { limit } => {
+                write!(
+                    f,
+                    "too many events wait for the broker, the limit is {limit}"
+                )
+            }
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
+            Self::Owned => f.write_str("the task has an owner, who alone publishes on it"),
+            Self::NotFound => f.write_str("there is no such task"),
+            Self::Refused { reason } => write!(f, "the broker refused the event: {reason}"),
             Self::Superseded => f.write_str("another run of the task has taken its place"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
         }
@@ -277,7 +307,22 @@ impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::InvalidEventType(error) => Some(error),
+            Self::Channel(error) => Some(error),
+            Self::Unavailable(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Superseded { .. } => Self::Superseded,
+            AppendError::AlreadyComplete => Self::AlreadyComplete,
+            AppendError::Owned => Self::Owned,
+            AppendError::Unknown => Self::NotFound,
+            AppendError::Refused { reason } => Self::Refused { reason },
+            AppendError::Unavailable(error) => Self::Unavailable(error),
         }
     }
 }
@@ -300,6 +345,8 @@ pub enum LookupError {
     InvalidTaskId(InvalidTaskId),
     /// There is no such task, or no longer.
     NotFound(TaskId),
+    /// It is not held here, and the broker cannot be reached.
+    Unavailable(TransportError),
 }
 
 impl fmt::Display for LookupError {
@@ -307,6 +354,7 @@ impl fmt::Display for LookupError {
         match self {
             Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
             Self::NotFound(id) => write!(f, "there is no task {id}"),
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -316,6 +364,7 @@ impl std::error::Error for LookupError {
         match self {
             Self::InvalidTaskId(error) => Some(error),
             Self::NotFound(_) => None,
+            Self::Unavailable(error) => Some(error),
         }
     }
 }

@@ -36,7 +36,9 @@ mod tracker;
 pub mod transport;
 
 pub use self::{
-    channel::{ChannelBody, ChannelEvent, ChannelName, IntoChannelName, InvalidChannelName},
+    channel::{
+        Channel, ChannelBody, ChannelEvent, ChannelName, IntoChannelName, InvalidChannelName,
+    },
     error::{
         CancelError, ChannelError, LookupError, PublishError, RemoveError, StageError, StartError,
     },

@@ -4,12 +4,15 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use futures_util::future::join_all;
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     channel::ChannelName,
@@ -51,6 +54,10 @@ struct Told {
 pub(super) struct Dirty {
     tasks: Mutex<VecDeque<Arc<TaskShared>>>,
     wake: Notify,
+    /// Told when there is nothing more to send.
+    idle: Notify,
+    /// Taken from `tasks` and not yet with the broker.
+    sending: AtomicUsize,
 }
 
 impl Outbox {
@@ -127,15 +134,31 @@ impl Link {
         }
     }
 
+    pub(super) fn wake_outbox(&self) {
+        self.outbox.wake.notify_one();
+    }
+
     /// Waits until all that the logs hold is with the broker.
     pub(crate) async fn sent_all(&self) {
         loop {
-            let moved = self.outbox.wake.notified();
-            if self.outbox.tasks.lock().is_empty() {
+            let idle = self.outbox.idle.notified();
+            // Both under the lock under which a task goes from the one to the other.
+            let empty = {
+                let tasks = self.outbox.tasks.lock();
+                tasks.is_empty() && self.outbox.sending.load(Ordering::Acquire) == 0
+            };
+            if empty && self.nothing_waits() {
                 return;
             }
-            moved.await;
+            idle.await;
         }
+    }
+
+    pub(crate) async fn flush(&self, deadline: Instant) -> Result<(), TransportError> {
+        timeout_at(deadline, self.sent_all())
+            .await
+            .map_err(|_| TransportError::new("not all was sent before the deadline"))?;
+        self.transport.flush(deadline).await
     }
 
     /// Sends what there is to send, for ever.
@@ -143,11 +166,16 @@ impl Link {
         let mut backoff = Backoff::new();
         loop {
             let batch = self.next_tasks();
-            if batch.is_empty() {
+            if batch.is_empty() && self.nothing_waits() {
+                self.outbox.idle.notify_waiters();
                 self.outbox.wake.notified().await;
                 continue;
             }
-            match self.send_batch(&batch).await {
+            let sent = match self.send_batch(&batch).await {
+                Ok(()) => self.send_waiting().await.map(drop),
+                Err(error) => Err(error),
+            };
+            match sent {
                 Ok(()) => {
                     self.saw(true);
                     backoff.reset();
@@ -168,6 +196,7 @@ impl Link {
         let mut tasks = self.outbox.tasks.lock();
         let count = tasks.len().min(TASKS_AT_ONCE);
         let batch: Vec<_> = tasks.drain(..count).collect();
+        self.outbox.sending.store(count, Ordering::Release);
         drop(tasks);
         for task in &batch {
             if let Some(outbox) = &task.outbox {

@@ -25,6 +25,6 @@ pub(crate) use self::{
     inner::Inner,
     life::ask_descendants,
     mirror::Received,
-    reporter::shorten,
+    reporter::{shorten, to_custom},
     shared::TaskShared,
 };

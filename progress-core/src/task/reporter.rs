@@ -7,7 +7,9 @@ use serde_json::Value as Json;
 
 use crate::{
     error::PublishError,
-    event::{Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type},
+    event::{
+        Custom, Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type,
+    },
     id::{IntoTaskId, TaskId},
     limits::Limits,
     log::Class,
@@ -243,14 +245,7 @@ impl Reporter {
     #[expect(clippy::needless_pass_by_value, reason = "an event is given away")]
     pub fn emit<T: EventPayload>(&self, event: T) -> Result<Position, PublishError> {
         let task = self.task()?;
-        const { check_event_type(T::EVENT_TYPE) }.map_err(PublishError::InvalidEventType)?;
-        let key = event.key();
-        if let Some(key) = &key
-            && key.len() > Limits::NAME_LEN
-        {
-            return Err(PublishError::KeyTooLong { len: key.len() });
-        }
-        let data = to_payload(&event)?;
+        let (key, data) = check_event(&event)?;
         task.publish_custom(Cow::Borrowed(T::EVENT_TYPE), key.as_deref(), data)
     }
 
@@ -375,6 +370,43 @@ impl fmt::Debug for Reporter {
             .field("stage", &self.path())
             .finish_non_exhaustive()
     }
+}
+
+/// The key and data of an event of the application's own, if it can be one.
+fn check_event<T: EventPayload>(
+    event: &T,
+) -> Result<(Option<Cow<'_, str>>, Payload), PublishError> {
+    const { check_event_type(T::EVENT_TYPE) }.map_err(PublishError::InvalidEventType)?;
+    let key = event.key();
+    if let Some(key) = &key
+        && key.len() > Limits::NAME_LEN
+    {
+        return Err(PublishError::KeyTooLong { len: key.len() });
+    }
+    let data = to_payload(event)?;
+    Ok((key, data))
+}
+
+/// An event of the application's own that is of no task.
+pub(crate) fn to_custom<T: EventPayload>(
+    event: &T,
+    limits: &Limits,
+) -> Result<Custom, PublishError> {
+    let (key, data) = check_event(event)?;
+    let limit = limits.payload;
+    let len = data.json().len();
+    if len > limit {
+        return Err(PublishError::PayloadTooLarge {
+            field: "data",
+            len,
+            limit,
+        });
+    }
+    Ok(Custom {
+        event_type: Cow::Borrowed(T::EVENT_TYPE),
+        key: key.as_deref().map(Arc::from),
+        data,
+    })
 }
 
 pub(crate) fn to_payload<T: Serialize + ?Sized>(value: &T) -> Result<Payload, PublishError> {

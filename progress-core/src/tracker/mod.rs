@@ -9,7 +9,10 @@ mod stalls;
 
 use std::{fmt, sync::Arc};
 
+use tokio::time::Instant;
+
 use crate::{
+    channel::{Channel, IntoChannelName},
     error::{CancelError, LookupError, PublishError, RemoveError},
     event::Note,
     id::{IntoTaskId, TaskId},
@@ -18,6 +21,7 @@ use crate::{
     snapshot::Snapshot,
     subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
     task::{TaskBuilder, TaskShared, ask_descendants, shorten},
+    transport::TransportError,
 };
 
 pub use self::{
@@ -91,6 +95,13 @@ impl ProgressTracker {
         TaskBuilder::new(Some(Arc::clone(&self.shared)), id)
     }
 
+    /// Returns a channel to publish into without a task. A name that is none is refused when
+    /// something is published.
+    #[must_use]
+    pub fn channel(&self, name: impl IntoChannelName) -> Channel {
+        Channel::new(Arc::clone(&self.shared), name)
+    }
+
     /// Watches a task from its first event that is still kept.
     ///
     /// What could go wrong comes as the first frame, [`Frame::Rejected`](crate::Frame::Rejected).
@@ -112,13 +123,14 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// [`LookupError`] if the id is not one or there is no such task.
+    /// [`LookupError`] if the id is not one, there is no such task, or it is not held here and the
+    /// broker cannot be reached.
     ///
     /// # Cancel safety
     ///
     /// It only reads.
     pub async fn snapshot(&self, id: impl IntoTaskId) -> Result<Snapshot, LookupError> {
-        Ok(self.find(id)?.snapshot())
+        Ok(self.locate(id).await?.snapshot())
     }
 
     /// Returns up to `limit` (at least 1) of the events still kept after a position, from the first without
@@ -126,7 +138,8 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// [`LookupError`] if the id is not one or there is no such task.
+    /// [`LookupError`] if the id is not one, there is no such task, or it is not held here and the
+    /// broker cannot be reached.
     ///
     /// # Cancel safety
     ///
@@ -137,7 +150,7 @@ impl ProgressTracker {
         after: Option<Position>,
         limit: usize,
     ) -> Result<HistoryPage, LookupError> {
-        let task = self.find(id)?;
+        let task = self.locate(id).await?;
         let inner = task.inner.lock();
         let after = after
             .filter(|after| after.epoch() == task.epoch)
@@ -155,13 +168,13 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// None for a tracker in one process; a transport may be away.
+    /// [`LookupError::Unavailable`] if the broker cannot be reached; none without a transport.
     ///
     /// # Cancel safety
     ///
     /// It only reads.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<TaskPage, LookupError> {
-        Ok(self.shared.list(&filter))
+        self.shared.list_all(&filter).await
     }
 
     /// Asks a task to stop, and all its live descendants with it.
@@ -205,12 +218,15 @@ impl ProgressTracker {
         id: impl IntoTaskId,
         reason: impl Into<Option<&'a str>>,
     ) -> Result<(), CancelError> {
-        let task = self.find(id).map_err(CancelError::Lookup)?;
+        let task = self.locate(id).await.map_err(CancelError::Lookup)?;
         let note = Note {
             reason: reason
                 .into()
                 .map(|reason| shorten(reason, task.limits.message())),
         };
+        if task.is_mirror() {
+            return self.shared.ask_owner(&task, note.reason).await;
+        }
         match task.ask_to_stop(&note) {
             Err(PublishError::AlreadyComplete) => {
                 Err(CancelError::AlreadyComplete(task.id.clone()))
@@ -232,12 +248,11 @@ impl ProgressTracker {
     ///
     /// It takes effect at once.
     pub async fn remove(&self, id: impl IntoTaskId) -> Result<(), RemoveError> {
-        let task = self.find(id).map_err(RemoveError::Lookup)?;
+        let task = self.locate(id).await.map_err(RemoveError::Lookup)?;
         if !task.is_ended() || task.is_held() {
             return Err(RemoveError::StillRunning(task.id.clone()));
         }
-        self.shared.forget(task.number);
-        Ok(())
+        self.shared.forget_everywhere(&task).await
     }
 
     /// Returns counts of what there is and what was refused.
@@ -252,9 +267,32 @@ impl ProgressTracker {
         self.shared.node.as_str()
     }
 
-    fn find(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {
+    /// Tells whether the other nodes can be reached, as far as is known; always without a transport.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.link.as_ref().is_none_or(|link| link.is_up())
+    }
+
+    /// Waits until all that was published here is with the broker, to the deadline; at once without
+    /// a transport.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if something is not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn flush(&self, deadline: Instant) -> Result<(), TransportError> {
+        match &self.shared.link {
+            Some(link) => link.flush(deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn locate(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {
         let id: TaskId = id.into_task_id()?;
-        self.shared.find(&id).ok_or(LookupError::NotFound(id))
+        self.shared.locate(&id).await
     }
 }
 

@@ -1,18 +1,24 @@
 //! A tracker as one node of several: mirrors of tasks that run elsewhere.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::time::Instant;
 
 use crate::{
     channel::{ChannelName, ChannelShared, Feeds},
-    error::{ChannelError, StartError},
+    error::{CancelError, ChannelError, LookupError, RemoveError, StartError},
     event::Note,
     id::TaskId,
     link::{Located, Outbox},
     position::Epoch,
     subscription::ResetReason,
     task::{TaskShared, ask_descendants},
-    tracker::TrackerShared,
-    transport::{Claim, Page, Request, Topic},
+    time::Timestamp,
+    tracker::{TaskFilter, TaskPage, TrackerShared},
+    transport::{Claim, Page, Request, RequestError, Topic, TransportError},
 };
 
 impl TrackerShared {
@@ -117,6 +123,80 @@ impl TrackerShared {
             waker.wake();
         }
         self.sampler.ensure_running(self);
+    }
+
+    /// Finds a task here or, through the broker, elsewhere.
+    pub(crate) async fn locate(
+        self: &Arc<Self>,
+        id: &TaskId,
+    ) -> Result<Arc<TaskShared>, LookupError> {
+        if let Some(task) = self.find(id) {
+            return Ok(task);
+        }
+        let Some(link) = &self.link else {
+            return Err(LookupError::NotFound(id.clone()));
+        };
+        link.ensure_running(self);
+        let mut watch = link.watch(Topic::Task(id.clone()));
+        match poll_fn(|cx| watch.poll_located(cx)).await {
+            Located::Known | Located::Unknown => self
+                .find(id)
+                .ok_or_else(|| LookupError::NotFound(id.clone())),
+            Located::Down => Err(LookupError::Unavailable(TransportError::new(
+                "the broker cannot be reached",
+            ))),
+        }
+    }
+
+    pub(super) async fn list_all(&self, filter: &TaskFilter) -> Result<TaskPage, LookupError> {
+        let Some(link) = &self.link else {
+            return Ok(self.list(filter));
+        };
+        let page = link.transport.tasks(filter).await;
+        let mut page = page.map_err(LookupError::Unavailable)?;
+        for snapshot in &mut page.tasks {
+            // Of this node's own it knows more than the broker.
+            if let Some(task) = self.find(&snapshot.task_id)
+                && task.epoch >= snapshot.epoch
+            {
+                *snapshot = task.snapshot();
+            }
+        }
+        Ok(page)
+    }
+
+    /// Asks the node that a task runs on to stop it.
+    pub(super) async fn ask_owner(
+        &self,
+        task: &TaskShared,
+        reason: Option<Arc<str>>,
+    ) -> Result<(), CancelError> {
+        let not_found = || CancelError::Lookup(LookupError::NotFound(task.id.clone()));
+        let link = self.link.as_ref().ok_or_else(not_found)?;
+        let request = Request::Cancel { reason };
+        link.transport
+            .request(&task.id, request)
+            .await
+            .map_err(|error| match error {
+                RequestError::Unknown => not_found(),
+                RequestError::AlreadyComplete => CancelError::AlreadyComplete(task.id.clone()),
+                RequestError::Unavailable(error) => {
+                    CancelError::Lookup(LookupError::Unavailable(error))
+                }
+            })
+    }
+
+    pub(super) async fn forget_everywhere(&self, task: &TaskShared) -> Result<(), RemoveError> {
+        if let Some(link) = &self.link {
+            let removed = link.transport.remove(&Topic::Task(task.id.clone())).await;
+            removed.map_err(|error| RemoveError::Lookup(LookupError::Unavailable(error)))?;
+        }
+        self.forget(task.number);
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.at(Instant::now())
     }
 
     /// Does what another node asks of a task of this one.
