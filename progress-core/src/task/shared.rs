@@ -13,7 +13,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
+    task::Context,
 };
 
 use tokio::time::Instant;
@@ -25,6 +25,7 @@ use crate::{
     limits::Limits,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
+    subscription::{Place, Wakers},
     sync::Mutex,
     task::{
         children::{ChildMove, Family, Parent},
@@ -57,7 +58,7 @@ pub(crate) struct TaskShared {
 #[derive(Default)]
 #[must_use]
 struct After {
-    wakers: Vec<Waker>,
+    wakers: Wakers,
     bytes: isize,
     refused: Vec<PublishError>,
     sample: bool,
@@ -176,8 +177,8 @@ impl TaskShared {
     }
 
     /// Arms a reader. Call it with the lock held, after a read that gave nothing.
-    pub(crate) fn arm(inner: &mut Inner, slot: &mut Option<u32>, cx: &Context<'_>) {
-        inner.sleepers.arm(slot, cx.waker());
+    pub(crate) fn arm(inner: &mut Inner, place: &mut Option<Place>, cx: &Context<'_>) {
+        inner.sleepers.arm(place, cx.waker());
     }
 
     /// Makes room in a log for others; tells by how much.
@@ -223,7 +224,7 @@ impl TaskShared {
             wakers: if appended {
                 inner.sleepers.take()
             } else {
-                Vec::new()
+                Wakers::None
             },
             bytes: if inner.forgotten {
                 0
@@ -243,8 +244,8 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
-        for waker in after.wakers {
-            waker.wake();
+        if let Some(storage) = after.wakers.wake() {
+            self.inner.lock().sleepers.recycle(storage);
         }
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));
