@@ -16,8 +16,9 @@ use crate::{
     id::TaskId,
     log::{Cursor, Delivery, GapReason, OnLag, Start},
     position::{Position, Seq},
+    snapshot::Snapshot,
     subscription::{
-        Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
+        Delivered, Frame, GapFrame, Place, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
         SubscribeOptions, Verdict,
     },
     task::{Inner, TaskShared},
@@ -38,10 +39,10 @@ use crate::{
 /// Dropping the future of [`next`](Self::next) or [`next_batch`](Self::next_batch) loses nothing.
 pub struct Subscription {
     source: Source,
-    options: SubscribeOptions,
     /// Read but not yet yielded; its memory goes when the reader sleeps.
     ready: VecDeque<Frame>,
-    slot: Option<u32>,
+    /// Among the sleepers of the task.
+    place: Option<Place>,
     /// The newest position that was yielded or given by the caller.
     position: Option<Position>,
     resume: Option<Resume>,
@@ -53,34 +54,38 @@ enum Source {
         task: Arc<TaskShared>,
         cursor: Cursor,
     },
-    Awaited {
-        id: TaskId,
-        tracker: Weak<TrackerShared>,
-        place: Option<WaitingPlace>,
-        _waiting: SubscriptionPermit,
-    },
+    Awaited(Box<Awaited>),
     Over,
+}
+
+/// A task that does not exist yet.
+struct Awaited {
+    id: TaskId,
+    tracker: Weak<TrackerShared>,
+    options: SubscribeOptions,
+    place: Option<WaitingPlace>,
+    _waiting: SubscriptionPermit,
 }
 
 impl Subscription {
     pub(crate) fn known(
         task: Arc<TaskShared>,
-        options: SubscribeOptions,
+        options: &SubscribeOptions,
         permit: SubscriptionPermit,
     ) -> Self {
         let (verdict, cursor, gap) = {
             let inner = task.inner.lock();
-            let resume = verdict(&task, &inner, &options);
+            let resume = verdict(&task, &inner, options);
             let snapshot = Arc::new(inner.snapshot(Instant::now()));
-            let (cursor, ahead) = cursor(&inner, &options, resume);
+            let (cursor, ahead) = cursor(&inner, options, resume);
             let gap = ahead.map(|to| {
-                Frame::Gap(GapFrame {
+                Frame::Gap(Box::new(GapFrame {
                     task_id: task.id.clone(),
                     from: Seq::new(inner.log.head().get() + 1),
                     to,
                     reason: GapReason::Ahead,
                     snapshot: Arc::clone(&snapshot),
-                })
+                }))
             });
             let verdict = Verdict {
                 task_id: task.id.clone(),
@@ -98,12 +103,11 @@ impl Subscription {
         };
         Self {
             source,
-            options,
-            ready: [Some(Frame::Verdict(verdict)), gap]
+            ready: [Some(Frame::Verdict(Box::new(verdict))), gap]
                 .into_iter()
                 .flatten()
                 .collect(),
-            slot: None,
+            place: None,
             position,
             resume: Some(resume),
             _permit: Some(permit),
@@ -117,21 +121,21 @@ impl Subscription {
         permit: SubscriptionPermit,
         waiting: SubscriptionPermit,
     ) -> Self {
-        let verdict = Frame::Verdict(Verdict {
+        let verdict = Frame::Verdict(Box::new(Verdict {
             task_id: id.clone(),
             resume: Resume::Unknown,
             snapshot: None,
-        });
+        }));
         Self {
-            source: Source::Awaited {
+            source: Source::Awaited(Box::new(Awaited {
                 id,
                 tracker: Arc::downgrade(tracker),
+                options,
                 place: None,
                 _waiting: waiting,
-            },
-            options,
+            })),
             ready: VecDeque::from([verdict]),
-            slot: None,
+            place: None,
             position: None,
             resume: Some(Resume::Unknown),
             _permit: Some(permit),
@@ -141,9 +145,8 @@ impl Subscription {
     pub(crate) fn rejected(error: SubscribeError) -> Self {
         Self {
             source: Source::Over,
-            options: SubscribeOptions::default(),
             ready: VecDeque::from([Frame::Rejected(error)]),
-            slot: None,
+            place: None,
             position: None,
             resume: None,
             _permit: None,
@@ -163,7 +166,7 @@ impl Subscription {
     pub fn head(&self) -> Option<Position> {
         match &self.source {
             Source::Known { task, .. } => Some(task.head()),
-            Source::Awaited { .. } | Source::Over => None,
+            Source::Awaited(_) | Source::Over => None,
         }
     }
 
@@ -202,124 +205,104 @@ impl Subscription {
 
     /// Polls for frames and appends all that are ready; see [`next_batch`](Self::next_batch).
     pub fn poll_batch(&mut self, cx: &mut Context<'_>, out: &mut Vec<Frame>) -> Poll<usize> {
-        if self.ready.is_empty() && self.poll_fill(cx).is_pending() {
-            return Poll::Pending;
+        let before = out.len();
+        if self.ready.is_empty() {
+            if self.poll_read(cx, out).is_pending() {
+                return Poll::Pending;
+            }
+        } else {
+            out.extend(self.ready.drain(..));
         }
-        let count = self.ready.len();
-        for frame in &self.ready {
-            note_position(&mut self.position, frame);
-        }
-        out.extend(self.ready.drain(..));
-        Poll::Ready(count)
+        let read = &out[before..];
+        self.position = read.iter().rev().find_map(position).or(self.position);
+        Poll::Ready(read.len())
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
-        if self.ready.is_empty() && self.poll_fill(cx).is_pending() {
-            return Poll::Pending;
+        let mut frame = self.ready.pop_front();
+        if frame.is_none() {
+            let mut sink = FirstAndRest {
+                first: None,
+                rest: std::mem::take(&mut self.ready),
+            };
+            let read = self.poll_read(cx, &mut sink);
+            (frame, self.ready) = (sink.first, sink.rest);
+            if read.is_pending() {
+                // While it sleeps it needs no memory for what it had to yield.
+                self.ready = VecDeque::new();
+                return Poll::Pending;
+            }
         }
-        let frame = self.ready.pop_front();
-        if let Some(frame) = &frame {
-            note_position(&mut self.position, frame);
-        }
+        self.position = frame.as_ref().and_then(position).or(self.position);
         Poll::Ready(frame)
     }
 
-    /// Reads a batch into `ready`; ready with nothing in it after the end.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Source::Awaited {
-            id, tracker, place, ..
-        } = &mut self.source
-        {
-            let Some(tracker) = tracker.upgrade() else {
+    /// Reads a batch; ready with nothing read after the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink) -> Poll<()> {
+        if let Source::Awaited(awaited) = &mut self.source {
+            let Some(tracker) = awaited.tracker.upgrade() else {
                 self.source = Source::Over;
                 return Poll::Ready(());
             };
-            let Some(task) = tracker.await_task(id, place, cx) else {
+            let Some(task) = tracker.await_task(&awaited.id, &mut awaited.place, cx) else {
                 return Poll::Pending;
             };
-            self.adopt(task);
+            let (source, reset) = adopt(task, &awaited.options);
+            self.source = source;
+            sink.push(reset);
             return Poll::Ready(());
         }
         let Source::Known { task, cursor } = &mut self.source else {
             return Poll::Ready(());
         };
-        let mut batch = Vec::new();
-        let (snapshot, over) = {
-            let mut inner = task.inner.lock();
-            if let Err(lagged) = inner.log.read(cursor, BATCH, &mut batch) {
-                drop(inner);
-                self.ready.push_back(Frame::Lagged(lagged));
-                self.over();
-                return Poll::Ready(());
-            }
-            let at_head = cursor.last() == inner.log.head();
-            if batch.is_empty() && !inner.log.is_ended() {
-                TaskShared::arm(&mut inner, &mut self.slot, cx);
-                drop(inner);
-                self.ready.shrink_to_fit();
-                return Poll::Pending;
-            }
-            let gap = batch.iter().any(|item| matches!(item, Delivery::Gap(_)));
-            let snapshot = gap.then(|| Arc::new(inner.snapshot(Instant::now())));
-            (snapshot, at_head && inner.log.is_ended())
-        };
-        self.ready.reserve_exact(batch.len());
-        self.ready.extend(
-            batch
-                .into_iter()
-                .filter_map(|item| to_frame(item, task, &snapshot)),
-        );
+        let mut guard = task.inner.lock();
+        let inner = &mut *guard;
+        // Exact inside the window, where a batch is all that is read at a time.
+        sink.reserve(inner.log.unread(cursor).min(BATCH));
+        let (mut snapshot, mut nothing) = (None, true);
+        let read = inner.log.read_with(cursor, BATCH, |item| {
+            nothing = false;
+            sink.push(to_frame(item, task, || {
+                let snapshot =
+                    snapshot.get_or_insert_with(|| inner.snapshot(Instant::now()).into());
+                Arc::clone(snapshot)
+            }));
+        });
+        if nothing && read.is_ok() && !inner.log.is_ended() {
+            TaskShared::arm(inner, &mut self.place, cx);
+            return Poll::Pending;
+        }
+        if let Err(lagged) = read {
+            sink.push(Frame::Lagged(lagged));
+        }
+        let over = read.is_err() || (inner.log.is_ended() && cursor.last() == inner.log.head());
+        drop(guard);
         if over {
             self.over();
         }
         Poll::Ready(())
     }
 
-    /// The awaited task has come into being.
-    fn adopt(&mut self, task: Arc<TaskShared>) {
-        let (cursor, snapshot) = {
-            let inner = task.inner.lock();
-            // A fresh reader of the whole task: the position it came with was of no run known.
-            let fresh = SubscribeOptions {
-                after: None,
-                replay: Replay::All,
-                ..self.options.clone()
-            };
-            let (cursor, _) = cursor(&inner, &fresh, Resume::Fresh);
-            (cursor, Arc::new(inner.snapshot(Instant::now())))
-        };
-        self.ready.push_back(Frame::Reset(ResetFrame {
-            task_id: task.id.clone(),
-            epoch: task.epoch,
-            reason: ResetReason::Created,
-            snapshot,
-        }));
-        self.source = Source::Known { task, cursor };
-    }
-
     fn over(&mut self) {
-        self.release_slot();
+        self.release_place();
         self.source = Source::Over;
     }
 
-    fn release_slot(&mut self) {
+    fn release_place(&mut self) {
         match &self.source {
             Source::Known { task, .. } => {
-                if let Some(slot) = self.slot.take() {
-                    task.inner.lock().sleepers.release(slot);
+                if let Some(place) = self.place.take() {
+                    task.inner.lock().sleepers.release(&place);
                 }
             }
-            Source::Awaited {
-                id,
-                tracker,
-                place: Some(place),
-                ..
-            } => {
-                if let Some(tracker) = tracker.upgrade() {
-                    tracker.stop_awaiting(id, place);
+            Source::Awaited(awaited) => {
+                if let Some(place) = &awaited.place
+                    && let Some(tracker) = awaited.tracker.upgrade()
+                {
+                    tracker.stop_awaiting(&awaited.id, place);
                 }
             }
-            Source::Awaited { .. } | Source::Over => {}
+            Source::Over => {}
         }
     }
 }
@@ -334,7 +317,7 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.release_slot();
+        self.release_place();
     }
 }
 
@@ -343,7 +326,7 @@ impl fmt::Debug for Subscription {
         let mut debug = f.debug_struct("Subscription");
         match &self.source {
             Source::Known { task, .. } => debug.field("task", &task.id),
-            Source::Awaited { id, .. } => debug.field("awaits", id),
+            Source::Awaited(awaited) => debug.field("awaits", &awaited.id),
             Source::Over => debug.field("over", &true),
         };
         debug
@@ -389,39 +372,97 @@ fn cursor(inner: &Inner, options: &SubscribeOptions, resume: Resume) -> (Cursor,
     (cursor, ahead)
 }
 
+/// The awaited task has come into being.
+fn adopt(task: Arc<TaskShared>, options: &SubscribeOptions) -> (Source, Frame) {
+    let (cursor, snapshot) = {
+        let inner = task.inner.lock();
+        // A fresh reader of the whole task: the position it came with was of no run known.
+        let fresh = SubscribeOptions {
+            after: None,
+            replay: Replay::All,
+            ..options.clone()
+        };
+        let (cursor, _) = cursor(&inner, &fresh, Resume::Fresh);
+        (cursor, Arc::new(inner.snapshot(Instant::now())))
+    };
+    let reset = Frame::Reset(Box::new(ResetFrame {
+        task_id: task.id.clone(),
+        epoch: task.epoch,
+        reason: ResetReason::Created,
+        snapshot,
+    }));
+    (Source::Known { task, cursor }, reset)
+}
+
+/// Where frames go as they are read.
+trait Sink {
+    /// Makes room for so many frames, in all likelihood.
+    fn reserve(&mut self, frames: usize);
+    fn push(&mut self, frame: Frame);
+}
+
+impl Sink for Vec<Frame> {
+    fn reserve(&mut self, frames: usize) {
+        Self::reserve(self, frames);
+    }
+
+    fn push(&mut self, frame: Frame) {
+        Self::push(self, frame);
+    }
+}
+
+/// The first frame for a caller who takes one, and the queue for the rest: a frame that comes alone
+/// needs no queue.
+struct FirstAndRest {
+    first: Option<Frame>,
+    rest: VecDeque<Frame>,
+}
+
+impl Sink for FirstAndRest {
+    fn reserve(&mut self, frames: usize) {
+        self.rest.reserve_exact(frames.saturating_sub(1));
+    }
+
+    fn push(&mut self, frame: Frame) {
+        match &self.first {
+            None => self.first = Some(frame),
+            Some(_) => self.rest.push_back(frame),
+        }
+    }
+}
+
 fn to_frame(
     item: Delivery<Arc<Event>>,
     task: &TaskShared,
-    snapshot: &Option<Arc<crate::snapshot::Snapshot>>,
-) -> Option<Frame> {
+    snapshot: impl FnOnce() -> Arc<Snapshot>,
+) -> Frame {
     match item {
         Delivery::Item {
             item,
             from,
             dropped_logs,
             ..
-        } => Some(Frame::Event(Delivered {
+        } => Frame::Event(Delivered {
             event: item,
             from,
             dropped_logs,
-        })),
-        Delivery::Gap(gap) => snapshot.as_ref().map(|snapshot| {
-            Frame::Gap(GapFrame {
-                task_id: task.id.clone(),
-                from: gap.from,
-                to: gap.to,
-                reason: gap.reason,
-                snapshot: Arc::clone(snapshot),
-            })
         }),
+        Delivery::Gap(gap) => Frame::Gap(Box::new(GapFrame {
+            task_id: task.id.clone(),
+            from: gap.from,
+            to: gap.to,
+            reason: gap.reason,
+            snapshot: snapshot(),
+        })),
     }
 }
 
-fn note_position(position: &mut Option<Position>, frame: &Frame) {
+/// Where a reader stands that was given a frame, if it moves it.
+fn position(frame: &Frame) -> Option<Position> {
     match frame {
-        Frame::Event(delivered) => *position = Some(delivered.event.position()),
-        Frame::Reset(reset) => *position = Some(reset.position()),
-        _ => {}
+        Frame::Event(delivered) => Some(delivered.event.position()),
+        Frame::Reset(reset) => Some(reset.position()),
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
+    task::Context,
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use crate::{
     link::Outbox,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
+    subscription::{Place, Wakers},
     sync::Mutex,
     task::{
         children::{ChildMove, Family, Parent},
@@ -69,7 +70,7 @@ pub(crate) struct TaskShared {
 #[derive(Default)]
 #[must_use]
 struct After {
-    wakers: Vec<Waker>,
+    wakers: Wakers,
     bytes: isize,
     refused: Vec<PublishError>,
     sample: bool,
@@ -214,8 +215,8 @@ impl TaskShared {
     }
 
     /// Arms a reader. Call it with the lock held, after a read that gave nothing.
-    pub(crate) fn arm(inner: &mut Inner, slot: &mut Option<u32>, cx: &Context<'_>) {
-        inner.sleepers.arm(slot, cx.waker());
+    pub(crate) fn arm(inner: &mut Inner, place: &mut Option<Place>, cx: &Context<'_>) {
+        inner.sleepers.arm(place, cx.waker());
     }
 
     /// Makes room in a log for others; tells by how much.
@@ -257,18 +258,19 @@ impl TaskShared {
         let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
-        let mut wakers = Vec::new();
+        let (mut wakers, mut elsewhere) = (Wakers::None, Vec::new());
         if appended {
             wakers = inner.sleepers.take();
             if !self.feeds.is_empty() {
                 for event in inner.log.since(head) {
-                    let copied = self.feeds.copy(event, &mut wakers);
+                    let copied = self.feeds.copy(event, &mut elsewhere);
                     inner.refused.extend(copied.err().map(PublishError::from));
                 }
             }
         }
         let after = After {
             wakers,
+            elsewhere,
             send: appended && self.outbox.is_some(),
             bytes: if inner.forgotten {
                 0
@@ -288,8 +290,8 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
-        for waker in after.wakers {
-            waker.wake();
+        if let Some(storage) = after.wakers.wake() {
+            self.inner.lock().sleepers.recycle(storage);
         }
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));

@@ -10,7 +10,11 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    event::TaskState, id::TaskId, snapshot::Snapshot, subscription::Sleepers, task::TaskShared,
+    event::TaskState,
+    id::TaskId,
+    snapshot::Snapshot,
+    subscription::{Place, Sleepers, Wakers},
+    task::TaskShared,
     tracker::stalls::Stalls,
 };
 
@@ -40,7 +44,7 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct WaitingPlace {
     list: u64,
-    slot: u32,
+    slot: Place,
 }
 
 #[derive(Debug, Default)]
@@ -65,12 +69,12 @@ impl Registry {
     }
 
     /// Adds a task whose id is free; gives the wakers of those who waited for it.
-    pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Vec<std::task::Waker> {
+    pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Wakers {
         self.by_id.insert(task.id.clone(), Arc::clone(&task));
         let awaited = self.awaited.remove(&task.id);
         self.by_number
             .insert(task.number, Kept { task, ended: None });
-        awaited.map_or_else(Vec::new, |mut awaited| awaited.sleepers.take())
+        awaited.map_or(Wakers::None, |mut awaited| awaited.sleepers.take())
     }
 
     pub(super) fn note_end(&mut self, task: &TaskShared, now: Instant) {
@@ -97,7 +101,7 @@ impl Registry {
     pub(super) fn replace(
         &mut self,
         task: Arc<TaskShared>,
-    ) -> (Vec<std::task::Waker>, Option<Arc<TaskShared>>) {
+    ) -> (Wakers, Option<Arc<TaskShared>>) {
         let number = self.by_id.get(&task.id).map(|present| present.number);
         let replaced = number.and_then(|number| self.remove(number));
         (self.insert(task), replaced)
@@ -191,7 +195,7 @@ impl Registry {
         if awaited.list != place.list {
             return;
         }
-        awaited.sleepers.release(place.slot);
+        awaited.sleepers.release(&place.slot);
         awaited.readers -= 1;
         if awaited.readers == 0 {
             self.awaited.remove(id);
@@ -199,10 +203,10 @@ impl Registry {
     }
 
     /// All wakers of those who wait, when there is nothing left to wait for.
-    pub(super) fn take_waiting(&mut self) -> Vec<std::task::Waker> {
+    pub(super) fn take_waiting(&mut self) -> Vec<Wakers> {
         self.awaited
             .drain()
-            .flat_map(|(_, mut awaited)| awaited.sleepers.take())
+            .map(|(_, mut awaited)| awaited.sleepers.take())
             .collect()
     }
 

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::Context,
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     limits::Limits,
     link::Link,
     position::Epoch,
-    subscription::{SubscribeError, SubscribeOptions, Subscription},
+    subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
     task::{Family, Inner, Parent, TaskShared},
     time::{Clock, Timestamp},
@@ -98,9 +98,7 @@ impl TrackerShared {
         if let Some(evicted) = evicted {
             self.forgotten(&evicted);
         }
-        for waker in inserted? {
-            waker.wake();
-        }
+        drop(inserted?.wake());
         self.sampler.ensure_running(self);
         Ok(task)
     }
@@ -111,7 +109,7 @@ impl TrackerShared {
         task: &Arc<TaskShared>,
         previous: Option<Arc<TaskShared>>,
         evicted: &mut Option<Arc<TaskShared>>,
-    ) -> Result<Vec<Waker>, StartError> {
+    ) -> Result<Wakers, StartError> {
         let mut registry = self.registry.write();
         // Before another task has to go for one that cannot be.
         self.check(
@@ -221,7 +219,7 @@ impl TrackerShared {
             return Subscription::rejected(SubscribeError::TooMany { limit });
         };
         if let Some(task) = self.find(&id) {
-            return Subscription::known(task, options, permit);
+            return Subscription::known(task, &options, permit);
         }
         let limit = self.limits.waiting;
         match SubscriptionPermit::take(&self.waiting, limit) {
@@ -372,8 +370,8 @@ impl TrackerShared {
 impl Drop for TrackerShared {
     fn drop(&mut self) {
         let waiting = self.registry.write().take_waiting();
-        for waker in waiting {
-            waker.wake();
+        for wakers in waiting {
+            drop(wakers.wake());
         }
         self.sampler.notify();
         if let Some(link) = &self.link {
