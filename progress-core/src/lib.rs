@@ -44,7 +44,7 @@ pub use self::{
         Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
         SubscribeOptions, Subscription, Verdict,
     },
-    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder},
+    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},
     tracker::{
         HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,

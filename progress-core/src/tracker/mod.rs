@@ -80,6 +80,14 @@ impl ProgressTracker {
         TrackerBuilder::default()
     }
 
+    /// The tracker of a task that nobody is to watch: it forgets it with its end.
+    pub(crate) fn unwatched() -> Arc<TrackerShared> {
+        Self::builder()
+            .retention(std::time::Duration::ZERO)
+            .build()
+            .shared
+    }
+
     pub(crate) fn from_shared(shared: Arc<TrackerShared>) -> Self {
         Self { shared }
     }
