@@ -47,7 +47,7 @@ pub use self::{
     task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},
     tracker::{
-        HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
+        Drained, HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
         TrackerBuilder, TrackerStats,
     },
 };

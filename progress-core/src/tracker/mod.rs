@@ -1,6 +1,7 @@
 //! The tracker: the tasks of a process.
 
 mod builder;
+mod drain;
 mod registry;
 mod sampler;
 mod shared;
@@ -21,6 +22,7 @@ use crate::{
 
 pub use self::{
     builder::TrackerBuilder,
+    drain::Drained,
     registry::{InvalidTaskCursor, TaskCursor, TaskFilter, TaskPage},
     shared::TrackerStats,
 };
