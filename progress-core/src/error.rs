@@ -57,6 +57,8 @@ pub enum StartError {
     },
     /// The tracker is gone; only a child can meet this.
     TrackerGone,
+    /// The tracker [takes no new tasks](crate::ProgressTracker::drain).
+    Draining,
 }
 
 impl fmt::Display for StartError {
@@ -84,6 +86,7 @@ impl fmt::Display for StartError {
                 write!(f, "{field} has {len} bytes, the limit is {limit}")
             }
             Self::TrackerGone => f.write_str("the tracker is gone"),
+            Self::Draining => f.write_str("the tracker takes no new tasks"),
         }
     }
 }

@@ -56,11 +56,11 @@ pub use self::{
         Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
         SubscribeOptions, Subscription, Verdict,
     },
-    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder},
+    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},
     track::{Track, Tracked},
     tracker::{
-        HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
+        Drained, HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
         TrackerBuilder, TrackerStats,
     },
 };

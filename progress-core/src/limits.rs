@@ -58,7 +58,7 @@ impl Limits {
     }
 
     /// Sets the bytes that all logs may hold together (default 1 GiB). Past it the oldest ended
-    /// task goes; if none has ended, logs that grow shrink to their newest events.
+    /// task goes; if none has ended, large logs shrink to their newest events.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;

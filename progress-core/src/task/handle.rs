@@ -1,10 +1,6 @@
 //! The one owner of a task.
 
-use std::{
-    fmt,
-    ops::Deref,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use serde::Serialize;
 
@@ -204,8 +200,7 @@ impl Drop for Task {
             // Lost to an end that came first: fine, there is one.
             let _ended = self.end_family(End::new(Status::Abandoned).cause(cause));
         }
-        // Relaxed: only retention reads it, at leisure.
-        self.shared.held.store(false, Ordering::Relaxed);
+        self.shared.release();
     }
 }
 

@@ -222,7 +222,7 @@ impl Inner {
         }
     }
 
-    fn publish_value(
+    pub(super) fn publish_value(
         &mut self,
         shared: &TaskShared,
         index: usize,
@@ -257,7 +257,7 @@ impl Inner {
     }
 
     /// Takes a value's count into the percent of the whole.
-    fn measure(&mut self, index: usize) -> u64 {
+    pub(super) fn measure(&mut self, index: usize) -> u64 {
         let value = &mut self.values[index];
         let count = value.counter.count();
         value.counted |= count != 0 && value.fed.is_none();

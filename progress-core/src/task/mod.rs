@@ -10,15 +10,18 @@ mod life;
 mod mirror;
 mod publish;
 mod reporter;
+mod reset;
 mod shared;
 mod stop;
 mod value;
+mod weak;
 
 pub use self::{
     builder::TaskBuilder,
     children::ChildPolicy,
     handle::{EndError, Task},
     reporter::Reporter,
+    weak::WeakReporter,
 };
 pub(crate) use self::{
     children::{Family, Parent},

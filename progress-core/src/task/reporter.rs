@@ -13,8 +13,9 @@ use crate::{
     id::{IntoTaskId, TaskId},
     limits::Limits,
     log::Class,
-    position::Position,
+    position::{Epoch, Position, Seq},
     task::{TaskBuilder, counter::Counter, shared::TaskShared, value::Value},
+    tracker::ProgressTracker,
 };
 
 /// Reports on a task or on one of its stages.
@@ -26,13 +27,13 @@ use crate::{
 /// tick is published at once, later ones together.
 #[derive(Clone)]
 pub struct Reporter {
-    /// None if the stage could not be made: then nothing is reported.
-    task: Option<Arc<TaskShared>>,
+    /// None if the stage could not be made, or nobody listens: then nothing is reported.
+    pub(super) task: Option<Arc<TaskShared>>,
     /// The task of a stage that could not be made: work on it is to stop with the task.
-    detached_from: Option<Arc<TaskShared>>,
+    pub(super) detached_from: Option<Arc<TaskShared>>,
     /// Index of the task's own value or of the stage's.
-    index: usize,
-    counter: Arc<Counter>,
+    pub(super) index: usize,
+    pub(super) counter: Arc<Counter>,
 }
 
 impl Reporter {
@@ -42,6 +43,37 @@ impl Reporter {
             task: Some(Arc::clone(task)),
             detached_from: None,
             index: 0,
+        }
+    }
+
+    /// Makes a reporter to which nobody listens, for libraries whose caller does not want to know.
+    ///
+    /// Every method works and does nothing: counting costs what it costs otherwise, events are
+    /// accepted at a [position](Position) that stands nowhere, work is never cancelled, and a
+    /// [child](Self::child) is a task of its own that nobody can watch.
+    ///
+    /// ```
+    /// use progress_core::Reporter;
+    ///
+    /// fn resize(pictures: &[&str], report: &Reporter) {
+    ///     let report = report.stage("resize").total(pictures.len() as u64);
+    ///     for _picture in pictures {
+    ///         report.inc(1);
+    ///     }
+    /// }
+    ///
+    /// resize(&["a.png", "b.png"], &Reporter::noop());
+    /// ```
+    #[must_use]
+    pub fn noop() -> Self {
+        let counter = Counter::default();
+        // Nobody publishes it: no change has anything more to do.
+        counter.watch();
+        Self {
+            task: None,
+            detached_from: None,
+            index: 0,
+            counter: Arc::new(counter),
         }
     }
 
@@ -65,7 +97,7 @@ impl Reporter {
         }
     }
 
-    /// Returns the task's id; none if the stage could not be made.
+    /// Returns the task's id; none if the stage could not be made, or nobody listens.
     #[must_use]
     pub fn task_id(&self) -> Option<&TaskId> {
         self.task.as_deref().map(|task| &task.id)
@@ -87,7 +119,11 @@ impl Reporter {
     /// one stage; its fraction is their mean, and a [`total`](Self::set_total) says how many are
     /// still to come.
     pub fn child(&self, id: impl IntoTaskId, stage: &str) -> TaskBuilder {
-        let tracker = self.task.as_ref().and_then(|task| task.tracker.upgrade());
+        let tracker = match &self.task {
+            Some(task) => task.tracker.upgrade(),
+            None if self.is_noop() => Some(ProgressTracker::unwatched()),
+            None => None,
+        };
         let child = TaskBuilder::new(tracker, id);
         match &self.task {
             Some(task) => child.child_of(Arc::clone(task), stage),
@@ -167,6 +203,27 @@ impl Reporter {
         }
     }
 
+    /// Takes back what was done: the work begins again within the run. On a task, its percent, its
+    /// counters and those of its stages, and what was reported as progress are 0 again; on a stage,
+    /// that stage's. This is the one way for the percent to fall. Estimates start afresh.
+    ///
+    /// Totals, messages and metadata stay; a stage that children feed stands as they do.
+    ///
+    /// ```
+    /// use progress_core::ProgressTracker;
+    ///
+    /// let task = ProgressTracker::new().task("video-42").start()?;
+    /// task.progress(60.0);
+    /// task.reset();
+    /// assert_eq!(task.snapshot().progress, 0.0);
+    /// # Ok::<(), progress_core::StartError>(())
+    /// ```
+    pub fn reset(&self) {
+        if let Some(task) = &self.task {
+            task.reset(self.index);
+        }
+    }
+
     /// Says what is being done, for people. Longer text than an event can hold is cut.
     pub fn message(&self, text: impl AsRef<str>) {
         self.change(|value, _, limits| {
@@ -196,7 +253,10 @@ impl Reporter {
         let json = serde_json::to_value(value).map_err(|error| PublishError::NotJson {
             reason: error.to_string(),
         })?;
-        self.task()?.change_value(self.index, |value, _, limits| {
+        let Some(task) = self.task()? else {
+            return Ok(());
+        };
+        task.change_value(self.index, |value, _, limits| {
             set_metadata(&mut value.metadata, name, json, limits)
         })
     }
@@ -221,7 +281,9 @@ impl Reporter {
     ///
     /// [`PublishError`] if the task has ended or the error is too large.
     pub fn error(&self, error: TaskError) -> Result<Position, PublishError> {
-        let task = self.task()?;
+        let Some(task) = self.task()? else {
+            return Ok(NOWHERE);
+        };
         let error = match self.path() {
             Some(path) => error.in_stage(&path),
             None => error,
@@ -244,7 +306,9 @@ impl Reporter {
     /// [`PublishError`] if the task has ended, or the event's type, key or size is out of bounds.
     #[expect(clippy::needless_pass_by_value, reason = "an event is given away")]
     pub fn emit<T: EventPayload>(&self, event: T) -> Result<Position, PublishError> {
-        let task = self.task()?;
+        let Some(task) = self.task()? else {
+            return Ok(NOWHERE);
+        };
         let (key, data) = check_event(&event)?;
         task.publish_custom(Cow::Borrowed(T::EVENT_TYPE), key.as_deref(), data)
     }
@@ -330,8 +394,16 @@ impl Reporter {
         self.inc(0);
     }
 
-    pub(crate) fn task(&self) -> Result<&Arc<TaskShared>, PublishError> {
-        self.task.as_ref().ok_or(PublishError::Detached)
+    /// The task to report on; none if nobody listens.
+    fn task(&self) -> Result<Option<&Arc<TaskShared>>, PublishError> {
+        match &self.task {
+            None if !self.is_noop() => Err(PublishError::Detached),
+            task => Ok(task.as_ref()),
+        }
+    }
+
+    fn is_noop(&self) -> bool {
+        self.task.is_none() && self.detached_from.is_none()
     }
 
     fn path(&self) -> Option<Arc<str>> {
@@ -408,6 +480,8 @@ pub(crate) fn to_custom<T: EventPayload>(
         data,
     })
 }
+/// Where events stand that nobody takes.
+const NOWHERE: Position = Position::new(Epoch::FOREIGN, Seq::ZERO);
 
 pub(crate) fn to_payload<T: Serialize + ?Sized>(value: &T) -> Result<Payload, PublishError> {
     Payload::new(value).map_err(|error| PublishError::NotJson {

@@ -11,7 +11,7 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::Context,
     time::Duration,
@@ -54,7 +54,7 @@ pub(crate) struct TaskShared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) parent: Option<Parent>,
     /// Whether a [`Task`](crate::Task) still holds it: then it is never forgotten.
-    pub(crate) held: AtomicBool,
+    hold: AtomicU8,
     /// Raised when cancellation was asked for or the task has ended.
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
@@ -108,7 +108,7 @@ impl TaskShared {
             clock: Arc::clone(&tracker.clock),
             limits,
             parent,
-            held: AtomicBool::new(true),
+            hold: AtomicU8::new(HELD),
             stop: Stop::default(),
             stall_after: None,
             feeds: Feeds::default(),
@@ -159,7 +159,36 @@ impl TaskShared {
     /// Tells whether a handle still lives: one whose task its parent has ended, if it has ended.
     pub(crate) fn is_held(&self) -> bool {
         // Relaxed: it only decides how long a task is kept.
-        self.held.load(Ordering::Relaxed)
+        self.hold.load(Ordering::Relaxed) != FREE
+    }
+
+    /// Has the handle's drop told to the tracker, if there still is a handle. Call it with the
+    /// registry locked, and set the task aside before unlocking if it is true.
+    pub(crate) fn park(&self) -> bool {
+        // Of this and the swap in `release` one is first. Relaxed: what else is to be seen is
+        // behind the registry's lock.
+        let parked = self
+            .hold
+            .compare_exchange(HELD, PARKED, Ordering::Relaxed, Ordering::Relaxed);
+        !matches!(parked, Err(FREE))
+    }
+
+    /// The handle is gone.
+    pub(super) fn release(&self) {
+        if self.hold.swap(FREE, Ordering::Relaxed) == PARKED
+            && let Some(tracker) = self.tracker.upgrade()
+        {
+            tracker.released(self);
+        }
+    }
+
+    /// Bytes of its log in the tracker's account.
+    pub(crate) fn log_bytes(&self) -> usize {
+        let inner = self.inner.lock();
+        if inner.forgotten {
+            return 0;
+        }
+        inner.log.bytes()
     }
 
     /// Takes its bytes out of the tracker's account, in which it has no part from now on.
@@ -315,6 +344,13 @@ impl TaskShared {
         tracker.settle_bytes(after.bytes, self);
     }
 }
+
+/// A handle holds the task.
+const HELD: u8 = 0;
+/// A handle holds the task, and its drop is to be told to the tracker.
+const PARKED: u8 = 1;
+/// No handle holds the task.
+const FREE: u8 = 2;
 
 impl Drop for TaskShared {
     fn drop(&mut self) {

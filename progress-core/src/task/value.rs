@@ -34,6 +34,8 @@ pub(crate) struct Value {
     /// The fraction that the aggregate contains.
     pub(crate) done: f64,
     pub(crate) begun: bool,
+    /// Whether it was reset: then nothing done is a fraction too.
+    pub(crate) fallen: bool,
 }
 
 /// Children that feed a stage.
@@ -63,11 +65,22 @@ impl Value {
             let all = fed.children.max(self.total.unwrap_or(0)).max(1);
             return Some((count as f64 / CHILD as f64 / all as f64).min(1.0));
         }
-        self.fraction.or_else(|| match self.total {
+        let counted = || match self.total {
             Some(0) => Some(1.0),
             Some(total) if self.counted => Some((count as f64 / total as f64).min(1.0)),
             _ => None,
-        })
+        };
+        let fallen = || self.fallen.then_some(0.0);
+        self.fraction.or_else(counted).or_else(fallen)
+    }
+
+    /// Takes back what was done. A stage that children feed stands as they do.
+    pub(crate) fn reset(&mut self) {
+        if self.fed.is_none() {
+            self.counter.set(0);
+            self.fraction = None;
+            self.fallen = true;
+        }
     }
 
     /// The whole present value as an event; the task's own fields are still to be filled in.
@@ -140,6 +153,18 @@ impl Percent {
         let percent = round(self.fraction() * 100.0).min(BELOW_DONE);
         self.displayed = self.displayed.max(percent);
         self.displayed
+    }
+
+    /// Lets what is displayed fall, once, to what it is now.
+    pub(crate) fn fall(&mut self) {
+        self.displayed = 0.0;
+        self.display();
+    }
+
+    /// Forgets what was reported of the whole; what is displayed falls.
+    pub(crate) fn reset(&mut self) {
+        self.reported = None;
+        self.fall();
     }
 
     pub(crate) fn displayed(&self) -> f64 {

@@ -1,6 +1,7 @@
 //! The tracker: the tasks of a process.
 
 mod builder;
+mod drain;
 mod network;
 mod registry;
 mod sampler;
@@ -26,6 +27,7 @@ use crate::{
 
 pub use self::{
     builder::TrackerBuilder,
+    drain::Drained,
     registry::{InvalidTaskCursor, TaskCursor, TaskFilter, TaskPage},
     shared::TrackerStats,
 };
@@ -83,6 +85,14 @@ impl ProgressTracker {
     /// Sets limits, retention and tick before making a tracker.
     pub fn builder() -> TrackerBuilder {
         TrackerBuilder::default()
+    }
+
+    /// The tracker of a task that nobody is to watch: it forgets it with its end.
+    pub(crate) fn unwatched() -> Arc<TrackerShared> {
+        Self::builder()
+            .retention(std::time::Duration::ZERO)
+            .build()
+            .shared
     }
 
     pub(crate) fn from_shared(shared: Arc<TrackerShared>) -> Self {

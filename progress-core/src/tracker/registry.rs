@@ -24,13 +24,18 @@ pub(super) struct Registry {
     by_id: HashMap<TaskId, Arc<TaskShared>>,
     /// In the order of their creation.
     by_number: BTreeMap<u64, Kept>,
-    /// When tasks ended and their numbers, by their place in the queue.
+    /// When tasks ended and their numbers, by their place in the queue, which is the order of their
+    /// ends.
     ended: BTreeMap<u64, (Instant, u64)>,
+    /// Those that were to go while a handle still held them, by number: they wait for its drop.
+    parked: HashMap<u64, Instant>,
     last_place: u64,
     /// Readers of tasks that do not exist yet.
     awaited: HashMap<TaskId, Awaited>,
     last_list: u64,
     stalls: Stalls,
+    /// Whether only children of tasks that are here may come.
+    pub(super) draining: bool,
 }
 
 #[derive(Debug)]
@@ -61,7 +66,16 @@ impl Registry {
     }
 
     pub(super) fn ended(&self) -> usize {
-        self.ended.len()
+        self.ended.len() + self.parked.len()
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.len() - self.ended()
+    }
+
+    /// How many tasks have ended so far, forgotten ones included.
+    pub(super) fn ends(&self) -> u64 {
+        self.last_place
     }
 
     pub(super) fn get(&self, id: &TaskId) -> Option<&Arc<TaskShared>> {
@@ -91,6 +105,7 @@ impl Registry {
         self.stalls.disarm(number);
         if let Some(place) = ended {
             self.ended.remove(&place);
+            self.parked.remove(&number);
         }
         self.by_id.remove(&task.id);
         Some(task)
@@ -107,29 +122,48 @@ impl Registry {
         (self.insert(task), replaced)
     }
 
-    /// The oldest ended task that nobody holds; one that is held goes to the back of the queue.
-    pub(super) fn pop_ended(
-        &mut self,
-        ended_before: Option<Instant>,
-        now: Instant,
-    ) -> Option<Arc<TaskShared>> {
-        for _ in 0..self.ended.len() {
-            let oldest = self.ended.first_entry()?;
-            let (at, number) = *oldest.get();
-            if ended_before.is_some_and(|before| at > before) {
-                return None;
+    /// Takes out the oldest ended task that nobody holds. One that is held is set aside until its
+    /// handle drops, so that it is met once.
+    pub(super) fn pop_ended(&mut self) -> Option<Arc<TaskShared>> {
+        while !self.ended.is_empty() {
+            if let Some(task) = self.pop_or_park() {
+                return Some(task);
             }
-            oldest.remove();
-            let kept = self.by_number.get_mut(&number)?;
-            if !kept.task.is_held() {
-                kept.ended = None;
-                return self.remove(number);
-            }
-            self.last_place += 1;
-            kept.ended = Some(self.last_place);
-            self.ended.insert(self.last_place, (now, number));
         }
         None
+    }
+
+    /// The same for those that ended by then, looking at `count` of them at most.
+    pub(super) fn pop_ended_by(&mut self, then: Instant, count: usize) -> Vec<Arc<TaskShared>> {
+        let mut tasks = Vec::new();
+        for _ in 0..count {
+            if self.oldest_end().is_none_or(|at| at > then) {
+                break;
+            }
+            tasks.extend(self.pop_or_park());
+        }
+        tasks
+    }
+
+    fn pop_or_park(&mut self) -> Option<Arc<TaskShared>> {
+        let (_, (at, number)) = self.ended.pop_first()?;
+        let kept = self.by_number.get(&number)?;
+        if kept.task.park() {
+            self.parked.insert(number, at);
+            return None;
+        }
+        self.remove(number)
+    }
+
+    /// Puts a task that was set aside back to its place, its handle being dropped.
+    pub(super) fn unpark(&mut self, number: u64) {
+        if let Some(at) = self.parked.remove(&number)
+            && let Some(Kept {
+                ended: Some(place), ..
+            }) = self.by_number.get(&number)
+        {
+            self.ended.insert(*place, (at, number));
+        }
     }
 
     /// Has a live task looked at; tells whether it is the first to be.
@@ -207,6 +241,15 @@ impl Registry {
         self.awaited
             .drain()
             .map(|(_, mut awaited)| awaited.sleepers.take())
+            .collect()
+    }
+
+    /// Up to `count` tasks newer than `after`, the oldest first.
+    pub(super) fn newer(&self, after: u64, count: usize) -> Vec<Arc<TaskShared>> {
+        self.by_number
+            .range(after.saturating_add(1)..)
+            .take(count)
+            .map(|(_, kept)| Arc::clone(&kept.task))
             .collect()
     }
 

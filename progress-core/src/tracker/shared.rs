@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     channel::{ChannelName, Channels},
@@ -46,6 +46,10 @@ pub(crate) struct TrackerShared {
     /// What tasks have that were given none.
     pub(crate) stall_after: Option<Duration>,
     pub(super) registry: RwLock<Registry>,
+    /// Tells those who drain the tracker that no task is live.
+    pub(super) drained: Notify,
+    /// The newest task that was looked at for room.
+    hand: AtomicU64,
     /// Bytes of all retained logs. Signed: a log's loss may be settled before its gain.
     bytes: AtomicI64,
     last_epoch: AtomicU64,
@@ -68,6 +72,8 @@ impl TrackerShared {
             retention,
             stall_after: None,
             registry: RwLock::default(),
+            drained: Notify::new(),
+            hand: AtomicU64::new(0),
             bytes: AtomicI64::new(0),
             last_epoch: AtomicU64::new(0),
             last_number: AtomicU64::new(0),
@@ -122,7 +128,7 @@ impl TrackerShared {
         let previous = previous.filter(|_| registry.get(&task.id).is_some());
         let limit = self.limits.tasks;
         if previous.is_none() && registry.len() >= limit {
-            *evicted = registry.pop_ended(None, Instant::now());
+            *evicted = registry.pop_ended();
             if evicted.is_none() {
                 return Err(StartError::TooManyTasks { limit });
             }
@@ -171,6 +177,9 @@ impl TrackerShared {
         parent: Option<&TaskShared>,
         previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
+        if registry.draining && parent.is_none() {
+            return Err(StartError::Draining);
+        }
         let current = registry.get(id);
         match (current, previous) {
             (None, _) => {}
@@ -267,7 +276,14 @@ impl TrackerShared {
     }
 
     pub(crate) fn task_ended(&self, task: &TaskShared) {
-        self.registry.write().note_end(task, Instant::now());
+        let drained = {
+            let mut registry = self.registry.write();
+            registry.note_end(task, Instant::now());
+            registry.draining && registry.live() == 0
+        };
+        if drained {
+            self.drained.notify_waiters();
+        }
         self.sampler.notify();
     }
 
@@ -280,22 +296,14 @@ impl TrackerShared {
 
     /// Forgets some of the tasks whose retention is over; tells when to come again.
     pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
-        let before = now.checked_sub(self.retention);
-        let mut forgotten = Vec::new();
-        let next = {
+        let (forgotten, next) = {
             let mut registry = self.registry.write();
-            while forgotten.len() < SWEEP_CHUNK
-                && let Some(before) = before
-                && let Some(task) = registry.pop_ended(Some(before), now)
-            {
-                forgotten.push(task);
-            }
-            registry.oldest_end().map(|end| end + self.retention)
-        };
-        // Only what is held was found: it is no use to come back at once.
-        let next = match forgotten.is_empty() {
-            true => next.map(|at| at.max(now + self.sampler.tick())),
-            false => next,
+            let forgotten = match now.checked_sub(self.retention) {
+                Some(then) => registry.pop_ended_by(then, SWEEP_CHUNK),
+                None => Vec::new(),
+            };
+            let next = registry.oldest_end().map(|end| end + self.retention);
+            (forgotten, next)
         };
         for task in &forgotten {
             self.forgotten(task);
@@ -310,16 +318,45 @@ impl TrackerShared {
             return;
         }
         while self.over_budget(self.bytes.load(Ordering::Relaxed)) {
-            let oldest = self.registry.write().pop_ended(None, Instant::now());
+            let oldest = self.registry.write().pop_ended();
             match oldest {
                 Some(task) => self.forgotten(&task),
                 None => {
-                    let freed = grown.shrink();
+                    let largest = self.larger_log(grown);
+                    let freed = largest.as_deref().unwrap_or(grown).shrink();
                     self.bytes.fetch_sub(freed as i64, Ordering::Relaxed);
                     return;
                 }
             }
         }
+    }
+
+    /// The largest log of the next few tasks, round and round, if it is larger than the one that
+    /// grew: so that those that are idle give way too, at a cost that does not grow with their
+    /// number.
+    fn larger_log(&self, grown: &TaskShared) -> Option<Arc<TaskShared>> {
+        let some = {
+            let registry = self.registry.read();
+            let some = registry.newer(self.hand.load(Ordering::Relaxed), HAND);
+            let hand = match &*some {
+                [.., last] if some.len() == HAND => last.number,
+                // Round again.
+                _ => 0,
+            };
+            self.hand.store(hand, Ordering::Relaxed);
+            some
+        };
+        some.into_iter()
+            .map(|task| (task.log_bytes(), task))
+            .filter(|(bytes, _)| *bytes > grown.log_bytes())
+            .max_by_key(|(bytes, _)| *bytes)
+            .map(|(_, task)| task)
+    }
+
+    /// A task that has ended, and that was to go, is no longer held.
+    pub(crate) fn released(&self, task: &TaskShared) {
+        self.registry.write().unpark(task.number);
+        self.sampler.notify();
     }
 
     pub(crate) fn wake_sampler(self: &Arc<Self>) {
@@ -433,5 +470,7 @@ impl Drop for SubscriptionPermit {
 
 /// Tasks looked at under one lock while listing.
 pub(super) const LIST_CHUNK: usize = 512;
+/// Tasks whose logs are compared when one is to give way.
+const HAND: usize = 8;
 /// Tasks forgotten under one lock.
 const SWEEP_CHUNK: usize = 1_024;
