@@ -190,6 +190,8 @@ pub enum PublishError {
         /// What the encoder said.
         reason: String,
     },
+    /// Child tasks say how far the stage is; it cannot be counted by hand as well.
+    FedByChildren,
     /// The reporter stands for nothing: its stage could not be made.
     Detached,
 }
@@ -213,6 +215,7 @@ impl fmt::Display for PublishError {
             }
             Self::InvalidEventType(_) => f.write_str("the event type is invalid"),
             Self::NotJson { reason } => write!(f, "a value has no JSON form: {reason}"),
+            Self::FedByChildren => f.write_str("the stage is fed by child tasks"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
         }
     }

@@ -8,6 +8,7 @@ mod inner;
 mod publish;
 mod reporter;
 mod shared;
+mod tree;
 mod value;
 
 pub use self::{
