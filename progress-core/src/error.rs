@@ -266,6 +266,8 @@ pub enum PublishError {
     /// Another run of the task is the one that counts: this node was cut off for longer than its
     /// lease, or another node had the id first.
     Superseded,
+    /// Child tasks say how far the stage is; it cannot be counted by hand as well.
+    FedByChildren,
     /// The reporter stands for nothing: its stage could not be made.
     Detached,
 }
@@ -301,6 +303,7 @@ impl fmt::Display for PublishError {
             Self::NotFound => f.write_str("there is no such task"),
             Self::Refused { reason } => write!(f, "the broker refused the event: {reason}"),
             Self::Superseded => f.write_str("another run of the task has taken its place"),
+            Self::FedByChildren => f.write_str("the stage is fed by child tasks"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
         }
     }

@@ -102,8 +102,8 @@ impl Channel {
         };
         let mut wakers = Vec::new();
         let appended = channel.append(body, &mut wakers);
-        for waker in wakers {
-            waker.wake();
+        for wakers in wakers {
+            drop(wakers.wake());
         }
         appended.map_err(PublishError::from)
     }

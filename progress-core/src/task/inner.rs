@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     /// The task's own value, then those of its stages.
     pub(super) values: Vec<Value>,
     pub(super) paths: HashMap<Arc<str>, usize>,
+    /// Whether any stage is below another.
+    pub(super) nested: bool,
     pub(super) custom_keys: CustomKeys,
     pub(super) next_key: u32,
     /// Indices of the values that the sampler looks at.
@@ -75,6 +77,7 @@ impl Inner {
             family,
             values: vec![Value::default()],
             paths: HashMap::new(),
+            nested: false,
             custom_keys: CustomKeys::default(),
             next_key: 0,
             due: Vec::new(),
@@ -96,7 +99,7 @@ impl Inner {
             let stage = &inner.about.stages[index];
             let (path, weight) = (Arc::clone(&stage.path), stage.weight);
             let (total, unit) = (stage.total, stage.unit.clone());
-            let index = inner.add_stage(path, weight);
+            let index = inner.declare_stage(path, weight);
             inner.values[index].total = total;
             inner.values[index].unit = unit;
         }
@@ -114,7 +117,7 @@ impl Inner {
 
     /// Marks a stage as fed by one more child.
     pub(crate) fn feed(&mut self, stage: usize) {
-        self.values[stage].fed.get_or_insert_default().children += 1;
+        self.values[stage].feed();
     }
 
     pub(super) fn append(
@@ -147,16 +150,21 @@ impl Inner {
         Ok(Position::new(shared.epoch, seq))
     }
 
-    pub(super) fn add_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
-        let index = self.values.len();
-        self.paths.insert(Arc::clone(&path), index);
-        self.values.push(Value::stage(path, weight));
-        self.percent.add_stage(weight);
-        index
+    /// Has a value published that has shown life: now, if the sampler was not looking at it.
+    pub(super) fn touch(
+        &mut self,
+        shared: &TaskShared,
+        index: usize,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        self.values[index].alive = true;
+        self.touch_quietly(shared, index, now)?;
+        self.touch_ancestors(shared, index, now);
+        Ok(())
     }
 
-    /// Has a changed value published: now, if the sampler was not looking at it.
-    pub(super) fn touch(
+    /// The same for a value that has changed without having shown life.
+    pub(super) fn touch_quietly(
         &mut self,
         shared: &TaskShared,
         index: usize,
@@ -166,26 +174,25 @@ impl Inner {
         if value.watched {
             return Ok(());
         }
-        value.watched = true;
-        value.counter.watch();
+        value.watch();
         self.due.push(index);
         self.publish_value(shared, index, now)
     }
 
     pub(super) fn sample(&mut self, shared: &TaskShared, now: Instant) -> bool {
-        let due = std::mem::take(&mut self.due);
+        let mut due = std::mem::take(&mut self.due);
         if self.log.is_ended() {
             return false;
         }
+        self.gather(&mut due);
         for index in due {
             let value = &mut self.values[index];
-            if !value.dirty && value.counter.count() == value.published {
+            if !value.dirty && value.count() == value.published {
                 // A whole tick without a change: the next one is published at once again.
-                if value.counter.unwatch() == value.published {
-                    value.watched = false;
+                if value.unwatch() == value.published {
                     continue;
                 }
-                value.counter.watch();
+                value.watch();
             }
             // A value that is refused stays watched: it may fit again when it has changed.
             let published = self.publish_value(shared, index, now);
@@ -197,9 +204,7 @@ impl Inner {
 
     pub(super) fn unwatch(&mut self) {
         for index in std::mem::take(&mut self.due) {
-            let value = &mut self.values[index];
-            value.watched = false;
-            value.counter.unwatch();
+            self.values[index].unwatch();
         }
     }
 
@@ -213,9 +218,11 @@ impl Inner {
 
     /// Publishes what the sampler has not yet seen.
     pub(super) fn flush(&mut self, shared: &TaskShared, now: Instant) {
-        for index in std::mem::take(&mut self.due) {
+        let mut due = std::mem::take(&mut self.due);
+        self.gather(&mut due);
+        for index in due {
             let value = &self.values[index];
-            if value.dirty || value.counter.count() != value.published {
+            if value.dirty || value.count() != value.published {
                 let published = self.publish_value(shared, index, now);
                 self.refused.extend(published.err());
             }
@@ -228,7 +235,11 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        self.begin_stage(shared, index, now)?;
+        let value = &mut self.values[index];
+        value.alive |= value.count() != value.published;
+        if value.alive {
+            self.begin_stage(shared, index, now)?;
+        }
         let count = self.measure(index);
         let value = &mut self.values[index];
         value.published = count;
@@ -259,14 +270,13 @@ impl Inner {
     /// Takes a value's count into the percent of the whole.
     pub(super) fn measure(&mut self, index: usize) -> u64 {
         let value = &mut self.values[index];
-        let count = value.counter.count();
-        value.counted |= count != 0 && value.fed.is_none();
-        if let Some(fraction) = value.fraction(count) {
-            match value.path {
-                Some(_) => self.percent.move_stage(value.weight, value.done, fraction),
-                None => self.percent.set_own(fraction),
-            }
-            value.done = fraction;
+        let count = value.count();
+        value.counted |= count != 0 && value.fed().is_none();
+        let fraction = value.fraction(count);
+        if value.path.is_some() {
+            self.set_fraction(index, fraction);
+        } else if let Some(fraction) = fraction {
+            self.percent.set_own(fraction);
         }
         count
     }

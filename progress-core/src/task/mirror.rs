@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicU8},
 };
 
 use crate::{
@@ -11,7 +11,11 @@ use crate::{
     log::{Class, Keys},
     position::{Epoch, Position, Seq},
     subscription::ResetReason,
-    task::{Family, inner::Inner, shared::TaskShared},
+    task::{
+        Family,
+        inner::Inner,
+        shared::{FREE, TaskShared},
+    },
     tracker::TrackerShared,
     transport::{Page, Record},
 };
@@ -100,9 +104,7 @@ impl TaskShared {
             inner.successor = Some(Box::new(Successor { task, reason }));
             inner.sleepers.take()
         };
-        for waker in wakers {
-            waker.wake();
-        }
+        drop(wakers.wake());
     }
 
     /// Makes a task whose events are numbered elsewhere.
@@ -121,7 +123,8 @@ impl TaskShared {
             Family::default(),
             Started::default(),
         );
-        task.held = AtomicBool::new(false);
+        task.mirror = true;
+        task.hold = AtomicU8::new(FREE);
         task.inner.get_mut().mirror = Some(Box::default());
         task
     }
@@ -144,7 +147,7 @@ impl TaskShared {
 
     /// Tells whether it is known here only through the broker.
     pub(crate) fn is_mirror(&self) -> bool {
-        self.inner.lock().mirror.is_some()
+        self.mirror
     }
 
     /// Its later run's generation is above this.

@@ -13,6 +13,7 @@ mod reporter;
 mod reset;
 mod shared;
 mod stop;
+mod tree;
 mod value;
 mod weak;
 

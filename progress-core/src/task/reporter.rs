@@ -118,6 +118,9 @@ impl Reporter {
     /// Describes a child: a task of its own that feeds a stage of this one. Many children may feed
     /// one stage; its fraction is their mean, and a [`total`](Self::set_total) says how many are
     /// still to come.
+    ///
+    /// A stage that children feed is theirs: counts and percents reported on it are ignored from
+    /// then on, the first of them counted in [`TrackerStats::refused`](crate::TrackerStats).
     pub fn child(&self, id: impl IntoTaskId, stage: &str) -> TaskBuilder {
         let tracker = match &self.task {
             Some(task) => task.tracker.upgrade(),
@@ -188,6 +191,8 @@ impl Reporter {
         self.change(|value, whole, _| {
             if value.path.is_none() {
                 whole.report(percent);
+            } else if value.fed().is_some() {
+                return Err(PublishError::FedByChildren);
             } else {
                 value.fraction = Some(percent.clamp(0.0, 100.0) / 100.0);
             }
@@ -383,6 +388,9 @@ impl Reporter {
     pub(crate) fn expect(&self, units: Option<u64>, unit: Option<&str>) {
         if let Some(task) = &self.task {
             task.describe_value(self.index, |value| {
+                if value.fed().is_some() {
+                    return;
+                }
                 if let (None, Some(units)) = (value.total, units) {
                     value.total = Some(value.counter.count().saturating_add(units));
                 }

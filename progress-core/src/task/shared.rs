@@ -54,7 +54,7 @@ pub(crate) struct TaskShared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) parent: Option<Parent>,
     /// Whether a [`Task`](crate::Task) still holds it: then it is never forgotten.
-    hold: AtomicU8,
+    pub(super) hold: AtomicU8,
     /// Raised when cancellation was asked for or the task has ended.
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
@@ -63,6 +63,8 @@ pub(crate) struct TaskShared {
     pub(crate) feeds: Feeds,
     /// How far the broker has been told of it; none if it is not this node's.
     pub(crate) outbox: Option<Outbox>,
+    /// Whether its events are numbered elsewhere.
+    pub(super) mirror: bool,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct TaskShared {
 #[must_use]
 struct After {
     wakers: Wakers,
+    /// Of the channels' readers.
+    elsewhere: Vec<Wakers>,
     bytes: isize,
     refused: Vec<PublishError>,
     sample: bool,
@@ -113,6 +117,7 @@ impl TaskShared {
             stall_after: None,
             feeds: Feeds::default(),
             outbox: None,
+            mirror: false,
             inner: Mutex::new(inner),
         }
     }
@@ -319,6 +324,9 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
+        for wakers in after.elsewhere {
+            drop(wakers.wake());
+        }
         if let Some(storage) = after.wakers.wake() {
             self.inner.lock().sleepers.recycle(storage);
         }
@@ -350,7 +358,7 @@ const HELD: u8 = 0;
 /// A handle holds the task, and its drop is to be told to the tracker.
 const PARKED: u8 = 1;
 /// No handle holds the task.
-const FREE: u8 = 2;
+pub(super) const FREE: u8 = 2;
 
 impl Drop for TaskShared {
     fn drop(&mut self) {

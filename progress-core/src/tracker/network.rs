@@ -119,9 +119,7 @@ impl TrackerShared {
             self.forgotten(&task);
             task.succeed(mirror, reason);
         }
-        for waker in wakers {
-            waker.wake();
-        }
+        drop(wakers.wake());
         self.sampler.ensure_running(self);
     }
 

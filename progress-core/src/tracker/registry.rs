@@ -33,6 +33,9 @@ pub(super) struct Registry {
     /// Readers of tasks that do not exist yet.
     awaited: HashMap<TaskId, Awaited>,
     last_list: u64,
+    /// Of those that run elsewhere, how many have not ended.
+    live_mirrors: usize,
+    ends: u64,
     stalls: Stalls,
     /// Whether only children of tasks that are here may come.
     pub(super) draining: bool,
@@ -43,6 +46,7 @@ struct Kept {
     task: Arc<TaskShared>,
     /// Its place among the ended.
     ended: Option<u64>,
+    mirror: bool,
 }
 
 /// A reader's place among those who wait for a task.
@@ -69,13 +73,14 @@ impl Registry {
         self.ended.len() + self.parked.len()
     }
 
+    /// Tasks of this node that have not ended.
     pub(super) fn live(&self) -> usize {
-        self.len() - self.ended()
+        self.len() - self.ended() - self.live_mirrors
     }
 
-    /// How many tasks have ended so far, forgotten ones included.
+    /// How many tasks of this node have ended so far, forgotten ones included.
     pub(super) fn ends(&self) -> u64 {
-        self.last_place
+        self.ends
     }
 
     pub(super) fn get(&self, id: &TaskId) -> Option<&Arc<TaskShared>> {
@@ -86,8 +91,14 @@ impl Registry {
     pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Wakers {
         self.by_id.insert(task.id.clone(), Arc::clone(&task));
         let awaited = self.awaited.remove(&task.id);
-        self.by_number
-            .insert(task.number, Kept { task, ended: None });
+        let mirror = task.is_mirror();
+        self.live_mirrors += usize::from(mirror);
+        let kept = Kept {
+            task,
+            ended: None,
+            mirror,
+        };
+        self.by_number.insert(kept.task.number, kept);
         awaited.map_or(Wakers::None, |mut awaited| awaited.sleepers.take())
     }
 
@@ -95,17 +106,28 @@ impl Registry {
         if let Some(kept) = self.by_number.get_mut(&task.number) {
             self.last_place += 1;
             kept.ended = Some(self.last_place);
+            if kept.mirror {
+                self.live_mirrors -= 1;
+            } else {
+                self.ends += 1;
+            }
             self.ended.insert(self.last_place, (now, task.number));
             self.stalls.disarm(task.number);
         }
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Arc<TaskShared>> {
-        let Kept { task, ended } = self.by_number.remove(&number)?;
+        let Kept {
+            task,
+            ended,
+            mirror,
+        } = self.by_number.remove(&number)?;
         self.stalls.disarm(number);
         if let Some(place) = ended {
             self.ended.remove(&place);
             self.parked.remove(&number);
+        } else if mirror {
+            self.live_mirrors -= 1;
         }
         self.by_id.remove(&task.id);
         Some(task)
@@ -113,10 +135,7 @@ impl Registry {
 
     /// Puts a task in the place of the one of its id, if there is one; gives also the wakers of
     /// those who waited for it.
-    pub(super) fn replace(
-        &mut self,
-        task: Arc<TaskShared>,
-    ) -> (Wakers, Option<Arc<TaskShared>>) {
+    pub(super) fn replace(&mut self, task: Arc<TaskShared>) -> (Wakers, Option<Arc<TaskShared>>) {
         let number = self.by_id.get(&task.id).map(|present| present.number);
         let replaced = number.and_then(|number| self.remove(number));
         (self.insert(task), replaced)
