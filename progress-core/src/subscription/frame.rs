@@ -199,6 +199,8 @@ pub enum SubscribeError {
         /// [`Limits::subscriptions`](crate::Limits::subscriptions).
         limit: usize,
     },
+    /// The task is not held here, and the broker cannot be reached.
+    Unavailable,
     /// As many subscriptions wait for unknown tasks as can.
     TooManyWaiting {
         /// [`Limits::waiting`](crate::Limits::waiting).
@@ -211,6 +213,7 @@ impl fmt::Display for SubscribeError {
         match self {
             Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
             Self::TooMany { limit } => write!(f, "too many subscriptions, the limit is {limit}"),
+            Self::Unavailable => f.write_str("the broker cannot be reached"),
             Self::TooManyWaiting { limit } => write!(
                 f,
                 "too many subscriptions wait for unknown tasks, the limit is {limit}"

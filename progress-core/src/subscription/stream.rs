@@ -5,7 +5,7 @@ use std::{
     fmt, future,
     pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
@@ -14,14 +14,15 @@ use tokio::time::Instant;
 use crate::{
     event::Event,
     id::TaskId,
-    log::{Cursor, Delivery, GapReason, OnLag, Start},
-    position::{Position, Seq},
+    link::{Located, WatchGuard},
+    log::{Cursor, Delivery, GapReason, Item, Log, OnLag, Start},
+    position::{Epoch, Position, Seq},
     snapshot::Snapshot,
     subscription::{
         Delivered, Frame, GapFrame, Place, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
         SubscribeOptions, Verdict,
     },
-    task::{Inner, TaskShared},
+    task::{Successor, TaskShared},
     tracker::{SubscriptionPermit, TrackerShared, WaitingPlace},
 };
 
@@ -46,6 +47,8 @@ pub struct Subscription {
     /// The newest position that was yielded or given by the caller.
     position: Option<Position>,
     resume: Option<Resume>,
+    /// Keeps a task mirrored that runs on another node.
+    watch: Option<Box<WatchGuard>>,
     _permit: Option<SubscriptionPermit>,
 }
 
@@ -55,6 +58,8 @@ enum Source {
         cursor: Cursor,
     },
     Awaited(Box<Awaited>),
+    /// Whether another node has it is being looked up.
+    Sought(Box<Sought>),
     Over,
 }
 
@@ -67,17 +72,72 @@ struct Awaited {
     _waiting: SubscriptionPermit,
 }
 
+/// A task that may run on another node.
+struct Sought {
+    id: TaskId,
+    tracker: Weak<TrackerShared>,
+    options: SubscribeOptions,
+}
+
 impl Subscription {
     pub(crate) fn known(
         task: Arc<TaskShared>,
         options: &SubscribeOptions,
         permit: SubscriptionPermit,
+        watch: Option<WatchGuard>,
     ) -> Self {
+        let mut this = Self::new(Source::Over, Some(permit), watch);
+        this.open(task, options);
+        this
+    }
+
+    /// Looks for a task on other nodes; the verdict is the first thing that comes of it.
+    pub(crate) fn sought(
+        id: TaskId,
+        tracker: &Arc<TrackerShared>,
+        options: SubscribeOptions,
+        permit: SubscriptionPermit,
+        watch: WatchGuard,
+    ) -> Self {
+        let source = Source::Sought(Box::new(Sought {
+            id,
+            tracker: Arc::downgrade(tracker),
+            options,
+        }));
+        Self::new(source, Some(permit), Some(watch))
+    }
+
+    pub(crate) fn awaited(
+        id: TaskId,
+        tracker: &Arc<TrackerShared>,
+        options: SubscribeOptions,
+        permit: SubscriptionPermit,
+        waiting: SubscriptionPermit,
+    ) -> Self {
+        let mut this = Self::new(Source::Over, Some(permit), None);
+        this.wait_for(id, tracker, options, waiting);
+        this
+    }
+
+    fn new(source: Source, permit: Option<SubscriptionPermit>, watch: Option<WatchGuard>) -> Self {
+        Self {
+            source,
+            ready: VecDeque::new(),
+            place: None,
+            position: None,
+            resume: None,
+            watch: watch.map(Box::new),
+            _permit: permit,
+        }
+    }
+
+    /// Begins to read a task, with the verdict.
+    fn open(&mut self, task: Arc<TaskShared>, options: &SubscribeOptions) {
         let (verdict, cursor, gap) = {
             let inner = task.inner.lock();
-            let resume = verdict(&task, &inner, options);
+            let resume = verdict(task.epoch, &inner.log, options);
             let snapshot = Arc::new(inner.snapshot(Instant::now()));
-            let (cursor, ahead) = cursor(&inner, options, resume);
+            let (cursor, ahead) = cursor(&inner.log, options, resume);
             let gap = ahead.map(|to| {
                 Frame::Gap(Box::new(GapFrame {
                     task_id: task.id.clone(),
@@ -94,63 +154,44 @@ impl Subscription {
             };
             (verdict, cursor, gap)
         };
-        let position =
+        self.position =
             (verdict.resume != Resume::Fresh).then(|| Position::new(task.epoch, cursor.last()));
-        let resume = verdict.resume;
-        let source = match resume {
+        self.resume = Some(verdict.resume);
+        self.source = match verdict.resume {
             Resume::Ended => Source::Over,
             _ => Source::Known { task, cursor },
         };
-        Self {
-            source,
-            ready: [Some(Frame::Verdict(Box::new(verdict))), gap]
-                .into_iter()
-                .flatten()
-                .collect(),
-            place: None,
-            position,
-            resume: Some(resume),
-            _permit: Some(permit),
-        }
+        self.ready.push_back(Frame::Verdict(Box::new(verdict)));
+        self.ready.extend(gap);
     }
 
-    pub(crate) fn awaited(
+    /// Begins to wait for a task, with the verdict that it is unknown.
+    fn wait_for(
+        &mut self,
         id: TaskId,
         tracker: &Arc<TrackerShared>,
         options: SubscribeOptions,
-        permit: SubscriptionPermit,
         waiting: SubscriptionPermit,
-    ) -> Self {
-        let verdict = Frame::Verdict(Box::new(Verdict {
+    ) {
+        self.resume = Some(Resume::Unknown);
+        self.ready.push_back(Frame::Verdict(Box::new(Verdict {
             task_id: id.clone(),
             resume: Resume::Unknown,
             snapshot: None,
-        }));
-        Self {
-            source: Source::Awaited(Box::new(Awaited {
-                id,
-                tracker: Arc::downgrade(tracker),
-                options,
-                place: None,
-                _waiting: waiting,
-            })),
-            ready: VecDeque::from([verdict]),
+        })));
+        self.source = Source::Awaited(Box::new(Awaited {
+            id,
+            tracker: Arc::downgrade(tracker),
+            options,
             place: None,
-            position: None,
-            resume: Some(Resume::Unknown),
-            _permit: Some(permit),
-        }
+            _waiting: waiting,
+        }));
     }
 
     pub(crate) fn rejected(error: SubscribeError) -> Self {
-        Self {
-            source: Source::Over,
-            ready: VecDeque::from([Frame::Rejected(error)]),
-            place: None,
-            position: None,
-            resume: None,
-            _permit: None,
-        }
+        let mut this = Self::new(Source::Over, None, None);
+        this.ready.push_back(Frame::Rejected(error));
+        this
     }
 
     /// Returns the position of the newest event that was yielded, or that the reader came with if
@@ -166,11 +207,12 @@ impl Subscription {
     pub fn head(&self) -> Option<Position> {
         match &self.source {
             Source::Known { task, .. } => Some(task.head()),
-            Source::Awaited(_) | Source::Over => None,
+            Source::Awaited(_) | Source::Sought(_) | Source::Over => None,
         }
     }
 
-    /// Returns what became of the reader's position when it subscribed; none if it was rejected.
+    /// Returns what became of the reader's position when it subscribed; none if it was rejected, and
+    /// as long as other nodes are asked, which is before the first frame.
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
         self.resume
@@ -206,6 +248,9 @@ impl Subscription {
     /// Polls for frames and appends all that are ready; see [`next_batch`](Self::next_batch).
     pub fn poll_batch(&mut self, cx: &mut Context<'_>, out: &mut Vec<Frame>) -> Poll<usize> {
         let before = out.len();
+        if self.poll_sought(cx).is_pending() {
+            return Poll::Pending;
+        }
         if self.ready.is_empty() {
             if self.poll_read(cx, out).is_pending() {
                 return Poll::Pending;
@@ -219,6 +264,9 @@ impl Subscription {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        if self.poll_sought(cx).is_pending() {
+            return Poll::Pending;
+        }
         let mut frame = self.ready.pop_front();
         if frame.is_none() {
             let mut sink = FirstAndRest {
@@ -237,6 +285,46 @@ impl Subscription {
         Poll::Ready(frame)
     }
 
+    /// Finds out where the task is, if that is still to be done.
+    fn poll_sought(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let (Source::Sought(sought), Some(watch)) = (&self.source, &mut self.watch) else {
+            return Poll::Ready(());
+        };
+        let located = ready!(watch.poll_located(cx));
+        let (id, options) = (sought.id.clone(), sought.options.clone());
+        let tracker = sought.tracker.upgrade();
+        self.source = Source::Over;
+        let Some(tracker) = tracker else {
+            return Poll::Ready(());
+        };
+        match (tracker.find(&id), located) {
+            (Some(task), _) => self.open(task, &options),
+            (None, Located::Down) => {
+                let rejected = Frame::Rejected(SubscribeError::Unavailable);
+                self.ready.push_back(rejected);
+            }
+            (None, _) => match tracker.waiting_permit() {
+                Ok(waiting) => self.wait_for(id, &tracker, options, waiting),
+                Err(error) => self.ready.push_back(Frame::Rejected(error)),
+            },
+        }
+        Poll::Ready(())
+    }
+
+    /// Goes on with the run that took the place of this one.
+    fn go_on(&mut self, successor: Successor) -> Frame {
+        self.release_place();
+        let Successor { task, reason } = successor;
+        if self.watch.is_none()
+            && let Some(tracker) = task.tracker.upgrade()
+        {
+            self.watch = tracker.watch_task(&task).map(Box::new);
+        }
+        let (source, reset) = adopt(task, &SubscribeOptions::default(), reason);
+        self.source = source;
+        reset
+    }
+
     /// Reads a batch; ready with nothing read after the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink) -> Poll<()> {
         if let Source::Awaited(awaited) = &mut self.source {
@@ -247,7 +335,7 @@ impl Subscription {
             let Some(task) = tracker.await_task(&awaited.id, &mut awaited.place, cx) else {
                 return Poll::Pending;
             };
-            let (source, reset) = adopt(task, &awaited.options);
+            let (source, reset) = adopt(task, &awaited.options, ResetReason::Created);
             self.source = source;
             sink.push(reset);
             return Poll::Ready(());
@@ -257,6 +345,11 @@ impl Subscription {
         };
         let mut guard = task.inner.lock();
         let inner = &mut *guard;
+        if let Some(successor) = inner.next_run() {
+            drop(guard);
+            sink.push(self.go_on(successor));
+            return Poll::Ready(());
+        }
         // Exact inside the window, where a batch is all that is read at a time.
         sink.reserve(inner.log.unread(cursor).min(BATCH));
         let (mut snapshot, mut nothing) = (None, true);
@@ -302,7 +395,7 @@ impl Subscription {
                     tracker.stop_awaiting(&awaited.id, place);
                 }
             }
-            Source::Over => {}
+            Source::Sought(_) | Source::Over => {}
         }
     }
 }
@@ -327,6 +420,7 @@ impl fmt::Debug for Subscription {
         match &self.source {
             Source::Known { task, .. } => debug.field("task", &task.id),
             Source::Awaited(awaited) => debug.field("awaits", &awaited.id),
+            Source::Sought(sought) => debug.field("seeks", &sought.id),
             Source::Over => debug.field("over", &true),
         };
         debug
@@ -336,10 +430,9 @@ impl fmt::Debug for Subscription {
 }
 
 /// Decided in the order of the protocol: reset, ended, gap, resumed, fresh.
-fn verdict(task: &TaskShared, inner: &Inner, options: &SubscribeOptions) -> Resume {
-    let log = &inner.log;
+pub(super) fn verdict<T: Item>(epoch: Epoch, log: &Log<T>, options: &SubscribeOptions) -> Resume {
     match options.after {
-        Some(after) if after.epoch() != task.epoch => Resume::Reset,
+        Some(after) if after.epoch() != epoch => Resume::Reset,
         Some(after) if log.is_ended() && after.seq() >= log.head() => Resume::Ended,
         Some(after) if after.seq() < log.floor() || after.seq() > log.head() => Resume::Gap,
         Some(_) => Resume::Resumed,
@@ -349,8 +442,11 @@ fn verdict(task: &TaskShared, inner: &Inner, options: &SubscribeOptions) -> Resu
 }
 
 /// The cursor, and up to where the reader's position is ahead of the log.
-fn cursor(inner: &Inner, options: &SubscribeOptions, resume: Resume) -> (Cursor, Option<Seq>) {
-    let log = &inner.log;
+pub(super) fn cursor<T: Item>(
+    log: &Log<T>,
+    options: &SubscribeOptions,
+    resume: Resume,
+) -> (Cursor, Option<Seq>) {
     let after = options.after.filter(|_| resume != Resume::Reset);
     let start = match (after, options.replay) {
         (Some(after), _) => Start::After(after.seq()),
@@ -372,8 +468,12 @@ fn cursor(inner: &Inner, options: &SubscribeOptions, resume: Resume) -> (Cursor,
     (cursor, ahead)
 }
 
-/// The awaited task has come into being.
-fn adopt(task: Arc<TaskShared>, options: &SubscribeOptions) -> (Source, Frame) {
+/// Begins to read a run from its beginning, which the reset says.
+fn adopt(
+    task: Arc<TaskShared>,
+    options: &SubscribeOptions,
+    reason: ResetReason,
+) -> (Source, Frame) {
     let (cursor, snapshot) = {
         let inner = task.inner.lock();
         // A fresh reader of the whole task: the position it came with was of no run known.
@@ -382,13 +482,13 @@ fn adopt(task: Arc<TaskShared>, options: &SubscribeOptions) -> (Source, Frame) {
             replay: Replay::All,
             ..options.clone()
         };
-        let (cursor, _) = cursor(&inner, &fresh, Resume::Fresh);
+        let (cursor, _) = cursor(&inner.log, &fresh, Resume::Fresh);
         (cursor, Arc::new(inner.snapshot(Instant::now())))
     };
     let reset = Frame::Reset(Box::new(ResetFrame {
         task_id: task.id.clone(),
         epoch: task.epoch,
-        reason: ResetReason::Created,
+        reason,
         snapshot,
     }));
     (Source::Known { task, cursor }, reset)

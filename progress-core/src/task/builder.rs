@@ -156,6 +156,24 @@ impl TaskBuilder {
         Ok(Task::new(task, tracker))
     }
 
+    /// Starts the task and waits until the broker has confirmed that the id is this node's; at once
+    /// without a transport. While the broker cannot be reached it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); [`StartError::AlreadyExists`] also if another node was first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the task `abandoned`.
+    pub async fn start_confirmed(self) -> Result<Task, StartError> {
+        let task = self.start()?;
+        match task.confirmed().await {
+            true => Ok(task),
+            false => Err(StartError::AlreadyExists(task.id().clone())),
+        }
+    }
+
     /// Makes the task in state `queued`; [`Task::begin`] starts it.
     ///
     /// # Errors

@@ -46,6 +46,14 @@ impl Task {
         &self.shared.id
     }
 
+    /// Waits for the broker's answer: is the run this node's?
+    pub(super) async fn confirmed(&self) -> bool {
+        match &self.shared.outbox {
+            Some(outbox) => outbox.confirmed().await.is_ok(),
+            None => true,
+        }
+    }
+
     /// Returns the position of the newest event.
     #[must_use]
     pub fn head(&self) -> Position {

@@ -157,6 +157,14 @@ impl TaskShared {
 }
 
 impl Inner {
+    /// The run that readers are to go on with. One that has come to its end is read to it, unless
+    /// that end does not count.
+    pub(crate) fn next_run(&self) -> Option<Successor> {
+        let successor = self.successor.as_deref()?;
+        let superseded = successor.reason == ResetReason::Superseded;
+        (superseded || !self.log.is_ended()).then(|| successor.clone())
+    }
+
     /// Appends an event under its number, unless it is there.
     fn take_over(&mut self, event: &Arc<Event>) {
         let seq = event.seq();

@@ -28,7 +28,7 @@ pub(crate) use self::{
     children::{Family, Parent},
     inner::Inner,
     life::ask_descendants,
-    mirror::Received,
+    mirror::{Received, Successor},
     reporter::{shorten, to_custom},
     shared::TaskShared,
 };

@@ -12,7 +12,7 @@ use crate::{
     error::{CancelError, ChannelError, LookupError, RemoveError, StartError},
     event::Note,
     id::TaskId,
-    link::{Located, Outbox},
+    link::{Located, Outbox, WatchGuard},
     position::Epoch,
     subscription::ResetReason,
     task::{TaskShared, ask_descendants},
@@ -121,6 +121,12 @@ impl TrackerShared {
         }
         drop(wakers.wake());
         self.sampler.ensure_running(self);
+    }
+
+    /// Keeps a task mirrored that runs elsewhere.
+    pub(crate) fn watch_task(&self, task: &TaskShared) -> Option<WatchGuard> {
+        let link = self.link.as_ref().filter(|_| task.is_mirror())?;
+        Some(link.watch(Topic::Task(task.id.clone())))
     }
 
     /// Finds a task here or, through the broker, elsewhere.

@@ -27,7 +27,7 @@ use crate::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
         sampler::Sampler,
     },
-    transport::NodeId,
+    transport::{NodeId, Topic},
 };
 
 /// What the handles of a tracker share.
@@ -228,13 +228,24 @@ impl TrackerShared {
             return Subscription::rejected(SubscribeError::TooMany { limit });
         };
         if let Some(task) = self.find(&id) {
-            return Subscription::known(task, &options, permit);
+            let watch = self.watch_task(&task);
+            return Subscription::known(task, &options, permit, watch);
         }
+        if let Some(link) = &self.link {
+            link.ensure_running(self);
+            let watch = link.watch(Topic::Task(id.clone()));
+            return Subscription::sought(id, self, options, permit, watch);
+        }
+        match self.waiting_permit() {
+            Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
+            Err(error) => Subscription::rejected(error),
+        }
+    }
+
+    pub(crate) fn waiting_permit(&self) -> Result<SubscriptionPermit, SubscribeError> {
         let limit = self.limits.waiting;
-        match SubscriptionPermit::take(&self.waiting, limit) {
-            Some(waiting) => Subscription::awaited(id, self, options, permit, waiting),
-            None => Subscription::rejected(SubscribeError::TooManyWaiting { limit }),
-        }
+        SubscriptionPermit::take(&self.waiting, limit)
+            .ok_or(SubscribeError::TooManyWaiting { limit })
     }
 
     pub(crate) fn await_task(
@@ -369,6 +380,7 @@ impl TrackerShared {
         TrackerStats {
             tasks: registry.len(),
             ended: registry.ended(),
+            channels: self.channels.len(),
             waiting: self.waiting.load(Ordering::Relaxed),
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             bytes: usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0),
@@ -438,6 +450,8 @@ pub struct TrackerStats {
     pub tasks: usize,
     /// Those of them that have ended.
     pub ended: usize,
+    /// Channels, the live list of tasks among them.
+    pub channels: usize,
     /// Those of the subscriptions that wait for their task to come into being.
     pub waiting: usize,
     /// Subscriptions.
