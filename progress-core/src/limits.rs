@@ -118,7 +118,7 @@ impl Limits {
         self
     }
 
-    /// Sets how many channels there can be (default 1 024), the live list of tasks among them.
+    /// Sets how many channels there can be (default 1 024), besides the live list of tasks.
     #[must_use]
     pub fn channels(mut self, channels: usize) -> Self {
         self.channels = channels;

@@ -51,6 +51,7 @@ impl Channel {
     ///
     /// [`PublishError`] if the channel's name, the event's type, key or size is out of bounds, or
     /// with a transport too many events wait for the broker.
+    #[expect(clippy::needless_pass_by_value, reason = "an event is given away")]
     pub fn emit<T: EventPayload>(&self, event: T) -> Result<(), PublishError> {
         let (name, custom) = self.check(&event)?;
         match &self.tracker.link {

@@ -173,8 +173,9 @@ impl Feeds {
         let list = self.list.iter().filter(|_| event.data().is_listed());
         let mut copied = Ok(());
         for channel in list.chain(&self.channels) {
+            // The others get it all the same.
             let one = channel.append(ChannelBody::Task(Arc::clone(event)), wakers);
-            copied = copied.and(one.map(drop));
+            copied = one.map(drop).and(copied);
         }
         copied
     }
@@ -191,8 +192,10 @@ impl Channels {
         self.by_name.read().get(name).cloned()
     }
 
+    /// How many there are beside the library's own.
     pub(crate) fn len(&self) -> usize {
-        self.by_name.read().len()
+        let by_name = self.by_name.read();
+        by_name.keys().filter(|name| !name.is_reserved()).count()
     }
 
     /// Finds a channel or makes it, unless there are `limit` already.
@@ -209,7 +212,7 @@ impl Channels {
         if let Some(channel) = by_name.get(name) {
             return Some(Arc::clone(channel));
         }
-        if by_name.len() >= limit {
+        if by_name.len() >= limit && !name.is_reserved() {
             return None;
         }
         let (epoch, limits) = make();

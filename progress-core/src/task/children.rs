@@ -41,7 +41,7 @@ pub(crate) struct Parent {
 pub(crate) struct ChildMove {
     pub(crate) from: Option<TaskState>,
     pub(crate) to: Option<TaskState>,
-    pub(crate) fraction: u64,
+    pub(crate) fraction: i64,
 }
 
 /// A parent's view of its children.

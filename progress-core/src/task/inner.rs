@@ -212,7 +212,7 @@ impl Inner {
     pub(super) fn has_moved(&self) -> bool {
         self.due.iter().any(|index| {
             let value = &self.values[*index];
-            value.dirty || value.counter.count() != value.published
+            value.dirty || value.count() != value.published
         })
     }
 
@@ -320,15 +320,15 @@ impl Inner {
     pub(super) fn child_move(&mut self) -> Option<ChildMove> {
         let state = self.fold.snapshot().state;
         let done = if state.is_ended() {
-            CHILD
+            CHILD as i64
         } else {
-            (self.percent.displayed() / 100.0 * CHILD as f64) as u64
+            (self.percent.displayed() / 100.0 * CHILD as f64) as i64
         };
         let moved = ChildMove {
             from: self.told.to,
             to: Some(state),
-            // It falls when a run is the next of a child: the parent's sum wraps back too.
-            fraction: done.wrapping_sub(self.told.fraction),
+            // It falls when work begins again, or a run is the next of a child.
+            fraction: done - self.told.fraction,
         };
         if moved.from == moved.to && moved.fraction == 0 {
             return None;

@@ -207,7 +207,7 @@ impl TaskShared {
 
     /// Tells a child's change; see [`ChildMove`].
     fn child_moved(self: &Arc<Self>, child: u64, feeds: &Parent, moved: ChildMove) -> After {
-        let due = feeds.counter.add(moved.fraction);
+        let due = feeds.counter.shift(moved.fraction);
         if !due && moved.from == moved.to {
             return After::default();
         }

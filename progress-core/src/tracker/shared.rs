@@ -450,7 +450,7 @@ pub struct TrackerStats {
     pub tasks: usize,
     /// Those of them that have ended.
     pub ended: usize,
-    /// Channels, the live list of tasks among them.
+    /// Channels, besides the live list of tasks.
     pub channels: usize,
     /// Those of the subscriptions that wait for their task to come into being.
     pub waiting: usize,
