@@ -15,6 +15,7 @@ use crate::{
         Task,
         children::{ChildPolicy, Family, Parent},
         shared::TaskShared,
+        tell::TRACE_ID,
     },
     time::Timestamp,
     tracker::{Run, TrackerShared},
@@ -77,6 +78,12 @@ impl TaskBuilder {
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(name.into(), value.into());
         self
+    }
+
+    /// Sets the trace that the task is part of (default none): the label `trace_id`, which is also
+    /// a field of the task's [`tracing` events](crate::ProgressTracker#tracing).
+    pub fn trace_id(self, id: impl Into<String>) -> Self {
+        self.label(TRACE_ID, id)
     }
 
     /// Declares a stage: its path (segments parted by `/`, to [`Limits::STAGE_DEPTH`] of them) and

@@ -17,6 +17,7 @@ use crate::{
         children::{ChildMove, Family},
         life::Life,
         shared::TaskShared,
+        tell::Untold,
         value::{CHILD, Percent, Value},
     },
     time::Timestamp,
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
     pub(super) life: Life,
+    pub(super) untold: Untold,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -78,6 +80,7 @@ impl Inner {
             refused: Vec::new(),
             forgotten: false,
             life: Life::default(),
+            untold: Untold::default(),
             told: ChildMove::default(),
             about,
         };
@@ -133,6 +136,7 @@ impl Inner {
             })?;
         self.newest = timestamp;
         self.fold.apply(&event);
+        self.untold.note(class, &event);
         Ok(Position::new(shared.epoch, seq))
     }
 

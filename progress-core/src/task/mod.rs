@@ -11,6 +11,7 @@ mod reporter;
 mod reset;
 mod shared;
 mod stop;
+mod tell;
 mod value;
 mod weak;
 

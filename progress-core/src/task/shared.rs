@@ -66,6 +66,7 @@ struct After {
     refused: Vec<PublishError>,
     sample: bool,
     ended: bool,
+    tell: bool,
     child_move: Option<ChildMove>,
 }
 
@@ -283,6 +284,7 @@ impl TaskShared {
             refused: std::mem::take(&mut inner.refused),
             sample: !was_due && !inner.due.is_empty(),
             ended: !was_ended && inner.log.is_ended(),
+            tell: inner.untold.begin(),
             child_move: match self.parent {
                 Some(_) if appended => inner.child_move(),
                 _ => None,
@@ -295,6 +297,9 @@ impl TaskShared {
     fn settle(self: &Arc<Self>, after: After) {
         for waker in after.wakers {
             waker.wake();
+        }
+        if after.tell {
+            self.tell();
         }
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));
