@@ -26,7 +26,7 @@ use crate::{
     limits::Limits,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
-    sync::Mutex,
+    sync::{Mutex, wake_all},
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
@@ -295,9 +295,7 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
-        for waker in after.wakers {
-            waker.wake();
-        }
+        wake_all(after.wakers);
         if after.tell {
             self.tell();
         }

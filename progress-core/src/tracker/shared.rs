@@ -18,7 +18,7 @@ use crate::{
     limits::Limits,
     position::Epoch,
     subscription::{SubscribeError, SubscribeOptions, Subscription},
-    sync::RwLock,
+    sync::{RwLock, wake_all},
     task::{Family, Inner, Parent, TaskShared},
     time::{Clock, Timestamp},
     tracker::{
@@ -91,9 +91,7 @@ impl TrackerShared {
         if let Some(evicted) = evicted {
             self.forgotten(&evicted);
         }
-        for waker in inserted? {
-            waker.wake();
-        }
+        wake_all(inserted?);
         self.sampler.ensure_running(self);
         Ok(task)
     }
@@ -390,9 +388,7 @@ impl TrackerShared {
 impl Drop for TrackerShared {
     fn drop(&mut self) {
         let waiting = self.registry.write().take_waiting();
-        for waker in waiting {
-            waker.wake();
-        }
+        wake_all(waiting);
         self.sampler.notify();
     }
 }
