@@ -13,6 +13,8 @@
     clippy::unwrap_used
 )]
 
+#[cfg(feature = "batch")]
+pub mod batch;
 mod error;
 mod estimator;
 mod event;

@@ -134,8 +134,18 @@ impl TaskBuilder {
     ///
     /// As [`start`](Self::start).
     pub fn queue(self) -> Result<Task, StartError> {
+        self.enqueue(None)
+    }
+
+    /// Makes the task in state `queued`, at a place that is known.
+    #[cfg(feature = "batch")]
+    pub(crate) fn queue_at(self, place: u64) -> Result<Task, StartError> {
+        self.enqueue(Some(place))
+    }
+
+    fn enqueue(self, place: Option<u64>) -> Result<Task, StartError> {
         let (task, tracker) = self.make()?;
-        let queued = task.queued(None);
+        let queued = task.queued(place);
         task.note_refusal(queued);
         task.inherit_request();
         Ok(Task::new(task, tracker))
