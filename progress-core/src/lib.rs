@@ -13,8 +13,13 @@
     clippy::unwrap_used
 )]
 
+<<<<<<< HEAD
 mod background;
 mod channel;
+=======
+#[cfg(feature = "batch")]
+pub mod batch;
+>>>>>>> life
 mod error;
 mod estimator;
 mod event;

@@ -16,7 +16,11 @@ use crate::{
         Task,
         children::{ChildPolicy, Family, Parent},
         shared::TaskShared,
+<<<<<<< HEAD
         tree::ancestors,
+=======
+        tell::TRACE_ID,
+>>>>>>> life
     },
     time::Timestamp,
     tracker::{Run, TrackerShared},
@@ -83,6 +87,12 @@ impl TaskBuilder {
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(name.into(), value.into());
         self
+    }
+
+    /// Sets the trace that the task is part of (default none): the label `trace_id`, which is also
+    /// a field of the task's [`tracing` events](crate::ProgressTracker#tracing).
+    pub fn trace_id(self, id: impl Into<String>) -> Self {
+        self.label(TRACE_ID, id)
     }
 
     /// Declares a stage: its path (segments parted by `/`, to [`Limits::STAGE_DEPTH`] of them) and
@@ -180,8 +190,18 @@ impl TaskBuilder {
     ///
     /// As [`start`](Self::start).
     pub fn queue(self) -> Result<Task, StartError> {
+        self.enqueue(None)
+    }
+
+    /// Makes the task in state `queued`, at a place that is known.
+    #[cfg(feature = "batch")]
+    pub(crate) fn queue_at(self, place: u64) -> Result<Task, StartError> {
+        self.enqueue(Some(place))
+    }
+
+    fn enqueue(self, place: Option<u64>) -> Result<Task, StartError> {
         let (task, tracker) = self.make()?;
-        let queued = task.queued(None);
+        let queued = task.queued(place);
         task.note_refusal(queued);
         task.inherit_request();
         Ok(Task::new(task, tracker))

@@ -25,6 +25,16 @@ pub enum ChildPolicy {
     Partial,
 }
 
+impl ChildPolicy {
+    /// Tells whether a parent goes well of whose children so many completed.
+    pub(crate) fn is_met(self, total: u64, completed: u64) -> bool {
+        match self {
+            Self::All => completed >= total,
+            Self::Any | Self::Partial => completed > 0 || total == 0,
+        }
+    }
+}
+
 /// A child's way to its parent.
 #[derive(Debug)]
 pub(crate) struct Parent {

@@ -11,11 +11,7 @@ use crate::{
     position::Position,
     snapshot::Snapshot,
     task::{
-        Reporter,
-        children::{ChildPolicy, end_descendants},
-        publish::End,
-        reporter::to_payload,
-        shared::TaskShared,
+        Reporter, children::end_descendants, publish::End, reporter::to_payload, shared::TaskShared,
     },
     tracker::TrackerShared,
 };
@@ -149,10 +145,7 @@ impl Task {
             .count();
         let completed = told + untold as u64;
         let failed = total.saturating_sub(completed);
-        let well = match policy {
-            ChildPolicy::All => failed == 0,
-            ChildPolicy::Any | ChildPolicy::Partial => completed > 0 || total == 0,
-        };
+        let well = policy.is_met(total, completed);
         let mut end = End::new(if well {
             Status::Completed
         } else {

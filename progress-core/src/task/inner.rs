@@ -19,6 +19,7 @@ use crate::{
         life::Life,
         mirror::{Mirror, Successor},
         shared::TaskShared,
+        tell::Untold,
         value::{CHILD, Percent, Value},
     },
     time::Timestamp,
@@ -51,12 +52,16 @@ pub(crate) struct Inner {
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
     pub(super) life: Life,
+<<<<<<< HEAD
     /// Of a task whose events are numbered elsewhere.
     pub(super) mirror: Option<Box<Mirror>>,
     /// Another run that readers are to go on with.
     pub(crate) successor: Option<Box<Successor>>,
     /// Whether another run is the one that counts.
     pub(super) superseded: bool,
+=======
+    pub(super) untold: Untold,
+>>>>>>> life
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -89,9 +94,13 @@ impl Inner {
             refused: Vec::new(),
             forgotten: false,
             life: Life::default(),
+<<<<<<< HEAD
             mirror: None,
             successor: None,
             superseded: false,
+=======
+            untold: Untold::default(),
+>>>>>>> life
             told: ChildMove::default(),
             about,
         };
@@ -147,6 +156,7 @@ impl Inner {
             .map_err(|refused| PublishError::from(refused.kind))?;
         self.newest = timestamp;
         self.fold.apply(&event);
+        self.untold.note(class, &event);
         Ok(Position::new(shared.epoch, seq))
     }
 

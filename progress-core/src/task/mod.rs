@@ -13,7 +13,11 @@ mod reporter;
 mod reset;
 mod shared;
 mod stop;
+<<<<<<< HEAD
 mod tree;
+=======
+mod tell;
+>>>>>>> life
 mod value;
 mod weak;
 

@@ -134,6 +134,13 @@ impl Reporter {
         }
     }
 
+    #[cfg(feature = "batch")]
+    pub(crate) fn set_child_policy(&self, policy: crate::task::ChildPolicy) {
+        if let Some(task) = &self.task {
+            task.inner.lock().family.policy = policy;
+        }
+    }
+
     /// Sets how many units there are in all.
     #[must_use]
     pub fn total(self, units: u64) -> Self {

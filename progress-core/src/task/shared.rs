@@ -28,8 +28,12 @@ use crate::{
     link::Outbox,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
+<<<<<<< HEAD
     subscription::{Place, Wakers},
     sync::Mutex,
+=======
+    sync::{Mutex, wake_all},
+>>>>>>> life
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
@@ -79,6 +83,7 @@ struct After {
     refused: Vec<PublishError>,
     sample: bool,
     ended: bool,
+    tell: bool,
     child_move: Option<ChildMove>,
     /// The broker is to be told.
     send: bool,
@@ -314,6 +319,7 @@ impl TaskShared {
             refused: std::mem::take(&mut inner.refused),
             sample: !was_due && !inner.due.is_empty(),
             ended: !was_ended && inner.log.is_ended(),
+            tell: inner.untold.begin(),
             child_move: match self.parent {
                 Some(_) if appended => inner.child_move(),
                 _ => None,
@@ -324,11 +330,17 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
+<<<<<<< HEAD
         for wakers in after.elsewhere {
             drop(wakers.wake());
         }
         if let Some(storage) = after.wakers.wake() {
             self.inner.lock().sleepers.recycle(storage);
+=======
+        wake_all(after.wakers);
+        if after.tell {
+            self.tell();
+>>>>>>> life
         }
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));

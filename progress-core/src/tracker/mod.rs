@@ -44,6 +44,14 @@ pub(crate) use self::{
 /// Counters are sampled and old tasks cleaned up by one background task: on the tokio runtime that
 /// is current when the first task starts, or on a thread of its own if there is none.
 ///
+/// # Tracing
+///
+/// Every milestone and end of every task is also one `tracing` event of target `progress`, in the
+/// order of the task's events: milestones, and ends `completed` or `cancelled`, at INFO, `abandoned`
+/// at WARN, `failed` at ERROR. Fields: `task`, `kind` (the event's type), `seq`, `attempt`, and where
+/// known `task_kind`, `status`, `duration_ms`, `error`, `trace_id`. Where several threads publish at
+/// a time, one of them may tell for the others.
+///
 /// ```
 /// use progress_core::{Frame, ProgressTracker};
 ///

@@ -19,8 +19,13 @@ use crate::{
     limits::Limits,
     link::Link,
     position::Epoch,
+<<<<<<< HEAD
     subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
+=======
+    subscription::{SubscribeError, SubscribeOptions, Subscription},
+    sync::{RwLock, wake_all},
+>>>>>>> life
     task::{Family, Inner, Parent, TaskShared},
     time::{Clock, Timestamp},
     tracker::{
@@ -104,7 +109,11 @@ impl TrackerShared {
         if let Some(evicted) = evicted {
             self.forgotten(&evicted);
         }
+<<<<<<< HEAD
         drop(inserted?.wake());
+=======
+        wake_all(inserted?);
+>>>>>>> life
         self.sampler.ensure_running(self);
         Ok(task)
     }
@@ -419,9 +428,13 @@ impl TrackerShared {
 impl Drop for TrackerShared {
     fn drop(&mut self) {
         let waiting = self.registry.write().take_waiting();
+<<<<<<< HEAD
         for wakers in waiting {
             drop(wakers.wake());
         }
+=======
+        wake_all(waiting);
+>>>>>>> life
         self.sampler.notify();
         if let Some(link) = &self.link {
             link.close();
