@@ -15,6 +15,7 @@ use crate::{
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
+        eta::Course,
         shared::TaskShared,
         value::{CHILD, Percent, Value},
     },
@@ -39,7 +40,9 @@ pub(crate) struct Inner {
     /// Indices of the values that the sampler looks at.
     pub(super) due: Vec<usize>,
     pub(super) percent: Percent,
+    /// Of the whole's share that is done.
     pub(super) estimator: Estimator,
+    pub(super) course: Course,
     pub(super) started: Option<Instant>,
     pub(super) newest: Timestamp,
     pub(super) log_lines: u64,
@@ -73,6 +76,7 @@ impl Inner {
             due: Vec::new(),
             percent: Percent::default(),
             estimator: Estimator::default(),
+            course: Course::default(),
             started: None,
             newest: now,
             log_lines: 0,
@@ -222,10 +226,17 @@ impl Inner {
         value.published = count;
         value.dirty = false;
         let elapsed = self.elapsed(now);
-        self.estimator.record(elapsed, self.percent.fraction());
+        // What estimates build on: the time in which work was done.
+        let active = elapsed;
+        self.record_pace(index, active);
+        let stage_eta = match index {
+            0 => None,
+            _ => self.stage_eta(index, active),
+        };
         let update = ProgressUpdate {
             progress: self.percent.display(),
-            eta_ms: self.estimator.remaining(elapsed).map(millis),
+            stage_eta_ms: stage_eta.map(millis),
+            eta_ms: self.eta(active).map(millis),
             elapsed_ms: millis(elapsed),
             children: self.family.counts(),
             ..self.values[index].to_update(count)
@@ -273,6 +284,8 @@ impl Inner {
             return Ok(());
         };
         let current_stage = Arc::clone(path);
+        let top = self.top_of(index);
+        self.begin_course(top);
         // The stages before have come further than the sampler has seen.
         for due in 0..self.due.len() {
             self.measure(self.due[due]);

@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 mod children;
 mod counter;
+mod eta;
 mod handle;
 mod inner;
 mod publish;

@@ -1,6 +1,6 @@
 //! What is done to a task: publish, begin, count, end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     error::{PublishError, StageError},
@@ -89,7 +89,6 @@ impl TaskShared {
             about.started_at = self.clock.at(now).max(inner.newest);
             inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
             inner.started = Some(now);
-            inner.estimator.record(Duration::ZERO, 0.0);
             Ok(())
         })
     }
