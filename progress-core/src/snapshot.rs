@@ -109,6 +109,9 @@ pub struct StageSnapshot {
     /// Values by name.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// Milliseconds until it is done, once that means something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
     /// Milliseconds since it began, up to its end.
     pub elapsed_ms: u64,
 }
@@ -298,6 +301,7 @@ impl Fold {
             unit: None,
             message: None,
             metadata: Metadata::default(),
+            eta_ms: None,
             elapsed_ms: 0,
         });
         index
@@ -365,6 +369,7 @@ impl Fold {
         stage.unit.clone_from(&update.unit);
         stage.message.clone_from(&update.message);
         stage.metadata = update.metadata.clone();
+        stage.eta_ms = update.stage_eta_ms;
         stage.state = if stage.progress >= 100.0 {
             StageState::Completed
         } else {
@@ -396,6 +401,7 @@ impl Fold {
         snapshot.eta_ms = None;
         snapshot.elapsed_ms = end.duration_ms;
         for (stage, node) in snapshot.stages.iter_mut().zip(&self.nodes) {
+            stage.eta_ms = None;
             if stage.state == StageState::Running {
                 stage.elapsed_ms = end
                     .duration_ms

@@ -15,9 +15,13 @@ use crate::{
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
+<<<<<<< HEAD
         custom_keys::CustomKeys,
         life::Life,
         mirror::{Mirror, Successor},
+=======
+        eta::Course,
+>>>>>>> flow
         shared::TaskShared,
         tell::Untold,
         value::{CHILD, Percent, Value},
@@ -43,7 +47,9 @@ pub(crate) struct Inner {
     /// Indices of the values that the sampler looks at.
     pub(super) due: Vec<usize>,
     pub(super) percent: Percent,
+    /// Of the whole's share that is done.
     pub(super) estimator: Estimator,
+    pub(super) course: Course,
     pub(super) started: Option<Instant>,
     pub(super) newest: Timestamp,
     pub(super) log_lines: u64,
@@ -88,6 +94,7 @@ impl Inner {
             due: Vec::new(),
             percent: Percent::default(),
             estimator: Estimator::default(),
+            course: Course::default(),
             started: None,
             newest: now,
             log_lines: 0,
@@ -255,11 +262,25 @@ impl Inner {
         value.published = count;
         value.dirty = false;
         let elapsed = self.elapsed(now);
+<<<<<<< HEAD
         let active = self.active_elapsed(now);
         self.estimator.record(active, self.percent.fraction());
         let update = ProgressUpdate {
             progress: self.percent.display(),
             eta_ms: self.estimator.remaining(active).map(millis),
+=======
+        // What estimates build on: the time in which work was done.
+        let active = elapsed;
+        self.record_pace(index, active);
+        let stage_eta = match index {
+            0 => None,
+            _ => self.stage_eta(index, active),
+        };
+        let update = ProgressUpdate {
+            progress: self.percent.display(),
+            stage_eta_ms: stage_eta.map(millis),
+            eta_ms: self.eta(active).map(millis),
+>>>>>>> flow
             elapsed_ms: millis(elapsed),
             children: self.family.counts(),
             ..self.values[index].to_update(count)
@@ -307,6 +328,8 @@ impl Inner {
             return Ok(());
         };
         let current_stage = Arc::clone(path);
+        let top = self.top_of(index);
+        self.begin_course(top);
         // The stages before have come further than the sampler has seen.
         for due in 0..self.due.len() {
             self.measure(self.due[due]);

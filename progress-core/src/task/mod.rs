@@ -3,7 +3,11 @@
 pub(crate) mod builder;
 mod children;
 mod counter;
+<<<<<<< HEAD
 mod custom_keys;
+=======
+mod eta;
+>>>>>>> flow
 mod handle;
 mod inner;
 mod life;

@@ -1,6 +1,10 @@
 //! What is done to a task: publish, begin, count, end.
 
+<<<<<<< HEAD
 use std::{borrow::Cow, sync::Arc, time::Duration};
+=======
+use std::sync::Arc;
+>>>>>>> flow
 
 use crate::{
     error::{PublishError, StageError},
@@ -90,6 +94,7 @@ impl TaskShared {
             about.started_at = self.clock.at(now).max(inner.newest);
             inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
             inner.started = Some(now);
+<<<<<<< HEAD
             inner.estimator.record(Duration::ZERO, 0.0);
             Ok(Some(now))
         })?;
@@ -99,6 +104,10 @@ impl TaskShared {
             tracker.watch_for_stall(self, now + after);
         }
         Ok(())
+=======
+            Ok(())
+        })
+>>>>>>> flow
     }
 
     /// Tells whether an end would be refused as things stand.

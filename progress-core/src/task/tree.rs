@@ -19,6 +19,8 @@ pub(crate) struct Node {
     /// It says by itself how far it is, so that its child stages do not.
     own: bool,
     complete: bool,
+    /// At the top: it has shown life, or a stage below it.
+    entered: bool,
     /// Some child stage was declared, so that others weigh nothing.
     declared: bool,
     children: u32,
@@ -35,6 +37,11 @@ impl Node {
 
     pub(super) fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Notes a sign of life; tells whether it is the first.
+    pub(super) fn enter(&mut self) -> bool {
+        !std::mem::replace(&mut self.entered, true)
     }
 
     /// The weighted mean of the child stages, and whether all of them are done: exactly, however
@@ -143,7 +150,11 @@ impl Inner {
             value.dirty = true;
             let (parent, weight) = (value.node.parent as usize, value.weight);
             if parent == 0 {
+                let entered = value.node.entered;
                 self.percent.move_stage(weight, from, done);
+                if entered && was_complete != complete {
+                    self.move_course(index, complete);
+                }
                 return;
             }
             let above = &mut self.values[parent].node;
@@ -155,6 +166,16 @@ impl Inner {
             }
             index = parent;
             (done, complete) = above.mean();
+        }
+    }
+
+    /// The stage at the top that a stage is part of.
+    pub(super) fn top_of(&self, mut index: usize) -> usize {
+        loop {
+            match self.values[index].node.parent {
+                0 => return index,
+                parent => index = parent as usize,
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    estimator::Estimator,
     event::{Metadata, ProgressUpdate},
     task::{counter::Counter, tree::Node},
 };
@@ -34,6 +35,7 @@ pub(crate) struct Value {
     /// The fraction that the aggregate contains.
     pub(crate) done: f64,
     pub(super) node: Node,
+    pub(super) estimator: Estimator,
     /// It has shown life of its own, not only below it.
     pub(crate) alive: bool,
     /// Its `stage_change` is published.
@@ -121,6 +123,11 @@ impl Value {
         self.unshifted(self.counter().unwatch())
     }
 
+    /// Whether it is as far as its counter says.
+    pub(super) fn counts(&self) -> bool {
+        self.counted && self.fraction.is_none() && self.fed().is_none()
+    }
+
     /// The counter that says how far it is.
     fn counter(&self) -> &Counter {
         self.fed().map_or(&self.counter, |fed| &fed.counter)
@@ -202,6 +209,25 @@ impl Percent {
 
     pub(crate) fn move_stage(&mut self, weight: f64, from: f64, to: f64) {
         self.weighted += weight * (to - from);
+    }
+
+    /// Whether a percent was reported as such.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported.is_some()
+    }
+
+    /// Whether stages make it up.
+    pub(crate) fn has_stages(&self) -> bool {
+        self.weights > 0.0
+    }
+
+    pub(crate) fn weights(&self) -> f64 {
+        self.weights
+    }
+
+    /// The weight that is done.
+    pub(crate) fn weighted(&self) -> f64 {
+        self.weighted
     }
 
     /// The fraction, 0 to 1, as it is and not as it is displayed: what estimates build on.
