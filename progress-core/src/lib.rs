@@ -13,13 +13,10 @@
     clippy::unwrap_used
 )]
 
-<<<<<<< HEAD
 mod background;
-mod channel;
-=======
 #[cfg(feature = "batch")]
 pub mod batch;
->>>>>>> life
+mod channel;
 mod error;
 mod estimator;
 mod event;

@@ -1,10 +1,6 @@
 //! Locks, with poisoning handled in one place, and the atomics that loom can stand in for.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard},
-    task::Waker,
-};
+use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 /// A mutex that a panic elsewhere does not make unusable.
 ///
@@ -38,16 +34,6 @@ impl<T> RwLock<T> {
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Wakes all, also those after one that panics: a watcher that is broken is no business of who
-/// publishes, and none of the other watchers'. Call it without any lock.
-pub(crate) fn wake_all(wakers: Vec<Waker>) {
-    let mut wakers = wakers.into_iter();
-    while !wakers.as_slice().is_empty() {
-        // One frame for as many as go well.
-        let _woken = catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake)));
     }
 }
 

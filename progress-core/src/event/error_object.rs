@@ -152,7 +152,7 @@ impl TaskError {
     }
 
     pub(crate) fn trace(&self) -> Option<&str> {
-        self.more.trace_id.as_deref()
+        self.more.get()?.trace_id.as_deref()
     }
 
     /// Returns the code.

@@ -105,7 +105,7 @@ impl Link {
                 return;
             };
             // What is known stays known while the broker is away.
-            if !(watch.located == Some(Located::Known) && found == Located::Down) {
+            if watch.located != Some(Located::Known) || found != Located::Down {
                 watch.located = Some(found);
             }
             watch.sleepers.take()

@@ -1,6 +1,9 @@
 //! Wakers of parked readers.
 
-use std::task::Waker;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
+};
 
 /// The wakers of a log's sleeping readers, which a publisher takes away in one step.
 ///
@@ -95,19 +98,26 @@ pub(crate) enum Wakers {
 }
 
 impl Wakers {
-    /// Wakes them in the order in which they went to sleep. Returns storage to be
+    /// Wakes them in the order in which they went to sleep, also those after one that panics: a
+    /// watcher that is broken is no business of who publishes, and none of the other watchers'.
+    /// Call it without any lock. Returns storage to be
     /// [recycled](Sleepers::recycle), if it is worth a lock.
     pub(crate) fn wake(self) -> Option<Vec<Option<Waker>>> {
         match self {
             Self::None => None,
             Self::One(waker) => {
-                waker.wake();
+                let _woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
                 None
             }
             Self::Many(mut wakers) => {
                 // Storage that was once needed for many more is not kept for ever.
                 let fits = wakers.capacity() <= 4 * wakers.len();
-                wakers.drain(..).flatten().for_each(Waker::wake);
+                let mut rest = wakers.drain(..).flatten();
+                // One frame for as many as go well.
+                while catch_unwind(AssertUnwindSafe(|| rest.by_ref().for_each(Waker::wake)))
+                    .is_err()
+                {}
+                drop(rest);
                 fits.then_some(wakers)
             }
         }

@@ -16,11 +16,8 @@ use crate::{
         Task,
         children::{ChildPolicy, Family, Parent},
         shared::TaskShared,
-<<<<<<< HEAD
-        tree::ancestors,
-=======
         tell::TRACE_ID,
->>>>>>> life
+        tree::ancestors,
     },
     time::Timestamp,
     tracker::{Run, TrackerShared},
@@ -177,11 +174,26 @@ impl TaskBuilder {
     ///
     /// Dropping the future ends the task `abandoned`.
     pub async fn start_confirmed(self) -> Result<Task, StartError> {
-        let task = self.start()?;
-        match task.confirmed().await {
-            true => Ok(task),
-            false => Err(StartError::AlreadyExists(task.id().clone())),
+        confirmed(self.start()?).await
+    }
+
+    /// Starts the next run of a task wherever the run before was, and waits until the broker has
+    /// confirmed it; see [`restart`](Self::restart), which knows only of runs that this node has
+    /// had or watched.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_confirmed`](Self::start_confirmed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the task `abandoned`, if it was started.
+    pub async fn restart_confirmed(self) -> Result<Task, StartError> {
+        if let (Ok(id), Some(tracker)) = (&self.id, &self.tracker) {
+            // If there is none, or the broker is away, the claim will tell.
+            let _known = tracker.locate(id).await;
         }
+        confirmed(self.restart()?).await
     }
 
     /// Makes the task in state `queued`; [`Task::begin`] starts it.
@@ -321,6 +333,13 @@ impl TaskBuilder {
         };
         let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
         Ok((task, tracker))
+    }
+}
+
+async fn confirmed(task: Task) -> Result<Task, StartError> {
+    match task.confirmed().await {
+        true => Ok(task),
+        false => Err(StartError::AlreadyExists(task.id().clone())),
     }
 }
 

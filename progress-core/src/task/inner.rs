@@ -15,13 +15,10 @@ use crate::{
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
-<<<<<<< HEAD
         custom_keys::CustomKeys,
+        eta::Course,
         life::Life,
         mirror::{Mirror, Successor},
-=======
-        eta::Course,
->>>>>>> flow
         shared::TaskShared,
         tell::Untold,
         value::{CHILD, Percent, Value},
@@ -58,16 +55,13 @@ pub(crate) struct Inner {
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
     pub(super) life: Life,
-<<<<<<< HEAD
     /// Of a task whose events are numbered elsewhere.
     pub(super) mirror: Option<Box<Mirror>>,
     /// Another run that readers are to go on with.
     pub(crate) successor: Option<Box<Successor>>,
     /// Whether another run is the one that counts.
     pub(super) superseded: bool,
-=======
     pub(super) untold: Untold,
->>>>>>> life
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -101,13 +95,10 @@ impl Inner {
             refused: Vec::new(),
             forgotten: false,
             life: Life::default(),
-<<<<<<< HEAD
             mirror: None,
             successor: None,
             superseded: false,
-=======
             untold: Untold::default(),
->>>>>>> life
             told: ChildMove::default(),
             about,
         };
@@ -262,15 +253,8 @@ impl Inner {
         value.published = count;
         value.dirty = false;
         let elapsed = self.elapsed(now);
-<<<<<<< HEAD
-        let active = self.active_elapsed(now);
-        self.estimator.record(active, self.percent.fraction());
-        let update = ProgressUpdate {
-            progress: self.percent.display(),
-            eta_ms: self.estimator.remaining(active).map(millis),
-=======
         // What estimates build on: the time in which work was done.
-        let active = elapsed;
+        let active = self.active_elapsed(now);
         self.record_pace(index, active);
         let stage_eta = match index {
             0 => None,
@@ -280,7 +264,6 @@ impl Inner {
             progress: self.percent.display(),
             stage_eta_ms: stage_eta.map(millis),
             eta_ms: self.eta(active).map(millis),
->>>>>>> flow
             elapsed_ms: millis(elapsed),
             children: self.family.counts(),
             ..self.values[index].to_update(count)

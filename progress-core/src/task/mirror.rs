@@ -8,6 +8,7 @@ use std::{
 use crate::{
     event::{Data, Event, Retention, Started},
     id::TaskId,
+    link::Outbox,
     log::{Class, Keys},
     position::{Epoch, Position, Seq},
     subscription::ResetReason,
@@ -137,6 +138,11 @@ impl TaskShared {
 
     pub(crate) fn is_superseded(&self) -> bool {
         self.inner.lock().superseded
+    }
+
+    /// Tells whether the broker has had its end.
+    pub(crate) fn end_is_told(&self) -> bool {
+        self.outbox.as_ref().is_some_and(Outbox::end_is_told)
     }
 
     /// Where to read on from.

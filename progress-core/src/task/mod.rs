@@ -3,11 +3,8 @@
 pub(crate) mod builder;
 mod children;
 mod counter;
-<<<<<<< HEAD
 mod custom_keys;
-=======
 mod eta;
->>>>>>> flow
 mod handle;
 mod inner;
 mod life;
@@ -17,11 +14,8 @@ mod reporter;
 mod reset;
 mod shared;
 mod stop;
-<<<<<<< HEAD
-mod tree;
-=======
 mod tell;
->>>>>>> life
+mod tree;
 mod value;
 mod weak;
 

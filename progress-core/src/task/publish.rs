@@ -1,10 +1,6 @@
 //! What is done to a task: publish, begin, count, end.
 
-<<<<<<< HEAD
-use std::{borrow::Cow, sync::Arc, time::Duration};
-=======
-use std::sync::Arc;
->>>>>>> flow
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     error::{PublishError, StageError},
@@ -94,8 +90,6 @@ impl TaskShared {
             about.started_at = self.clock.at(now).max(inner.newest);
             inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
             inner.started = Some(now);
-<<<<<<< HEAD
-            inner.estimator.record(Duration::ZERO, 0.0);
             Ok(Some(now))
         })?;
         if let (Some(now), Some(after)) = (begun, self.stall_after)
@@ -104,10 +98,6 @@ impl TaskShared {
             tracker.watch_for_stall(self, now + after);
         }
         Ok(())
-=======
-            Ok(())
-        })
->>>>>>> flow
     }
 
     /// Tells whether an end would be refused as things stand.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::PublishError,
-    estimator::Estimator,
+    estimator::{Amount, Estimator},
     task::{inner::Inner, shared::TaskShared},
 };
 
@@ -62,7 +62,8 @@ impl Inner {
     fn begin_estimate(&mut self, now: Instant) {
         let active = self.active_elapsed(now);
         self.estimator = Estimator::default();
-        self.estimator.record(active, self.percent.fraction());
+        self.estimator
+            .record(active, Amount::Share(self.percent.fraction()));
     }
 
     fn publish_now(

@@ -28,12 +28,8 @@ use crate::{
     link::Outbox,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
-<<<<<<< HEAD
     subscription::{Place, Wakers},
     sync::Mutex,
-=======
-    sync::{Mutex, wake_all},
->>>>>>> life
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
@@ -330,17 +326,14 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
-<<<<<<< HEAD
         for wakers in after.elsewhere {
             drop(wakers.wake());
         }
         if let Some(storage) = after.wakers.wake() {
             self.inner.lock().sleepers.recycle(storage);
-=======
-        wake_all(after.wakers);
+        }
         if after.tell {
             self.tell();
->>>>>>> life
         }
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));

@@ -74,7 +74,7 @@ impl TaskShared {
 fn tell(event: &Event, task_kind: Option<&str>, trace_id: Option<&str>, attempt: u32) {
     let (status, error, duration_ms) = match event.data() {
         Data::Complete(end) => (Some(end.status), end.error.as_ref(), Some(end.duration_ms)),
-        Data::Error(error) => (None, Some(&**error), None),
+        Data::Error(error) => (None, Some(error), None),
         _ => (None, None, None),
     };
     macro_rules! tell {

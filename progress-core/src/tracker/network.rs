@@ -12,7 +12,7 @@ use crate::{
     error::{CancelError, ChannelError, LookupError, RemoveError, StartError},
     event::Note,
     id::TaskId,
-    link::{Located, Outbox, WatchGuard},
+    link::{Link, Located, Outbox, WatchGuard},
     position::Epoch,
     subscription::ResetReason,
     task::{TaskShared, ask_descendants},
@@ -108,7 +108,7 @@ impl TrackerShared {
             self.task_ended(&mirror);
         }
         if let Some(task) = replaced {
-            if !task.is_mirror() && !task.is_ended() {
+            if !task.is_mirror() && !task.end_is_told() {
                 task.supersede();
             }
             let reason = if task.is_superseded() || mirror.is_ended() {
@@ -129,24 +129,29 @@ impl TrackerShared {
         Some(link.watch(Topic::Task(task.id.clone())))
     }
 
+    /// The link, if other nodes may know more of a task than is known here: of one that is not
+    /// known, and of one of this node that has ended, which may run again elsewhere.
+    pub(super) fn link_to_ask(&self, known: Option<&TaskShared>) -> Option<&Arc<Link>> {
+        let ask = known.is_none_or(|task| !task.is_mirror() && task.is_ended());
+        self.link.as_ref().filter(|_| ask)
+    }
+
     /// Finds a task here or, through the broker, elsewhere.
     pub(crate) async fn locate(
         self: &Arc<Self>,
         id: &TaskId,
     ) -> Result<Arc<TaskShared>, LookupError> {
-        if let Some(task) = self.find(id) {
-            return Ok(task);
-        }
-        let Some(link) = &self.link else {
-            return Err(LookupError::NotFound(id.clone()));
+        let Some(link) = self.link_to_ask(self.find(id).as_deref()) else {
+            let task = self.find(id);
+            return task.ok_or_else(|| LookupError::NotFound(id.clone()));
         };
         link.ensure_running(self);
         let mut watch = link.watch(Topic::Task(id.clone()));
-        match poll_fn(|cx| watch.poll_located(cx)).await {
-            Located::Known | Located::Unknown => self
-                .find(id)
-                .ok_or_else(|| LookupError::NotFound(id.clone())),
-            Located::Down => Err(LookupError::Unavailable(TransportError::new(
+        let located = poll_fn(|cx| watch.poll_located(cx)).await;
+        match (self.find(id), located) {
+            (Some(task), _) => Ok(task),
+            (None, Located::Known | Located::Unknown) => Err(LookupError::NotFound(id.clone())),
+            (None, Located::Down) => Err(LookupError::Unavailable(TransportError::new(
                 "the broker cannot be reached",
             ))),
         }

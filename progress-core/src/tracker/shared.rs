@@ -19,13 +19,8 @@ use crate::{
     limits::Limits,
     link::Link,
     position::Epoch,
-<<<<<<< HEAD
     subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
-=======
-    subscription::{SubscribeError, SubscribeOptions, Subscription},
-    sync::{RwLock, wake_all},
->>>>>>> life
     task::{Family, Inner, Parent, TaskShared},
     time::{Clock, Timestamp},
     tracker::{
@@ -109,11 +104,7 @@ impl TrackerShared {
         if let Some(evicted) = evicted {
             self.forgotten(&evicted);
         }
-<<<<<<< HEAD
         drop(inserted?.wake());
-=======
-        wake_all(inserted?);
->>>>>>> life
         self.sampler.ensure_running(self);
         Ok(task)
     }
@@ -236,14 +227,15 @@ impl TrackerShared {
         let Some(permit) = SubscriptionPermit::take(&self.subscriptions, limit) else {
             return Subscription::rejected(SubscribeError::TooMany { limit });
         };
-        if let Some(task) = self.find(&id) {
-            let watch = self.watch_task(&task);
-            return Subscription::known(task, &options, permit, watch);
-        }
-        if let Some(link) = &self.link {
+        let known = self.find(&id);
+        if let Some(link) = self.link_to_ask(known.as_deref()) {
             link.ensure_running(self);
             let watch = link.watch(Topic::Task(id.clone()));
             return Subscription::sought(id, self, options, permit, watch);
+        }
+        if let Some(task) = known {
+            let watch = self.watch_task(&task);
+            return Subscription::known(task, &options, permit, watch);
         }
         match self.waiting_permit() {
             Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
@@ -385,6 +377,7 @@ impl TrackerShared {
     }
 
     pub(super) fn stats(&self) -> TrackerStats {
+        let link = self.link.as_deref();
         let registry = self.registry.read();
         TrackerStats {
             tasks: registry.len(),
@@ -394,6 +387,9 @@ impl TrackerShared {
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             bytes: usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0),
             refused: self.refused.load(Ordering::Relaxed),
+            superseded: link.map_or(0, |link| link.counts.superseded.load(Ordering::Relaxed)),
+            resyncs: link.map_or(0, |link| link.counts.resyncs.load(Ordering::Relaxed)),
+            refused_by_broker: link.map_or(0, |link| link.counts.refused.load(Ordering::Relaxed)),
         }
     }
 
@@ -428,13 +424,9 @@ impl TrackerShared {
 impl Drop for TrackerShared {
     fn drop(&mut self) {
         let waiting = self.registry.write().take_waiting();
-<<<<<<< HEAD
         for wakers in waiting {
             drop(wakers.wake());
         }
-=======
-        wake_all(waiting);
->>>>>>> life
         self.sampler.notify();
         if let Some(link) = &self.link {
             link.close();
@@ -473,6 +465,12 @@ pub struct TrackerStats {
     pub bytes: usize,
     /// Reports that were refused without an error to their caller.
     pub refused: u64,
+    /// Runs of this node in whose place another run counts.
+    pub superseded: u64,
+    /// Times that records from other nodes were found missing and read again.
+    pub resyncs: u64,
+    /// Events that the broker refused.
+    pub refused_by_broker: u64,
 }
 
 /// A place among the subscriptions, or among those that wait, given back on drop.
