@@ -1,7 +1,7 @@
 //! Work in batches: many items at a time as children of one task, and attempts that are repeated.
 //!
 //! [`Reporter::for_each_tracked`](crate::Reporter::for_each_tracked) runs a bounded number of items
-//! at a time, each as a task of its own; [`retry`] repeats what failed and may succeed later, each
+//! at a time, each as a task of its own; [`retry()`] repeats what failed and may succeed later, each
 //! failure visible. Together they are a batch in which one broken item does not stop the others:
 //!
 //! ```

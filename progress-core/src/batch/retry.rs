@@ -115,7 +115,7 @@ impl Default for RetryPolicy {
 ///
 /// # Examples
 ///
-/// See the [module's page](self).
+/// See the [module `batch`](crate::batch).
 pub async fn retry<T, F, A>(
     reporter: &Reporter,
     policy: RetryPolicy,

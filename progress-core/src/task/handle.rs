@@ -120,8 +120,8 @@ impl Task {
         self.end(End::new(Status::Cancelled).cause(reason))
     }
 
-    /// Ends the task as its [`ChildPolicy`] says, by how its children ended; those that live end
-    /// `cancelled` first. The result holds `total`, `completed` and `failed` as numbers.
+    /// Ends the task as its [`ChildPolicy`](crate::ChildPolicy) says, by how its children ended;
+    /// those that live end `cancelled` first. The result holds `total`, `completed` and `failed` as numbers.
     ///
     /// # Errors
     ///
