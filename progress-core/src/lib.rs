@@ -26,6 +26,8 @@ mod sync;
 mod task;
 mod text;
 mod time;
+#[cfg(feature = "tracing-layer")]
+pub mod tracing_layer;
 mod track;
 mod tracker;
 
