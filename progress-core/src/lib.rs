@@ -33,6 +33,8 @@ mod task;
 pub mod testing;
 mod text;
 mod time;
+#[cfg(feature = "tracing-layer")]
+pub mod tracing_layer;
 mod track;
 mod tracker;
 pub mod transport;

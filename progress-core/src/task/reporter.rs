@@ -275,13 +275,17 @@ impl Reporter {
 
     /// Writes a line to the task's log. Longer text than an event can hold is cut.
     pub fn log(&self, level: Level, message: impl AsRef<str>) {
+        self.log_with(level, message.as_ref(), Metadata::default());
+    }
+
+    pub(crate) fn log_with(&self, level: Level, message: &str, fields: Metadata) {
         let Some(task) = &self.task else { return };
         let published = task.publish_log(LogLine {
             n: 0,
             level,
-            message: (*shorten(message.as_ref(), task.limits.payload / 2)).into(),
+            message: (*shorten(message, task.limits.payload / 2)).into(),
             stage: self.path(),
-            fields: Metadata::default(),
+            fields,
         });
         task.note_refusal(published);
     }
@@ -388,6 +392,26 @@ impl Reporter {
     /// The task whose life the work is part of.
     fn lives_with(&self) -> Option<&Arc<TaskShared>> {
         self.task.as_ref().or(self.detached_from.as_ref())
+    }
+
+    /// Shows life without saying more; a stage that was finished is no longer.
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn open(&self) {
+        self.change(|value, _, _| {
+            value.fraction = value.fraction.filter(|fraction| *fraction < 1.0);
+            Ok(())
+        });
+    }
+
+    /// Marks a stage as done that does not count how far it is.
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn close(&self) {
+        self.change(|value, _, _| {
+            if value.total.is_none() && value.fed().is_none() {
+                value.fraction = Some(1.0);
+            }
+            Ok(())
+        });
     }
 
     /// What an adapter knows before its first unit: taken where nothing was said yet, as a sign of

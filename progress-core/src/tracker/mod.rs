@@ -107,6 +107,11 @@ impl ProgressTracker {
         Self { shared }
     }
 
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn shared(&self) -> &TrackerShared {
+        &self.shared
+    }
+
     /// Describes a task; nothing exists until it is [started](TaskBuilder::start) or
     /// [queued](TaskBuilder::queue).
     pub fn task(&self, id: impl IntoTaskId) -> TaskBuilder {
