@@ -3,9 +3,12 @@
 use std::fmt;
 
 use crate::{
+    channel::InvalidChannelName,
     event::InvalidEventType,
     id::{InvalidTaskId, TaskId},
     limits::Limits,
+    log::PushErrorKind,
+    transport::{AppendError, TransportError},
 };
 
 /// A task could not be started.
@@ -30,6 +33,13 @@ pub enum StartError {
     ParentEnded(TaskId),
     /// A stage is not one, or there are too many.
     Stage(StageError),
+    /// A channel is not one, or there are too many.
+    Channel(ChannelError),
+    /// The task's events are to be copied into more channels than they can be.
+    TooManyChannels {
+        /// [`Limits::TASK_CHANNELS`].
+        limit: usize,
+    },
     /// There are more labels than there can be.
     TooManyLabels {
         /// [`Limits::labels`].
@@ -47,6 +57,8 @@ pub enum StartError {
     },
     /// The tracker is gone; only a child can meet this.
     TrackerGone,
+    /// The tracker [takes no new tasks](crate::ProgressTracker::drain).
+    Draining,
 }
 
 impl fmt::Display for StartError {
@@ -65,11 +77,16 @@ impl fmt::Display for StartError {
             }
             Self::ParentEnded(id) => write!(f, "the parent task {id} has ended"),
             Self::Stage(_) => f.write_str("a declared stage is invalid"),
+            Self::Channel(_) => f.write_str("a channel cannot be used"),
+            Self::TooManyChannels { limit } => {
+                write!(f, "too many channels of one task, the limit is {limit}")
+            }
             Self::TooManyLabels { limit } => write!(f, "too many labels, the limit is {limit}"),
             Self::TooLong { field, len, limit } => {
                 write!(f, "{field} has {len} bytes, the limit is {limit}")
             }
             Self::TrackerGone => f.write_str("the tracker is gone"),
+            Self::Draining => f.write_str("the tracker takes no new tasks"),
         }
     }
 }
@@ -79,6 +96,7 @@ impl std::error::Error for StartError {
         match self {
             Self::InvalidTaskId(error) => Some(error),
             Self::Stage(error) => Some(error),
+            Self::Channel(error) => Some(error),
             _ => None,
         }
     }
@@ -93,6 +111,43 @@ impl From<InvalidTaskId> for StartError {
 impl From<StageError> for StartError {
     fn from(error: StageError) -> Self {
         Self::Stage(error)
+    }
+}
+
+impl From<ChannelError> for StartError {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
+    }
+}
+
+/// A channel could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The name is none.
+    Invalid(InvalidChannelName),
+    /// There are as many channels as there can be.
+    TooMany {
+        /// [`Limits::channels`].
+        limit: usize,
+    },
+}
+
+impl fmt::Display for ChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(_) => f.write_str("the channel's name is invalid"),
+            Self::TooMany { limit } => write!(f, "too many channels, the limit is {limit}"),
+        }
+    }
+}
+
+impl std::error::Error for ChannelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Invalid(error) => Some(error),
+            Self::TooMany { .. } => None,
+        }
     }
 }
 
@@ -190,6 +245,29 @@ pub enum PublishError {
         /// What the encoder said.
         reason: String,
     },
+    /// The channel cannot be used.
+    Channel(ChannelError),
+    /// Too many events wait for the broker.
+    QueueFull {
+        /// How many can.
+        limit: usize,
+    },
+    /// The broker cannot be reached.
+    Unavailable(TransportError),
+    /// The task has an owner, who alone publishes on it.
+    Owned,
+    /// There is no such task, or no longer.
+    NotFound,
+    /// The broker refused it.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// Another run of the task is the one that counts: this node was cut off for longer than its
+    /// lease, or another node had the id first.
+    Superseded,
+    /// Child tasks say how far the stage is; it cannot be counted by hand as well.
+    FedByChildren,
     /// The reporter stands for nothing: its stage could not be made.
     Detached,
 }
@@ -213,6 +291,19 @@ impl fmt::Display for PublishError {
             }
             Self::InvalidEventType(_) => f.write_str("the event type is invalid"),
             Self::NotJson { reason } => write!(f, "a value has no JSON form: {reason}"),
+            Self::Channel(_) => f.write_str("the channel cannot be used"),
+            Self::QueueFull { limit } => {
+                write!(
+                    f,
+                    "too many events wait for the broker, the limit is {limit}"
+                )
+            }
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
+            Self::Owned => f.write_str("the task has an owner, who alone publishes on it"),
+            Self::NotFound => f.write_str("there is no such task"),
+            Self::Refused { reason } => write!(f, "the broker refused the event: {reason}"),
+            Self::Superseded => f.write_str("another run of the task has taken its place"),
+            Self::FedByChildren => f.write_str("the stage is fed by child tasks"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
         }
     }
@@ -222,7 +313,32 @@ impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::InvalidEventType(error) => Some(error),
+            Self::Channel(error) => Some(error),
+            Self::Unavailable(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Superseded { .. } => Self::Superseded,
+            AppendError::AlreadyComplete => Self::AlreadyComplete,
+            AppendError::Owned => Self::Owned,
+            AppendError::Unknown => Self::NotFound,
+            AppendError::Refused { reason } => Self::Refused { reason },
+            AppendError::Unavailable(error) => Self::Unavailable(error),
+        }
+    }
+}
+
+impl From<PushErrorKind> for PublishError {
+    fn from(kind: PushErrorKind) -> Self {
+        match kind {
+            PushErrorKind::Ended => Self::AlreadyComplete,
+            PushErrorKind::TooManyKeys { limit } => Self::TooManyKeys { limit },
+            PushErrorKind::Full { limit } => Self::HistoryFull { limit },
         }
     }
 }
@@ -235,6 +351,8 @@ pub enum LookupError {
     InvalidTaskId(InvalidTaskId),
     /// There is no such task, or no longer.
     NotFound(TaskId),
+    /// It is not held here, and the broker cannot be reached.
+    Unavailable(TransportError),
 }
 
 impl fmt::Display for LookupError {
@@ -242,6 +360,7 @@ impl fmt::Display for LookupError {
         match self {
             Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
             Self::NotFound(id) => write!(f, "there is no task {id}"),
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -251,6 +370,7 @@ impl std::error::Error for LookupError {
         match self {
             Self::InvalidTaskId(error) => Some(error),
             Self::NotFound(_) => None,
+            Self::Unavailable(error) => Some(error),
         }
     }
 }
@@ -285,6 +405,34 @@ impl std::error::Error for RemoveError {
         match self {
             Self::Lookup(error) => Some(error),
             Self::StillRunning(_) => None,
+        }
+    }
+}
+
+/// A task was not asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// It could not be looked up.
+    Lookup(LookupError),
+    /// It has already ended.
+    AlreadyComplete(TaskId),
+}
+
+impl fmt::Display for CancelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lookup(_) => f.write_str("the task could not be looked up"),
+            Self::AlreadyComplete(id) => write!(f, "task {id} has already ended"),
+        }
+    }
+}
+
+impl std::error::Error for CancelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Lookup(error) => Some(error),
+            Self::AlreadyComplete(_) => None,
         }
     }
 }

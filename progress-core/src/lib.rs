@@ -13,27 +13,43 @@
     clippy::unwrap_used
 )]
 
+mod background;
+#[cfg(feature = "batch")]
+pub mod batch;
+mod channel;
 mod error;
 mod estimator;
 mod event;
 mod id;
 mod limits;
+mod link;
 pub mod log;
 mod position;
 mod snapshot;
 mod subscription;
 mod sync;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 mod time;
+#[cfg(feature = "tracing-layer")]
+pub mod tracing_layer;
+mod track;
 mod tracker;
+pub mod transport;
 
 pub use self::{
-    error::{LookupError, PublishError, RemoveError, StageError, StartError},
+    channel::{
+        Channel, ChannelBody, ChannelEvent, ChannelName, IntoChannelName, InvalidChannelName,
+    },
+    error::{
+        CancelError, ChannelError, LookupError, PublishError, RemoveError, StageError, StartError,
+    },
     event::{
         Children, Complete, Custom, Data, DecodeError, Event, EventPayload, InvalidEventType,
-        Level, LogLine, Metadata, Note, Payload, ProgressUpdate, Queued, StageChange, StageDecl,
-        Started, Status, TaskError, TaskState, check_event_type,
+        Level, LogLine, Metadata, Note, Payload, ProgressUpdate, Queued, Retention, StageChange,
+        StageDecl, Started, Status, TaskError, TaskState, check_event_type,
     },
     id::{IntoTaskId, InvalidTaskId, TaskId},
     limits::Limits,
@@ -44,10 +60,11 @@ pub use self::{
         Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
         SubscribeOptions, Subscription, Verdict,
     },
-    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder},
+    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},
+    track::{Track, Tracked},
     tracker::{
-        HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
+        Drained, HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
         TrackerBuilder, TrackerStats,
     },
 };

@@ -27,6 +27,8 @@ pub struct Limits {
     pub(crate) children: usize,
     pub(crate) subscriptions: usize,
     pub(crate) waiting: usize,
+    pub(crate) channels: usize,
+    pub(crate) channel_log: LogLimits,
 }
 
 impl Limits {
@@ -34,12 +36,19 @@ impl Limits {
     pub const STAGE_DEPTH: usize = 8;
     /// The longest stage path, key, or label, in bytes.
     pub const NAME_LEN: usize = 128;
+    /// The most channels that one task's events are copied into.
+    pub const TASK_CHANNELS: usize = 16;
     /// The largest weight of a stage: sums of any number of them are exact enough.
     pub const LARGEST_WEIGHT: f64 = 1e9;
     /// As good as for ever, and a clock can still count to it.
     pub(crate) const LONGEST_RETENTION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
     /// The longest time between two samples of the counters.
     pub(crate) const LONGEST_TICK: Duration = Duration::from_secs(60);
+
+    /// A time without a change, within what a clock can count to.
+    pub(crate) fn stall_after(silence: Duration) -> Duration {
+        silence.clamp(Duration::from_millis(1), Self::LONGEST_RETENTION)
+    }
 
     /// Sets the bounds of each task's log; see [`LogLimits`] for their defaults.
     #[must_use]
@@ -49,7 +58,7 @@ impl Limits {
     }
 
     /// Sets the bytes that all logs may hold together (default 1 GiB). Past it the oldest ended
-    /// task goes; if none has ended, logs that grow shrink to their newest events.
+    /// task goes; if none has ended, large logs shrink to their newest events.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
@@ -109,6 +118,21 @@ impl Limits {
         self
     }
 
+    /// Sets how many channels there can be (default 1 024), besides the live list of tasks.
+    #[must_use]
+    pub fn channels(mut self, channels: usize) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Sets the bounds of each channel's log (default those of [`LogLimits`], but 65 536 keys and
+    /// 32 MiB). They count beside [`bytes`](Self::bytes), which is of tasks' logs.
+    #[must_use]
+    pub fn channel_log(mut self, limits: LogLimits) -> Self {
+        self.channel_log = limits;
+        self
+    }
+
     /// Sets how many subscriptions can wait for tasks that do not exist yet (default 10 000).
     #[must_use]
     pub fn waiting(mut self, subscriptions: usize) -> Self {
@@ -133,6 +157,8 @@ impl Default for Limits {
             children: 100_000,
             subscriptions: 1_000_000,
             waiting: 10_000,
+            channels: 1_024,
+            channel_log: LogLimits::default().keys(65_536).bytes(32 * 1024 * 1024),
         }
     }
 }

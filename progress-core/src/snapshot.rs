@@ -73,6 +73,9 @@ pub struct Snapshot {
     /// What it ended with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+    /// Whether somebody has asked for its cancellation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
     /// What ended it, if it was not its own handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Arc<str>>,
@@ -106,6 +109,9 @@ pub struct StageSnapshot {
     /// Values by name.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// Milliseconds until it is done, once that means something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
     /// Milliseconds since it began, up to its end.
     pub elapsed_ms: u64,
 }
@@ -136,6 +142,26 @@ impl Snapshot {
         Position::new(self.epoch, self.seq)
     }
 
+    /// Folds the events of one run that are kept, in order; none if there are none. A run that holds
+    /// nothing but the end of another is told by the events of both, one after the other.
+    #[must_use]
+    pub fn of_events(events: impl IntoIterator<Item = Arc<Event>>) -> Option<Self> {
+        let mut events = events.into_iter();
+        let first = events.next()?;
+        let mut fold = Fold::new(first.task_id().clone(), first.epoch(), first.timestamp());
+        for event in std::iter::once(first).chain(events) {
+            fold.apply(&event);
+        }
+        Some(fold.to_snapshot())
+    }
+
+    /// Returns the milliseconds since the task started, at a moment while it runs.
+    pub(crate) fn elapsed_at(&self, now: Timestamp) -> u64 {
+        self.started_at.map_or(0, |started| {
+            u64::try_from(now.as_millis() - started.as_millis()).unwrap_or(0)
+        })
+    }
+
     /// Returns a stage by its path.
     #[must_use]
     pub fn stage(&self, path: &str) -> Option<&StageSnapshot> {
@@ -152,10 +178,22 @@ impl Snapshot {
 pub(crate) struct Fold {
     snapshot: Snapshot,
     stages: HashMap<Arc<str>, usize>,
-    /// Whether stages were declared, so that others get no weight.
+    /// Whether stages were declared, so that others at the top get no weight.
     declared: bool,
-    /// Elapsed milliseconds of the task when each stage began.
-    begun: Vec<Option<u64>>,
+    /// One for each stage.
+    nodes: Vec<Node>,
+    /// The newest `error` event.
+    last_error: Option<Arc<Event>>,
+}
+
+/// What a snapshot does not show of a stage.
+#[derive(Debug, Clone, Default)]
+struct Node {
+    parent: Option<usize>,
+    /// Whether child stages were declared, so that others get no weight.
+    declared: bool,
+    /// Elapsed milliseconds of the task when it began, or the first stage below it.
+    begun: Option<u64>,
 }
 
 impl Fold {
@@ -185,17 +223,31 @@ impl Fold {
                 last_error: None,
                 result: None,
                 error: None,
+                cancel_requested: false,
                 cause: None,
                 dropped_logs: 0,
             },
             stages: HashMap::new(),
             declared: false,
-            begun: Vec::new(),
+            nodes: Vec::new(),
+            last_error: None,
         }
     }
 
+    /// The snapshot but for `last_error`; see [`Fold::to_snapshot`].
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// The snapshot, whole. The newest error is copied here, and not whenever there is one.
+    pub(crate) fn to_snapshot(&self) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        if let Some(event) = &self.last_error
+            && let Data::Error(error) = event.data()
+        {
+            snapshot.last_error = Some(error.clone());
+        }
+        snapshot
     }
 
     /// What is known of a task before it starts.
@@ -207,7 +259,10 @@ impl Fold {
         self.snapshot.attempt = about.attempt;
         self.declared = !about.stages.is_empty();
         for stage in &about.stages {
-            let index = self.stage_index(&stage.path, stage.weight);
+            let index = self.stage_index(&stage.path);
+            if let Some(parent) = self.nodes[index].parent {
+                self.nodes[parent].declared = true;
+            }
             let known = &mut self.snapshot.stages[index];
             known.label = Arc::clone(&stage.label);
             known.weight = stage.weight;
@@ -216,14 +271,25 @@ impl Fold {
         }
     }
 
-    /// The index of a stage, which is made at its first mention.
-    fn stage_index(&mut self, path: &Arc<str>, weight: f64) -> usize {
+    /// The index of a stage, which is made at its first mention, as are those above it.
+    fn stage_index(&mut self, path: &Arc<str>) -> usize {
         if let Some(index) = self.stages.get(path) {
             return *index;
         }
+        let parent = path
+            .rsplit_once('/')
+            .map(|(above, _)| match self.stages.get(above) {
+                Some(index) => *index,
+                None => self.stage_index(&Arc::from(above)),
+            });
+        let declared = parent.map_or(self.declared, |parent| self.nodes[parent].declared);
+        let weight = if declared { 0.0 } else { 1.0 };
         let index = self.snapshot.stages.len();
         self.stages.insert(Arc::clone(path), index);
-        self.begun.push(None);
+        self.nodes.push(Node {
+            parent,
+            ..Node::default()
+        });
         self.snapshot.stages.push(StageSnapshot {
             path: Arc::clone(path),
             label: stage_label(path),
@@ -235,13 +301,15 @@ impl Fold {
             unit: None,
             message: None,
             metadata: Metadata::default(),
+            eta_ms: None,
             elapsed_ms: 0,
         });
         index
     }
 
-    pub(crate) fn apply(&mut self, event: &Event) {
+    pub(crate) fn apply(&mut self, event: &Arc<Event>) {
         let snapshot = &mut self.snapshot;
+        snapshot.epoch = event.epoch();
         snapshot.seq = event.seq();
         snapshot.updated_at = event.timestamp();
         match event.data() {
@@ -254,21 +322,25 @@ impl Fold {
             Data::StageChange(change) => {
                 snapshot.stage = Some(Arc::clone(&change.current_stage));
                 snapshot.progress = change.progress;
-                let index = self.begin_stage(&change.current_stage);
-                self.begun[index].get_or_insert(change.elapsed_ms);
+                self.begin_stage(&change.current_stage, change.elapsed_ms);
             }
             Data::ProgressUpdate(update) => self.update(update),
-            Data::Error(error) => snapshot.last_error = Some((**error).clone()),
+            Data::Error(_) => self.last_error = Some(Arc::clone(event)),
             Data::Paused(_) => snapshot.state = TaskState::Paused,
             Data::Stalled(_) => snapshot.state = TaskState::Stalled,
             Data::Resumed(_) | Data::Recovered(_) => snapshot.state = TaskState::Running,
             Data::Complete(end) => self.end(end),
             Data::Custom(custom) => {
                 if let Some(key) = &custom.key {
-                    snapshot.custom.insert(Arc::clone(key), custom.data.clone());
+                    let data = custom.data.clone();
+                    match snapshot.custom.get_mut(key) {
+                        Some(old) => *old = data,
+                        None => drop(snapshot.custom.insert(Arc::clone(key), data)),
+                    }
                 }
             }
-            Data::Log(_) | Data::CancelRequested(_) => {}
+            Data::CancelRequested(_) => snapshot.cancel_requested = true,
+            Data::Log(_) => {}
         }
     }
 
@@ -287,16 +359,17 @@ impl Fold {
         let Some(path) = &update.stage else {
             return;
         };
-        let index = self.begin_stage(path);
-        let begun = self.begun[index].get_or_insert(update.elapsed_ms);
+        let index = self.begin_stage(path, update.elapsed_ms);
+        let begun = self.nodes[index].begun.unwrap_or(update.elapsed_ms);
         let stage = &mut self.snapshot.stages[index];
-        stage.elapsed_ms = update.elapsed_ms.saturating_sub(*begun);
+        stage.elapsed_ms = update.elapsed_ms.saturating_sub(begun);
         stage.progress = update.stage_progress.unwrap_or(stage.progress);
         stage.current = update.current;
         stage.total = update.total;
         stage.unit.clone_from(&update.unit);
         stage.message.clone_from(&update.message);
         stage.metadata = update.metadata.clone();
+        stage.eta_ms = update.stage_eta_ms;
         stage.state = if stage.progress >= 100.0 {
             StageState::Completed
         } else {
@@ -304,12 +377,16 @@ impl Fold {
         };
     }
 
-    fn begin_stage(&mut self, path: &Arc<str>) -> usize {
-        // A stage that was not declared has no weight of its own if others were.
-        let index = self.stage_index(path, if self.declared { 0.0 } else { 1.0 });
-        let stage = &mut self.snapshot.stages[index];
-        if stage.state == StageState::Pending {
-            stage.state = StageState::Running;
+    /// A stage runs from its first sign of life on, and those above it from the first below them.
+    fn begin_stage(&mut self, path: &Arc<str>, elapsed_ms: u64) -> usize {
+        let index = self.stage_index(path);
+        let mut at = Some(index);
+        while let Some(stage) = at
+            && self.nodes[stage].begun.is_none()
+        {
+            self.nodes[stage].begun = Some(elapsed_ms);
+            self.snapshot.stages[stage].state = StageState::Running;
+            at = self.nodes[stage].parent;
         }
         index
     }
@@ -323,11 +400,12 @@ impl Fold {
         snapshot.cause.clone_from(&end.cause);
         snapshot.eta_ms = None;
         snapshot.elapsed_ms = end.duration_ms;
-        for (stage, begun) in snapshot.stages.iter_mut().zip(&self.begun) {
+        for (stage, node) in snapshot.stages.iter_mut().zip(&self.nodes) {
+            stage.eta_ms = None;
             if stage.state == StageState::Running {
                 stage.elapsed_ms = end
                     .duration_ms
-                    .saturating_sub(begun.unwrap_or(end.duration_ms));
+                    .saturating_sub(node.begun.unwrap_or(end.duration_ms));
                 stage.state = match snapshot.state {
                     TaskState::Completed => StageState::Completed,
                     TaskState::Failed => StageState::Failed,

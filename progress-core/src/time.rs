@@ -21,7 +21,7 @@ use crate::text::serde_as_text;
 /// assert_eq!(moment.to_string(), "2026-11-22T13:56:13.123Z");
 /// assert_eq!("2026-11-22T14:56:13.123+01:00".parse(), Ok(moment));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -41,18 +41,38 @@ pub trait EventPayload: Serialize {
 /// # Errors
 ///
 /// [`InvalidEventType`] if it is not of the form, or is taken by the protocol.
-pub fn check_event_type(name: &str) -> Result<(), InvalidEventType> {
-    let mut bytes = name.bytes();
-    let well_formed = name.len() <= 64
-        && bytes.next().is_some_and(|b| b.is_ascii_lowercase())
-        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.');
-    if !well_formed {
+pub const fn check_event_type(name: &str) -> Result<(), InvalidEventType> {
+    let name = name.as_bytes();
+    let [b'a'..=b'z', rest @ ..] = name else {
+        return Err(InvalidEventType::Malformed);
+    };
+    if rest.len() > 63 {
         return Err(InvalidEventType::Malformed);
     }
-    if RESERVED.contains(&name) {
-        return Err(InvalidEventType::Reserved);
+    // Loops by index: constant functions have no iterators.
+    let mut index = 0;
+    while index < rest.len() {
+        if !matches!(rest[index], b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.') {
+            return Err(InvalidEventType::Malformed);
+        }
+        index += 1;
+    }
+    let mut index = 0;
+    while index < RESERVED.len() {
+        if is_equal(name, RESERVED[index].as_bytes()) {
+            return Err(InvalidEventType::Reserved);
+        }
+        index += 1;
     }
     Ok(())
+}
+
+const fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
 }
 
 /// The built-in event types and the names of control frames.

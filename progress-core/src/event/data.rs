@@ -1,6 +1,6 @@
 //! The typed events.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub enum Data {
     /// A line of the task's log.
     Log(Box<LogLine>),
     /// Something failed and the task goes on.
-    Error(Box<TaskError>),
+    Error(TaskError),
     /// The task was paused.
     Paused(Note),
     /// The task goes on after a pause.
@@ -39,7 +39,7 @@ pub enum Data {
     /// The end.
     Complete(Box<Complete>),
     /// An event of the application's own.
-    Custom(Box<Custom>),
+    Custom(Custom),
 }
 
 impl Data {
@@ -126,7 +126,7 @@ pub struct Queued {
 }
 
 /// Data of `started`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Started {
     /// A name for people.
@@ -222,6 +222,9 @@ pub struct ProgressUpdate {
     /// Milliseconds until the whole task is done, once that means something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
+    /// Milliseconds until the stage is done, once that means something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_eta_ms: Option<u64>,
     /// Milliseconds since the task started.
     #[serde(default)]
     pub elapsed_ms: u64,
@@ -235,7 +238,7 @@ pub struct ProgressUpdate {
 
 impl ProgressUpdate {
     /// Bytes of what is not text, about.
-    pub(crate) const NUMBERS_LEN: usize = 160;
+    pub(crate) const NUMBERS_LEN: usize = 192;
 }
 
 /// How many children a task has, in which states.
@@ -417,7 +420,7 @@ impl From<Status> for TaskState {
 #[non_exhaustive]
 pub struct Custom {
     /// Its type, `[a-z][a-z0-9_.]{0,63}` and none of the built-in ones.
-    pub event_type: Arc<str>,
+    pub event_type: Cow<'static, str>,
     /// With a key it is State and replaces the one before of the same key; without, a milestone.
     pub key: Option<Arc<str>>,
     /// What it says.

@@ -1,8 +1,8 @@
 //! The error object that tasks, events and HTTP bodies share.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{event::Metadata, time::Timestamp};
 
@@ -23,7 +23,37 @@ pub struct TaskError {
     #[serde(default)]
     is_retryable: bool,
     #[serde(flatten)]
-    more: Box<More>,
+    more: Extra,
+}
+
+/// [`More`], if there is any.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Extra(Option<Box<More>>);
+
+impl Extra {
+    fn get(&self) -> Option<&More> {
+        self.0.as_deref()
+    }
+
+    fn get_mut(&mut self) -> &mut More {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Serialize for Extra {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.get() {
+            Some(more) => more.serialize(serializer),
+            None => More::default().serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Extra {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let more = More::deserialize(deserializer)?;
+        Ok(Self((more != More::default()).then(|| Box::new(more))))
+    }
 }
 
 /// What is known only of some errors, apart so that the others stay small.
@@ -58,7 +88,7 @@ impl TaskError {
             code: code.into(),
             message: message.into().into(),
             is_retryable: false,
-            more: Box::default(),
+            more: Extra::default(),
         }
     }
 
@@ -72,50 +102,57 @@ impl TaskError {
     /// Sets the stage in which it happened.
     #[must_use]
     pub fn stage(mut self, path: impl Into<String>) -> Self {
-        self.more.stage = Some(path.into());
+        self.more.get_mut().stage = Some(path.into());
         self
     }
 
     /// Sets the stage unless one is set.
     pub(crate) fn in_stage(mut self, path: &str) -> Self {
-        self.more.stage.get_or_insert_with(|| path.to_owned());
+        let stage = &mut self.more.get_mut().stage;
+        stage.get_or_insert_with(|| path.to_owned());
         self
     }
 
     /// Sets which retry comes next, of how many.
     #[must_use]
     pub fn retry(mut self, retry_count: u32, max_retries: u32) -> Self {
-        self.more.retry_count = Some(retry_count);
-        self.more.max_retries = Some(max_retries);
+        let more = self.more.get_mut();
+        more.retry_count = Some(retry_count);
+        more.max_retries = Some(max_retries);
         self
     }
 
     /// Sets how long to wait before trying again.
     #[must_use]
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
-        self.more.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.more.get_mut().retry_after_ms = Some(wait);
         self
     }
 
     /// Adds a detail for programs.
     #[must_use]
     pub fn detail(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.more.details.insert(name, value.into());
+        self.more.get_mut().details.insert(name, value.into());
         self
     }
 
     /// Adds something the user can do about it.
     #[must_use]
     pub fn solution(mut self, text: impl Into<String>) -> Self {
-        self.more.solutions.push(text.into());
+        self.more.get_mut().solutions.push(text.into());
         self
     }
 
     /// Sets the trace that explains it.
     #[must_use]
     pub fn trace_id(mut self, id: impl Into<String>) -> Self {
-        self.more.trace_id = Some(id.into());
+        self.more.get_mut().trace_id = Some(id.into());
         self
+    }
+
+    pub(crate) fn trace(&self) -> Option<&str> {
+        self.more.get()?.trace_id.as_deref()
     }
 
     /// Returns the code.
@@ -139,30 +176,34 @@ impl TaskError {
     /// Returns what the user can do about it.
     #[must_use]
     pub fn solutions(&self) -> &[String] {
-        &self.more.solutions
+        self.more.get().map_or(&[], |more| &more.solutions)
     }
 
     /// Returns the details for programs.
     #[must_use]
     pub fn details(&self) -> &Metadata {
-        &self.more.details
+        static NONE: LazyLock<Metadata> = LazyLock::new(Metadata::default);
+        match self.more.get() {
+            Some(more) => &more.details,
+            None => &NONE,
+        }
     }
 
     /// Returns how long to wait before trying again, in milliseconds.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
-        self.more.retry_after_ms
+        self.more.get()?.retry_after_ms
     }
 
     pub(crate) fn size(&self) -> usize {
-        let more = &self.more;
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        self.code.len()
-            + self.message.len()
-            + text(&more.stage)
-            + text(&more.trace_id)
-            + more.details.size()
-            + more.solutions.iter().map(String::len).sum::<usize>()
+        let more = self.more.get().map_or(0, |more| {
+            text(&more.stage)
+                + text(&more.trace_id)
+                + more.details.size()
+                + more.solutions.iter().map(String::len).sum::<usize>()
+        });
+        self.code.len() + self.message.len() + more
     }
 }
 

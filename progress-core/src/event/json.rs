@@ -1,13 +1,13 @@
 //! Events as JSON text: encoded once, `from` and `dropped_logs` spliced in per reader.
 
-use std::{fmt, io::Write, sync::Arc};
+use std::{borrow::Cow, fmt, io::Write, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    event::{Custom, Data, Event, Payload, check_event_type},
+    event::{Custom, Data, Event, Origin, Payload, check_event_type},
     id::TaskId,
     position::{Epoch, Seq},
     time::Timestamp,
@@ -29,7 +29,7 @@ impl Event {
     /// gets a copy with the two fields put in.
     #[must_use]
     pub fn to_json(&self, from: Seq, dropped_logs: u32) -> Bytes {
-        let json = self.json.get_or_init(|| self.encode());
+        let json = self.json.get_or_init(|| Box::new(self.encode()));
         if from == self.seq && dropped_logs == 0 {
             return json.text.clone();
         }
@@ -70,30 +70,36 @@ impl Event {
             "complete" => Data::Complete(serde_json::from_str(data)?),
             custom => {
                 check_event_type(custom).map_err(|error| DecodeError(error.to_string()))?;
-                Data::Custom(Box::new(Custom {
-                    event_type: custom.into(),
+                Data::Custom(Custom {
+                    event_type: Cow::Owned(wire.event_type),
                     key: wire.key,
                     data: Payload::new(wire.data)?,
-                }))
+                })
             }
         };
+        let origin = Origin {
+            task_id: wire.task_id,
+            epoch: wire.epoch,
+        };
         Ok(Self::new(
-            wire.task_id,
-            wire.epoch,
+            Arc::new(origin),
             wire.seq,
+            Seq::ZERO,
             wire.timestamp,
             data,
         ))
     }
 
     fn encode(&self) -> EventJson {
-        let mut text = Vec::with_capacity(160 + self.data.size());
+        let mut text = Vec::with_capacity(160 + self.data_size());
         // A task id needs no escaping, by its character set.
         write_infallible(
             &mut text,
             format_args!(
                 "{{\"task_id\":\"{}\",\"epoch\":\"{}\",\"seq\":{}",
-                self.task_id, self.epoch, self.seq
+                self.task_id(),
+                self.epoch(),
+                self.seq
             ),
         );
         let splice = text.len();

@@ -1,15 +1,17 @@
 //! Values that the library carries without reading them.
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::Error as _,
+};
 use serde_json::{Map, Value, value::RawValue};
 
 /// A JSON value, encoded once and carried as text: a result, the data of a custom event.
 ///
 /// A cheap clone of shared text. Two payloads are equal if their text is.
 #[derive(Clone)]
-pub struct Payload(Arc<RawValue>);
+pub struct Payload(Arc<str>);
 
 impl Payload {
     /// Encodes a value.
@@ -19,13 +21,24 @@ impl Payload {
     /// What serde_json says of a value that has no JSON form, such as a map with keys that are no
     /// strings.
     pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))
+        // Taken, not borrowed: serialising runs the caller's code, which may make a payload itself.
+        let mut text = BUFFER.try_with(RefCell::take).unwrap_or_default();
+        text.clear();
+        let json = serde_json::to_writer(&mut text, value).and_then(|()| {
+            let json = str::from_utf8(&text).map_err(serde_json::Error::custom)?;
+            Ok(Self(Arc::from(json)))
+        });
+        if text.capacity() <= KEPT {
+            // A thread that is going down keeps none.
+            let _kept = BUFFER.try_with(|buffer| buffer.replace(text));
+        }
+        json
     }
 
     /// Returns the JSON text.
     #[must_use]
     pub fn json(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 
     /// Decodes the value.
@@ -44,9 +57,7 @@ impl Payload {
 
 impl From<Value> for Payload {
     fn from(value: Value) -> Self {
-        let raw = RawValue::from_string(value.to_string())
-            .expect("a Value displays as the JSON text of itself");
-        Self(raw.into())
+        Self(Arc::from(value.to_string()))
     }
 }
 
@@ -72,15 +83,26 @@ impl fmt::Display for Payload {
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        // Verbatim, as only a raw value is.
+        serde_json::from_str::<&RawValue>(&self.0)
+            .map_err(S::Error::custom)?
+            .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.into()))
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(Arc::from(raw.get())))
     }
 }
+
+thread_local! {
+    /// Where payloads are encoded before their length is known: one allocation each, of the right size.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The most of a buffer that a thread keeps.
+const KEPT: usize = 16 * 1024;
 
 /// Values by name that describe the present of a task or stage: merged, never removed.
 ///

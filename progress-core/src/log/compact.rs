@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    iter::Peekable,
+    ops::ControlFlow,
 };
 
 use crate::position::Seq;
@@ -109,24 +111,26 @@ impl Default for LogLimits {
 #[derive(Clone)]
 pub struct Log<T> {
     limits: LogLimits,
-    head: u64,
+    pub(super) head: u64,
     /// The newest item lost for good; 0 while nothing is.
-    floor: u64,
+    pub(super) floor: u64,
     ended: bool,
+    /// The newest milestone appended, kept or not; 0 while there is none.
+    pub(super) milestone: u64,
     /// Log lines appended so far. It wraps, and only differences of it are used.
-    lines: u32,
+    pub(super) lines: u32,
     /// Log lines lost for good.
-    dropped_lines: u64,
-    bytes: usize,
+    pub(super) dropped_lines: u64,
+    pub(super) bytes: usize,
     /// Bytes of State that nothing supersedes, wherever it stands: what eviction cannot free.
-    live_state: usize,
+    pub(super) live_state: usize,
     /// The newest `window.len()` items without a hole: sequence number to index is a subtraction.
-    window: VecDeque<Slot<T>>,
+    pub(super) window: VecDeque<Slot<T>>,
     milestones: VecDeque<(u64, Slot<T>)>,
     logs: VecDeque<(u64, Slot<T>)>,
-    states: BTreeMap<u64, Slot<T>>,
+    pub(super) states: BTreeMap<u64, Slot<T>>,
     /// Sequence number of each key's newest State, 0 for none.
-    newest: Vec<u64>,
+    pub(super) newest: Vec<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -162,6 +166,7 @@ impl<T: Item> Log<T> {
             head: 0,
             floor: 0,
             ended: false,
+            milestone: 0,
             lines: 0,
             dropped_lines: 0,
             bytes: 0,
@@ -197,6 +202,13 @@ impl<T: Item> Log<T> {
     #[must_use]
     pub fn floor(&self) -> Seq {
         Seq::new(self.floor)
+    }
+
+    /// Returns the number of the newest milestone, [`Seq::ZERO`] if there was none: a reader that
+    /// has it misses nothing but State and log lines.
+    #[must_use]
+    pub fn newest_milestone(&self) -> Seq {
+        Seq::new(self.milestone)
     }
 
     /// Tells whether the end was appended.
@@ -252,7 +264,10 @@ impl<T: Item> Log<T> {
                 Ok(()) => Mark::Live,
                 Err(kind) => return Err(kind.with(item)),
             },
-            Class::Milestone => Mark::Milestone,
+            Class::Milestone => {
+                self.milestone = self.head + 1;
+                Mark::Milestone
+            }
             Class::Log => {
                 self.lines = self.lines.wrapping_add(1);
                 Mark::Log
@@ -277,6 +292,14 @@ impl<T: Item> Log<T> {
     /// is: for an owner that holds many logs under one common budget.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.compact(self.limits.window, bytes);
+    }
+
+    /// The items appended after `seq`, which must be in the window or above.
+    pub(crate) fn since(&self, seq: Seq) -> impl Iterator<Item = &T> {
+        let skip = seq.get().saturating_sub(self.below_window()) as usize;
+        self.window
+            .range(skip.min(self.window.len())..)
+            .map(|slot| &slot.item)
     }
 
     /// The number of the item before the window's first.
@@ -314,24 +337,34 @@ impl<T: Item> Log<T> {
             .map_or(0, |(_, lines)| lines)
     }
 
-    /// All retained items after `seq` in order: a merge of three below the window, then the window.
-    pub(super) fn retained_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Slot<T>)> {
-        let base = self.below_window();
-        // A reader inside the window, the usual one, is spared the search below it.
-        let below = (seq < base)
-            .then(|| self.below_after(seq))
-            .into_iter()
-            .flatten();
-        let skip = seq.saturating_sub(base).min(self.window.len() as u64) as usize;
-        let window = self
-            .window
-            .range(skip..)
-            .zip(base + skip as u64 + 1..)
-            .map(|(slot, at)| (at, slot));
-        below.chain(window)
+    pub(super) fn window_len(&self) -> usize {
+        self.window.len()
     }
 
-    fn below_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Slot<T>)> {
+    /// Visits all retained items after `seq` in order, until the visitor breaks: a merge of three
+    /// below the window, then the window.
+    pub(super) fn visit_after<'a>(
+        &'a self,
+        seq: u64,
+        mut visit: impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let base = self.below_window();
+        // A reader inside the window, the usual one, is spared the search below it.
+        if seq < base {
+            self.visit_below(seq, &mut visit)?;
+        }
+        let skip = seq.saturating_sub(base).min(self.window.len() as u64) as usize;
+        self.window
+            .range(skip..)
+            .zip(base + skip as u64 + 1..)
+            .try_for_each(|(slot, at)| visit(at, slot))
+    }
+
+    fn visit_below<'a>(
+        &'a self,
+        seq: u64,
+        visit: &mut impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut milestones = ring_after(&self.milestones, seq).peekable();
         let mut logs = ring_after(&self.logs, seq).peekable();
         let mut states = self
@@ -339,17 +372,20 @@ impl<T: Item> Log<T> {
             .range(seq.saturating_add(1)..)
             .map(|(at, slot)| (*at, slot))
             .peekable();
-        std::iter::from_fn(move || {
+        loop {
             let at = |next: Option<&(u64, &Slot<T>)>| next.map_or(u64::MAX, |(at, _)| *at);
             let (m, l, s) = (at(milestones.peek()), at(logs.peek()), at(states.peek()));
-            if m < l && m < s {
-                milestones.next()
+            // By runs: what stands before the next of the other two needs no comparing of three.
+            if m < l.min(s) {
+                visit_until(&mut milestones, l.min(s), visit)?;
             } else if l < s {
-                logs.next()
+                visit_until(&mut logs, m.min(s), visit)?;
+            } else if s < u64::MAX {
+                visit_until(&mut states, m.min(l), visit)?;
             } else {
-                states.next()
+                return ControlFlow::Continue(());
             }
-        })
+        }
     }
 
     /// Takes the place of the key's newest State, which from now on is superseded.
@@ -399,7 +435,7 @@ impl<T: Item> Log<T> {
         }
     }
 
-    fn evict_oldest(&mut self) {
+    pub(super) fn evict_oldest(&mut self) {
         let seq = self.below_window() + 1;
         let Some(mut slot) = self.window.pop_front() else {
             return;
@@ -456,6 +492,17 @@ impl<T> fmt::Debug for Log<T> {
             .field("states", &self.states.len())
             .finish_non_exhaustive()
     }
+}
+
+fn visit_until<'a, T: 'a>(
+    items: &mut Peekable<impl Iterator<Item = (u64, &'a Slot<T>)>>,
+    before: u64,
+    visit: &mut impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    while let Some((at, slot)) = items.next_if(|(at, _)| *at < before) {
+        visit(at, slot)?;
+    }
+    ControlFlow::Continue(())
 }
 
 fn ring_after<T>(

@@ -40,7 +40,10 @@
 
 mod compact;
 mod cursor;
+mod keys;
+mod receive;
 
+pub(crate) use self::keys::Keys;
 pub use self::{
     compact::{Class, Item, Log, LogLimits, PushError, PushErrorKind},
     cursor::{Cursor, Delivery, Gap, GapReason, Lagged, OnLag, Start},

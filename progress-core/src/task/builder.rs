@@ -1,12 +1,14 @@
 //! Describing a task before it starts.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
-    error::{StageError, StartError},
+    channel::{ChannelName, IntoChannelName, InvalidChannelName},
+    error::{ChannelError, StageError, StartError},
     event::{StageDecl, Started, stage_label},
     id::{IntoTaskId, TaskId},
     limits::Limits,
@@ -14,9 +16,11 @@ use crate::{
         Task,
         children::{ChildPolicy, Family, Parent},
         shared::TaskShared,
+        tell::TRACE_ID,
+        tree::ancestors,
     },
     time::Timestamp,
-    tracker::TrackerShared,
+    tracker::{Run, TrackerShared},
 };
 
 /// Describes a task; [`start`](Self::start) or [`queue`](Self::queue) makes it.
@@ -33,6 +37,12 @@ pub struct TaskBuilder {
     kind: Option<Arc<str>>,
     labels: BTreeMap<String, String>,
     stages: Vec<(String, f64)>,
+    /// None: as the tracker has it.
+    stall_after: Option<Option<Duration>>,
+    channels: Vec<Result<ChannelName, InvalidChannelName>>,
+    restart: bool,
+    /// The run that this one follows.
+    previous: Option<Arc<TaskShared>>,
 }
 
 impl TaskBuilder {
@@ -46,6 +56,10 @@ impl TaskBuilder {
             kind: None,
             labels: BTreeMap::new(),
             stages: Vec::new(),
+            stall_after: None,
+            channels: Vec::new(),
+            restart: false,
+            previous: None,
         }
     }
 
@@ -72,12 +86,58 @@ impl TaskBuilder {
         self
     }
 
+    /// Sets the trace that the task is part of (default none): the label `trace_id`, which is also
+    /// a field of the task's [`tracing` events](crate::ProgressTracker#tracing).
+    pub fn trace_id(self, id: impl Into<String>) -> Self {
+        self.label(TRACE_ID, id)
+    }
+
     /// Declares a stage: its path (segments parted by `/`, to [`Limits::STAGE_DEPTH`] of them) and
-    /// its weight relative to the others' (default: no stages).
+    /// its weight relative to its siblings' (default: no stages).
     ///
-    /// Once stages are declared, others that turn up later have weight 0.
+    /// `render/tile-3` is a child of `render`. A stage is as far as it says itself, else as far as
+    /// its child stages are in their weighted mean; the task is as far as its top stages are. A
+    /// stage that is only implied by those below it weighs as much as they do together; one that
+    /// turns up later weighs 0 beside declared siblings, else 1.
+    ///
+    /// ```
+    /// use progress_core::ProgressTracker;
+    ///
+    /// let tracker = ProgressTracker::new();
+    /// let task = tracker
+    ///     .task("film-7")
+    ///     .stage("render/left", 4.0)
+    ///     .stage("render/right", 1.0)
+    ///     .stage("upload", 5.0)
+    ///     .start()?;
+    /// task.stage("render/left").finish();
+    ///
+    /// let film = task.snapshot();
+    /// assert_eq!(film.progress, 40.0);
+    /// let render = film.stage("render").ok_or("implied")?;
+    /// assert_eq!((render.weight, render.progress), (5.0, 80.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stage(mut self, path: impl Into<String>, weight: f64) -> Self {
         self.stages.push((path.into(), weight));
+        self
+    }
+
+    /// Has the task's events copied into a channel too (default none but the live list of tasks;
+    /// to [`Limits::TASK_CHANNELS`]).
+    pub fn channel(mut self, name: impl IntoChannelName) -> Self {
+        self.channels.push(name.into_channel_name());
+        self
+    }
+
+    /// Sets after how long without a change a running task is `stalled`, or with `None` that it
+    /// never is (default: as [the tracker](crate::TrackerBuilder::stall_after) has it; at least a
+    /// millisecond).
+    ///
+    /// A change is any event of the task's work or a counter that moved. The first one after a
+    /// stall publishes `recovered` before it. A task that is queued or paused does not stall.
+    pub fn stall_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.stall_after = Some(silence.into().map(Limits::stall_after));
         self
     }
 
@@ -99,7 +159,41 @@ impl TaskBuilder {
         // ends at this very moment can have ended it, which the next publish tells.
         let begun = task.begin();
         task.note_refusal(begun);
+        task.inherit_request();
         Ok(Task::new(task, tracker))
+    }
+
+    /// Starts the task and waits until the broker has confirmed that the id is this node's; at once
+    /// without a transport. While the broker cannot be reached it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); [`StartError::AlreadyExists`] also if another node was first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the task `abandoned`.
+    pub async fn start_confirmed(self) -> Result<Task, StartError> {
+        confirmed(self.start()?).await
+    }
+
+    /// Starts the next run of a task wherever the run before was, and waits until the broker has
+    /// confirmed it; see [`restart`](Self::restart), which knows only of runs that this node has
+    /// had or watched.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_confirmed`](Self::start_confirmed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the task `abandoned`, if it was started.
+    pub async fn restart_confirmed(self) -> Result<Task, StartError> {
+        if let (Ok(id), Some(tracker)) = (&self.id, &self.tracker) {
+            // If there is none, or the broker is away, the claim will tell.
+            let _known = tracker.locate(id).await;
+        }
+        confirmed(self.restart()?).await
     }
 
     /// Makes the task in state `queued`; [`Task::begin`] starts it.
@@ -108,10 +202,79 @@ impl TaskBuilder {
     ///
     /// As [`start`](Self::start).
     pub fn queue(self) -> Result<Task, StartError> {
+        self.enqueue(None)
+    }
+
+    /// Makes the task in state `queued`, at a place that is known.
+    #[cfg(feature = "batch")]
+    pub(crate) fn queue_at(self, place: u64) -> Result<Task, StartError> {
+        self.enqueue(Some(place))
+    }
+
+    fn enqueue(self, place: Option<u64>) -> Result<Task, StartError> {
         let (task, tracker) = self.make()?;
-        let queued = task.queued(None);
+        let queued = task.queued(place);
         task.note_refusal(queued);
+        task.inherit_request();
         Ok(Task::new(task, tracker))
+    }
+
+    /// Starts the next run of a task that has ended: a new epoch, `attempt` one higher. If there is
+    /// no such task, or no longer, it is the first.
+    ///
+    /// The run is as described here; name, kind, labels and stages that are not given are those of
+    /// the run before. Readers of that run read it to its end; who comes with a position in it gets
+    /// [`Resume::Reset`](crate::Resume::Reset). The tracker itself keeps the newest run only.
+    ///
+    /// A child that is restarted under the same stage of the same parent takes the place of its
+    /// run before: it is still one child, and its end is the one that counts.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); [`StartError::AlreadyExists`] while the task has not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use progress_core::{ProgressTracker, TaskError};
+    ///
+    /// let tracker = ProgressTracker::new();
+    /// let task = tracker.task("video-42").name("Talking video").start()?;
+    /// task.fail(TaskError::new("OUT_OF_MEMORY", "There was not enough memory"))?;
+    ///
+    /// let again = tracker.task("video-42").restart()?;
+    /// assert_eq!(again.snapshot().attempt, 2);
+    /// assert_eq!(again.snapshot().name.as_deref(), Some("Talking video"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restart(mut self) -> Result<Task, StartError> {
+        self.restart = true;
+        if let (Ok(id), Some(tracker)) = (&self.id, &self.tracker)
+            && let Some(previous) = tracker.find(id)
+        {
+            if !previous.is_ended() {
+                return Err(StartError::AlreadyExists(id.clone()));
+            }
+            self = self.like(&previous.about());
+            self.previous = Some(previous);
+        }
+        self.start()
+    }
+
+    /// Takes over what it was not given.
+    fn like(mut self, about: &Started) -> Self {
+        self.name = self.name.or_else(|| about.name.clone());
+        self.kind = self.kind.or_else(|| about.kind.clone());
+        if self.labels.is_empty() {
+            self.labels.clone_from(&about.labels);
+        }
+        if self.stages.is_empty() {
+            let stages = about.stages.iter();
+            self.stages = stages
+                .map(|stage| (stage.path.to_string(), stage.weight))
+                .collect();
+        }
+        self
     }
 
     fn make(self) -> Result<(Arc<TaskShared>, Arc<TrackerShared>), StartError> {
@@ -143,15 +306,18 @@ impl TaskBuilder {
             labels: Arc::new(self.labels),
             parent: self.parent.as_ref().map(|(parent, _)| parent.id.clone()),
             stages: declare(&self.stages, limits)?,
-            attempt: 1,
+            attempt: match &self.previous {
+                Some(previous) => previous.about().attempt.saturating_add(1),
+                None => 1,
+            },
             started_at: Timestamp::from_millis(0),
         };
         let parent = match self.parent {
             None => None,
             Some((task, stage)) => {
                 // Before the parent gets a stage for a child that cannot be.
-                tracker.check_start(&id, Some(&task))?;
-                let (stage, counter) = task.stage(&stage)?;
+                tracker.check_start(&id, Some(&task), self.previous.as_ref())?;
+                let (stage, counter) = task.stage_to_feed(&stage)?;
                 Some(Parent {
                     task,
                     stage,
@@ -159,37 +325,96 @@ impl TaskBuilder {
                 })
             }
         };
-        let task = tracker.create(id, parent, Family::new(self.policy), about)?;
+        let run = Run {
+            stall_after: self.stall_after.unwrap_or(tracker.stall_after),
+            channels: channels(self.channels)?,
+            restart: self.restart,
+            previous: self.previous,
+        };
+        let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
         Ok((task, tracker))
     }
 }
 
+async fn confirmed(task: Task) -> Result<Task, StartError> {
+    match task.confirmed().await {
+        true => Ok(task),
+        false => Err(StartError::AlreadyExists(task.id().clone())),
+    }
+}
+
+fn channels(
+    names: Vec<Result<ChannelName, InvalidChannelName>>,
+) -> Result<Vec<ChannelName>, StartError> {
+    let mut channels = Vec::new();
+    for name in names {
+        let name = name.map_err(ChannelError::Invalid)?;
+        if name.is_reserved() {
+            return Err(ChannelError::Invalid(InvalidChannelName::Reserved).into());
+        }
+        if !channels.contains(&name) {
+            channels.push(name);
+        }
+    }
+    if channels.len() > Limits::TASK_CHANNELS {
+        return Err(StartError::TooManyChannels {
+            limit: Limits::TASK_CHANNELS,
+        });
+    }
+    Ok(channels)
+}
+
+/// The declared stages and those above them, each behind the one above it. A stage that is only
+/// implied weighs as much as the stages right below it together, so that stages declared by their
+/// paths alone weigh in the whole as they were declared.
 fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, StageError> {
     let limit = limits.stages;
     if stages.len() > limit {
         return Err(StageError::TooMany { limit });
     }
-    let mut paths = HashSet::new();
-    stages
-        .iter()
-        .map(|(path, weight)| {
-            check_stage_path(path)?;
-            if !paths.insert(path) {
-                return Err(StageError::Duplicate);
-            }
-            if !(0.0..=Limits::LARGEST_WEIGHT).contains(weight) {
-                return Err(StageError::Weight);
-            }
-            let path: Arc<str> = Arc::from(path.as_str());
-            Ok(StageDecl {
+    let mut weights: HashMap<&str, f64> = HashMap::new();
+    for (path, weight) in stages {
+        check_stage_path(path)?;
+        if !(0.0..=Limits::LARGEST_WEIGHT).contains(weight) {
+            return Err(StageError::Weight);
+        }
+        if weights.insert(path, *weight).is_some() {
+            return Err(StageError::Duplicate);
+        }
+    }
+    let mut implied: HashMap<&str, f64> = HashMap::new();
+    for (path, weight) in stages {
+        // Up to the nearest that has a weight of its own.
+        for above in ancestors(path).take_while(|above| !weights.contains_key(above)) {
+            *implied.entry(above).or_default() += weight;
+        }
+    }
+    weights.extend(implied);
+    if weights.len() > limit {
+        return Err(StageError::TooMany { limit });
+    }
+    let mut declared = Vec::with_capacity(weights.len());
+    for (path, _) in stages {
+        let mut lineage: Vec<_> = std::iter::once(path.as_str())
+            .chain(ancestors(path))
+            .collect();
+        lineage.reverse();
+        for path in lineage {
+            // Each once: those declared already are no longer there.
+            let Some(weight) = weights.remove(path) else {
+                continue;
+            };
+            let path: Arc<str> = Arc::from(path);
+            declared.push(StageDecl {
                 label: stage_label(&path),
                 path,
-                weight: *weight,
+                weight,
                 total: None,
                 unit: None,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Ok(declared)
 }
 
 pub(crate) fn check_stage_path(path: &str) -> Result<(), StageError> {

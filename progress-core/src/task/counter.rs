@@ -5,49 +5,112 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// A count that many threads raise and one sampler reads.
 ///
 /// While nobody watches it, the first change takes the slow path, which publishes at once and has
-/// the sampler watch it; from then on a change is one atomic addition, one load and one predicted
-/// branch, until the sampler has seen a whole tick without a change.
+/// the sampler watch it; from then on a change is one atomic addition and one predicted branch,
+/// until the sampler has seen a whole tick without a change.
+///
+/// The top bit says whether it is watched, so that the addition itself answers: a second load would
+/// be a second miss of the cache line that two threads fight for. Counts therefore end at 2⁶³ - 1.
 #[derive(Debug, Default)]
-pub(crate) struct Counter {
-    count: AtomicU64,
-    /// [`UNWATCHED`] or [`WATCHED`]: a change takes the slow path when the count reaches it.
-    slow_at: AtomicU64,
-}
+pub(crate) struct Counter(AtomicU64);
 
-const UNWATCHED: u64 = 0;
-const WATCHED: u64 = u64::MAX;
+const WATCHED: u64 = 1 << 63;
+const MAX: u64 = WATCHED - 1;
 
 impl Counter {
     /// Adds, and tells whether the slow path is due.
     #[inline]
     pub(crate) fn add(&self, by: u64) -> bool {
-        // AcqRel pairs with the addition in `unwatch`: of the two, the later one sees what the
-        // other side did before its own.
-        let now = self.count.fetch_add(by, Ordering::AcqRel).wrapping_add(by);
-        now >= self.slow_at.load(Ordering::Relaxed)
+        let by = by.min(MAX);
+        // AcqRel pairs with `unwatch`: of the two, the later one sees what the other side did
+        // before its own.
+        let old = self.0.fetch_add(by, Ordering::AcqRel);
+        let new = old.wrapping_add(by);
+        // Watched before, and the sum has not carried out of the bit.
+        if old & new & WATCHED != 0 {
+            return false;
+        }
+        self.add_slowly(old, new)
+    }
+
+    /// Makes a counter that begins at a count.
+    pub(crate) fn at(count: u64) -> Self {
+        Self(AtomicU64::new(count.min(MAX)))
+    }
+
+    /// Adds or takes away, far from both ends of what can be counted, and tells whether the slow
+    /// path is due.
+    pub(crate) fn shift(&self, by: i64) -> bool {
+        let old = match by {
+            0.. => self.0.fetch_add(by.unsigned_abs(), Ordering::AcqRel),
+            _ => self.0.fetch_sub(by.unsigned_abs(), Ordering::AcqRel),
+        };
+        old & WATCHED == 0
+    }
+
+    #[cold]
+    fn add_slowly(&self, old: u64, new: u64) -> bool {
+        if (old ^ new) & WATCHED != 0 {
+            // The sum has carried into the bit or out of it. Unwatched is the safe side: the slow
+            // path has it watched again.
+            self.0.store(MAX, Ordering::Release);
+        }
+        true
     }
 
     /// Sets, and tells whether the slow path is due.
     #[inline]
     pub(crate) fn set(&self, to: u64) -> bool {
-        self.count.swap(to, Ordering::AcqRel);
-        to >= self.slow_at.load(Ordering::Relaxed)
+        // Watched from now on: if it was not, the slow path that is due has the sampler watch it.
+        self.0.swap(to.min(MAX) | WATCHED, Ordering::AcqRel) & WATCHED == 0
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) & MAX
     }
 
     /// From now on changes are left to the sampler.
     pub(crate) fn watch(&self) {
-        self.slow_at.store(WATCHED, Ordering::Relaxed);
+        self.0.fetch_or(WATCHED, Ordering::AcqRel);
     }
 
     /// From now on the next change takes the slow path. Returns the count, read in such a way that
     /// a change is either in it or takes the slow path.
     pub(crate) fn unwatch(&self) -> u64 {
-        self.slow_at.store(UNWATCHED, Ordering::Relaxed);
-        self.count.fetch_add(0, Ordering::AcqRel)
+        self.0.fetch_and(MAX, Ordering::AcqRel) & MAX
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_end_at_the_largest_and_stay_there() {
+        for watched in [false, true] {
+            for by in [1, MAX, u64::MAX] {
+                let counter = Counter::default();
+                assert!(counter.set(MAX - 1));
+                if !watched {
+                    counter.unwatch();
+                }
+                counter.add(1);
+                assert_eq!(counter.count(), MAX);
+                assert!(counter.add(by), "the slow path has it watched again");
+                assert_eq!(counter.count(), MAX);
+                counter.watch();
+                assert!(counter.add(by));
+                assert_eq!(counter.count(), MAX);
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_past_the_largest_is_set_to_the_largest() {
+        let counter = Counter::default();
+        assert!(counter.set(u64::MAX));
+        assert_eq!(counter.count(), MAX);
+        assert!(!counter.set(7), "it is watched since");
+        assert_eq!(counter.count(), 7);
     }
 }
 
@@ -90,6 +153,35 @@ mod loom_tests {
             // What the sampler did not see is announced by whoever came after it.
             assert!(seen == 12 || slow.contains(&true));
             assert_eq!(counter.count(), 12);
+        });
+    }
+
+    /// A value that is set says itself that it is watched: whoever adds to it unannounced is
+    /// published by the setter's slow path, or by the sampler.
+    #[test]
+    fn loom_a_set_value_and_what_is_added_to_it_are_seen_or_take_the_slow_path() {
+        loom::model(|| {
+            let counter = Arc::new(Counter::default());
+            counter.watch();
+            let setter = {
+                let counter = Arc::clone(&counter);
+                thread::spawn(move || {
+                    // The slow path publishes the count as it stands then.
+                    counter.set(5).then(|| counter.count())
+                })
+            };
+            let adder = {
+                let counter = Arc::clone(&counter);
+                thread::spawn(move || counter.add(1).then(|| counter.count()))
+            };
+            let seen = counter.unwatch();
+            let shown = [setter, adder].map(|worker| worker.join().unwrap());
+            let newest = counter.count();
+            let watched = !counter.add(0);
+            // Either somebody has shown the newest count, or it is watched and somebody's slow path
+            // has told the sampler to look.
+            let told = shown.iter().any(Option::is_some);
+            assert!(seen == newest || shown.contains(&Some(newest)) || (watched && told));
         });
     }
 }

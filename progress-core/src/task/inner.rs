@@ -9,13 +9,18 @@ use crate::{
     estimator::Estimator,
     event::{Data, Event, ProgressUpdate, StageChange, Started},
     limits::Limits,
-    log::{Class, Log, LogLimits, PushErrorKind},
+    log::{Class, Log, LogLimits},
     position::Position,
     snapshot::{Fold, Snapshot},
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
+        custom_keys::CustomKeys,
+        eta::Course,
+        life::Life,
+        mirror::{Mirror, Successor},
         shared::TaskShared,
+        tell::Untold,
         value::{CHILD, Percent, Value},
     },
     time::Timestamp,
@@ -32,12 +37,16 @@ pub(crate) struct Inner {
     /// The task's own value, then those of its stages.
     pub(super) values: Vec<Value>,
     pub(super) paths: HashMap<Arc<str>, usize>,
-    pub(super) custom_keys: HashMap<(Arc<str>, Arc<str>), u32>,
+    /// Whether any stage is below another.
+    pub(super) nested: bool,
+    pub(super) custom_keys: CustomKeys,
     pub(super) next_key: u32,
     /// Indices of the values that the sampler looks at.
     pub(super) due: Vec<usize>,
     pub(super) percent: Percent,
+    /// Of the whole's share that is done.
     pub(super) estimator: Estimator,
+    pub(super) course: Course,
     pub(super) started: Option<Instant>,
     pub(super) newest: Timestamp,
     pub(super) log_lines: u64,
@@ -45,6 +54,14 @@ pub(crate) struct Inner {
     pub(super) refused: Vec<PublishError>,
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
+    pub(super) life: Life,
+    /// Of a task whose events are numbered elsewhere.
+    pub(super) mirror: Option<Box<Mirror>>,
+    /// Another run that readers are to go on with.
+    pub(crate) successor: Option<Box<Successor>>,
+    /// Whether another run is the one that counts.
+    pub(super) superseded: bool,
+    pub(super) untold: Untold,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -65,16 +82,23 @@ impl Inner {
             family,
             values: vec![Value::default()],
             paths: HashMap::new(),
-            custom_keys: HashMap::new(),
+            nested: false,
+            custom_keys: CustomKeys::default(),
             next_key: 0,
             due: Vec::new(),
             percent: Percent::default(),
             estimator: Estimator::default(),
+            course: Course::default(),
             started: None,
             newest: now,
             log_lines: 0,
             refused: Vec::new(),
             forgotten: false,
+            life: Life::default(),
+            mirror: None,
+            successor: None,
+            superseded: false,
+            untold: Untold::default(),
             told: ChildMove::default(),
             about,
         };
@@ -82,7 +106,7 @@ impl Inner {
             let stage = &inner.about.stages[index];
             let (path, weight) = (Arc::clone(&stage.path), stage.weight);
             let (total, unit) = (stage.total, stage.unit.clone());
-            let index = inner.add_stage(path, weight);
+            let index = inner.declare_stage(path, weight);
             inner.values[index].total = total;
             inner.values[index].unit = unit;
         }
@@ -90,7 +114,7 @@ impl Inner {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
-        let mut snapshot = self.fold.snapshot().clone();
+        let mut snapshot = self.fold.to_snapshot();
         if !snapshot.state.is_ended() {
             snapshot.elapsed_ms = self.elapsed_ms(now);
         }
@@ -100,7 +124,7 @@ impl Inner {
 
     /// Marks a stage as fed by one more child.
     pub(crate) fn feed(&mut self, stage: usize) {
-        self.values[stage].fed.get_or_insert_default().children += 1;
+        self.values[stage].feed();
     }
 
     pub(super) fn append(
@@ -110,38 +134,45 @@ impl Inner {
         data: Data,
         now: Instant,
     ) -> Result<Position, PublishError> {
-        check_size(&data, &shared.limits)?;
+        if self.superseded {
+            return Err(PublishError::Superseded);
+        }
+        self.note_change(shared, now)?;
         let timestamp = shared.clock.at(now).max(self.newest);
-        let event = Arc::new(Event::new(
-            shared.id.clone(),
-            shared.epoch,
+        let event = Event::new(
+            Arc::clone(&shared.origin),
             self.log.next_seq(),
+            self.log.newest_milestone(),
             timestamp,
             data,
-        ));
+        );
+        check_len(event.data(), event.data_size(), &shared.limits)?;
+        let event = Arc::new(event);
         let seq = self
             .log
             .push(class, Arc::clone(&event))
-            .map_err(|refused| match refused.kind {
-                PushErrorKind::Ended => PublishError::AlreadyComplete,
-                PushErrorKind::TooManyKeys { limit } => PublishError::TooManyKeys { limit },
-                PushErrorKind::Full { limit } => PublishError::HistoryFull { limit },
-            })?;
+            .map_err(|refused| PublishError::from(refused.kind))?;
         self.newest = timestamp;
         self.fold.apply(&event);
+        self.untold.note(class, &event);
         Ok(Position::new(shared.epoch, seq))
     }
 
-    pub(super) fn add_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
-        let index = self.values.len();
-        self.paths.insert(Arc::clone(&path), index);
-        self.values.push(Value::stage(path, weight));
-        self.percent.add_stage(weight);
-        index
+    /// Has a value published that has shown life: now, if the sampler was not looking at it.
+    pub(super) fn touch(
+        &mut self,
+        shared: &TaskShared,
+        index: usize,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        self.values[index].alive = true;
+        self.touch_quietly(shared, index, now)?;
+        self.touch_ancestors(shared, index, now);
+        Ok(())
     }
 
-    /// Has a changed value published: now, if the sampler was not looking at it.
-    pub(super) fn touch(
+    /// The same for a value that has changed without having shown life.
+    pub(super) fn touch_quietly(
         &mut self,
         shared: &TaskShared,
         index: usize,
@@ -151,26 +182,25 @@ impl Inner {
         if value.watched {
             return Ok(());
         }
-        value.watched = true;
-        value.counter.watch();
+        value.watch();
         self.due.push(index);
         self.publish_value(shared, index, now)
     }
 
     pub(super) fn sample(&mut self, shared: &TaskShared, now: Instant) -> bool {
-        let due = std::mem::take(&mut self.due);
+        let mut due = std::mem::take(&mut self.due);
         if self.log.is_ended() {
             return false;
         }
+        self.gather(&mut due);
         for index in due {
             let value = &mut self.values[index];
-            if !value.dirty && value.counter.count() == value.published {
+            if !value.dirty && value.count() == value.published {
                 // A whole tick without a change: the next one is published at once again.
-                if value.counter.unwatch() == value.published {
-                    value.watched = false;
+                if value.unwatch() == value.published {
                     continue;
                 }
-                value.counter.watch();
+                value.watch();
             }
             // A value that is refused stays watched: it may fit again when it has changed.
             let published = self.publish_value(shared, index, now);
@@ -182,39 +212,58 @@ impl Inner {
 
     pub(super) fn unwatch(&mut self) {
         for index in std::mem::take(&mut self.due) {
-            let value = &mut self.values[index];
-            value.watched = false;
-            value.counter.unwatch();
+            self.values[index].unwatch();
         }
+    }
+
+    /// Tells whether a value has changed that the sampler has not yet seen.
+    pub(super) fn has_moved(&self) -> bool {
+        self.due.iter().any(|index| {
+            let value = &self.values[*index];
+            value.dirty || value.count() != value.published
+        })
     }
 
     /// Publishes what the sampler has not yet seen.
     pub(super) fn flush(&mut self, shared: &TaskShared, now: Instant) {
-        for index in std::mem::take(&mut self.due) {
+        let mut due = std::mem::take(&mut self.due);
+        self.gather(&mut due);
+        for index in due {
             let value = &self.values[index];
-            if value.dirty || value.counter.count() != value.published {
+            if value.dirty || value.count() != value.published {
                 let published = self.publish_value(shared, index, now);
                 self.refused.extend(published.err());
             }
         }
     }
 
-    fn publish_value(
+    pub(super) fn publish_value(
         &mut self,
         shared: &TaskShared,
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        self.begin_stage(shared, index, now)?;
+        let value = &mut self.values[index];
+        value.alive |= value.count() != value.published;
+        if value.alive {
+            self.begin_stage(shared, index, now)?;
+        }
         let count = self.measure(index);
         let value = &mut self.values[index];
         value.published = count;
         value.dirty = false;
         let elapsed = self.elapsed(now);
-        self.estimator.record(elapsed, self.percent.fraction());
+        // What estimates build on: the time in which work was done.
+        let active = self.active_elapsed(now);
+        self.record_pace(index, active);
+        let stage_eta = match index {
+            0 => None,
+            _ => self.stage_eta(index, active),
+        };
         let update = ProgressUpdate {
             progress: self.percent.display(),
-            eta_ms: self.estimator.remaining(elapsed).map(millis),
+            stage_eta_ms: stage_eta.map(millis),
+            eta_ms: self.eta(active).map(millis),
             elapsed_ms: millis(elapsed),
             children: self.family.counts(),
             ..self.values[index].to_update(count)
@@ -233,16 +282,15 @@ impl Inner {
     }
 
     /// Takes a value's count into the percent of the whole.
-    fn measure(&mut self, index: usize) -> u64 {
+    pub(super) fn measure(&mut self, index: usize) -> u64 {
         let value = &mut self.values[index];
-        let count = value.counter.count();
-        value.counted |= count != 0 && value.fed.is_none();
-        if let Some(fraction) = value.fraction(count) {
-            match value.path {
-                Some(_) => self.percent.move_stage(value.weight, value.done, fraction),
-                None => self.percent.set_own(fraction),
-            }
-            value.done = fraction;
+        let count = value.count();
+        value.counted |= count != 0 && value.fed().is_none();
+        let fraction = value.fraction(count);
+        if value.path.is_some() {
+            self.set_fraction(index, fraction);
+        } else if let Some(fraction) = fraction {
+            self.percent.set_own(fraction);
         }
         count
     }
@@ -263,6 +311,8 @@ impl Inner {
             return Ok(());
         };
         let current_stage = Arc::clone(path);
+        let top = self.top_of(index);
+        self.begin_course(top);
         // The stages before have come further than the sampler has seen.
         for due in 0..self.due.len() {
             self.measure(self.due[due]);
@@ -286,13 +336,14 @@ impl Inner {
     pub(super) fn child_move(&mut self) -> Option<ChildMove> {
         let state = self.fold.snapshot().state;
         let done = if state.is_ended() {
-            CHILD
+            CHILD as i64
         } else {
-            (self.percent.displayed() / 100.0 * CHILD as f64) as u64
+            (self.percent.displayed() / 100.0 * CHILD as f64) as i64
         };
         let moved = ChildMove {
             from: self.told.to,
             to: Some(state),
+            // It falls when work begins again, or a run is the next of a child.
             fraction: done - self.told.fraction,
         };
         if moved.from == moved.to && moved.fraction == 0 {
@@ -306,10 +357,24 @@ impl Inner {
         Some(moved)
     }
 
+    pub(super) fn told(&self) -> ChildMove {
+        self.told
+    }
+
+    /// Makes a new run go on in its parent's account where the run before stands there.
+    pub(super) fn replace_child(&mut self, told: ChildMove) {
+        self.told = told;
+    }
+
     fn elapsed(&self, now: Instant) -> Duration {
         self.started.map_or(Duration::ZERO, |started| {
             now.saturating_duration_since(started)
         })
+    }
+
+    /// The time in which work was done: since the start, without pauses. What estimates build on.
+    pub(super) fn active_elapsed(&self, now: Instant) -> Duration {
+        self.elapsed(now).saturating_sub(self.paused(now))
     }
 
     pub(super) fn elapsed_ms(&self, now: Instant) -> u64 {
@@ -320,11 +385,12 @@ impl Inner {
 /// `started` is bounded by the number and length of its parts, so that it is never too large for
 /// what may be declared.
 pub(super) fn check_size(data: &Data, limits: &Limits) -> Result<(), PublishError> {
-    if matches!(data, Data::Started(_)) {
-        return Ok(());
-    }
-    let (len, limit) = (data.size(), limits.payload);
-    if len > limit {
+    check_len(data, data.size(), limits)
+}
+
+fn check_len(data: &Data, len: usize, limits: &Limits) -> Result<(), PublishError> {
+    let limit = limits.payload;
+    if len > limit && !matches!(data, Data::Started(_)) {
         return Err(PublishError::PayloadTooLarge {
             field: "data",
             len,

@@ -1,6 +1,6 @@
 //! What is done to a task: publish, begin, count, end.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     error::{PublishError, StageError},
@@ -38,29 +38,30 @@ impl TaskShared {
 
     pub(crate) fn publish_custom(
         self: &Arc<Self>,
-        custom: Custom,
+        event_type: Cow<'static, str>,
+        key: Option<&str>,
+        data: Payload,
     ) -> Result<Position, PublishError> {
         self.change(|inner, now| {
-            let class = match &custom.key {
-                None => Class::Milestone,
-                Some(key) => {
-                    let name = (Arc::clone(&custom.event_type), Arc::clone(key));
-                    let next = inner.next_key;
-                    let known = inner.custom_keys.get(&name).copied();
-                    Class::State(known.unwrap_or(next))
-                }
+            let custom = |event_type, key| {
+                Data::Custom(Custom {
+                    event_type,
+                    key,
+                    data,
+                })
             };
-            let name = custom
-                .key
-                .as_ref()
-                .map(|key| (Arc::clone(&custom.event_type), Arc::clone(key)));
-            let position = inner.append(self, class, Data::Custom(Box::new(custom)), now)?;
-            if let (Class::State(key), Some(name)) = (class, name)
-                && key == inner.next_key
-            {
-                inner.custom_keys.insert(name, key);
-                inner.next_key += 1;
+            let Some(key) = key else {
+                return inner.append(self, Class::Milestone, custom(event_type, None), now);
+            };
+            if let Some((number, key)) = inner.custom_keys.find(&event_type, key) {
+                let data = custom(event_type, Some(key));
+                return inner.append(self, Class::State(number), data, now);
             }
+            let (key, number) = (Arc::<str>::from(key), inner.next_key);
+            let data = custom(event_type.clone(), Some(Arc::clone(&key)));
+            let position = inner.append(self, Class::State(number), data, now)?;
+            inner.custom_keys.insert(event_type, key, number);
+            inner.next_key += 1;
             Ok(position)
         })
     }
@@ -78,20 +79,25 @@ impl TaskShared {
 
     /// Publishes `started`, once; the clocks of the task run from here.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<(), PublishError> {
-        self.change(|inner, now| {
+        let begun = self.change(|inner, now| {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
             if inner.started.is_some() {
-                return Ok(());
+                return Ok(None);
             }
             let mut about = inner.about.clone();
             about.started_at = self.clock.at(now).max(inner.newest);
             inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
             inner.started = Some(now);
-            inner.estimator.record(Duration::ZERO, 0.0);
-            Ok(())
-        })
+            Ok(Some(now))
+        })?;
+        if let (Some(now), Some(after)) = (begun, self.stall_after)
+            && let Some(tracker) = self.tracker.upgrade()
+        {
+            tracker.watch_for_stall(self, now + after);
+        }
+        Ok(())
     }
 
     /// Tells whether an end would be refused as things stand.
@@ -104,18 +110,23 @@ impl TaskShared {
 
     /// Publishes the end, after whatever the counters have not shown yet.
     pub(crate) fn end(self: &Arc<Self>, end: End) -> Result<Position, PublishError> {
-        self.change(|inner, now| {
+        let ended = self.change(|inner, now| {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
             inner.flush(self, now);
+            inner.forgive_stall();
             let progress = match end.status {
                 Status::Completed => 100.0,
                 _ => inner.percent.displayed(),
             };
             let data = end.into_data(progress, inner.elapsed_ms(now));
             inner.append(self, Class::Terminal, data, now)
-        })
+        });
+        if ended.is_ok() {
+            self.stop.raise();
+        }
+        ended
     }
 
     /// Changes a value and has it published: at once if nothing was since the last tick, else by
@@ -139,11 +150,14 @@ impl TaskShared {
     pub(crate) fn describe_value(self: &Arc<Self>, index: usize, change: impl FnOnce(&mut Value)) {
         let changed = self.change(|inner, now| {
             change(&mut inner.values[index]);
-            if !inner.values[index].begun || inner.log.is_ended() {
+            // A stage of which nobody has heard tells what is known of it when it begins.
+            if inner.values[index].key.is_none() || inner.log.is_ended() {
                 return Ok(());
             }
             inner.values[index].dirty = true;
-            inner.touch(self, index, now)
+            inner.touch_quietly(self, index, now)?;
+            inner.touch_ancestors(self, index, now);
+            Ok(())
         });
         self.note_refusal(changed);
     }
@@ -157,7 +171,15 @@ impl TaskShared {
                 inner.values[index].counter.watch();
                 return Ok(());
             }
-            inner.values[index].counted = true;
+            if inner.values[index].fed().is_some() {
+                // Told once; it is not looked at, so that later ones cost nothing.
+                inner.values[index].counter.watch();
+                return Err(PublishError::FedByChildren);
+            }
+            let value = &mut inner.values[index];
+            value.counted = true;
+            // Also if the sampler looks at it already: at its largest, the counter forgets that.
+            value.counter.watch();
             inner.touch(self, index, now)
         });
         self.note_refusal(touched);
@@ -183,22 +205,20 @@ impl TaskShared {
     pub(crate) fn stage(self: &Arc<Self>, path: &str) -> Result<(usize, Arc<Counter>), StageError> {
         check_stage_path(path)?;
         let mut inner = self.inner.lock();
-        let index = match inner.paths.get(path) {
-            Some(index) => *index,
-            None => {
-                let limit = self.limits.stages;
-                if inner.paths.len() >= limit {
-                    return Err(StageError::TooMany { limit });
-                }
-                let weight = if inner.about.stages.is_empty() {
-                    1.0
-                } else {
-                    0.0
-                };
-                inner.add_stage(Arc::from(path), weight)
-            }
-        };
+        let index = inner.find_stage(path, self.limits.stages)?;
         Ok((index, Arc::clone(&inner.values[index].counter)))
+    }
+
+    /// Finds or makes a stage for a child task to feed: its value's index, and the counter for what
+    /// is done of the children.
+    pub(crate) fn stage_to_feed(
+        self: &Arc<Self>,
+        path: &str,
+    ) -> Result<(usize, Arc<Counter>), StageError> {
+        let (index, _) = self.stage(path)?;
+        let mut inner = self.inner.lock();
+        let fed = inner.values[index].fed.get_or_insert_default();
+        Ok((index, Arc::clone(&fed.counter)))
     }
 }
 

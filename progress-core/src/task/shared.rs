@@ -11,25 +11,30 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
-    task::{Context, Waker},
+    task::Context,
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::{
+    channel::Feeds,
     error::PublishError,
-    event::{Started, TaskState},
+    event::{Origin, Started, TaskState},
     id::TaskId,
     limits::Limits,
+    link::Outbox,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
+    subscription::{Place, Wakers},
     sync::Mutex,
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
         inner::Inner,
+        stop::Stop,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -40,6 +45,8 @@ use crate::{
 pub(crate) struct TaskShared {
     pub(crate) id: TaskId,
     pub(crate) epoch: Epoch,
+    /// The two above, for its events to share.
+    pub(crate) origin: Arc<Origin>,
     /// Counts tasks in the order of their creation.
     pub(crate) number: u64,
     pub(crate) tracker: Weak<TrackerShared>,
@@ -47,7 +54,17 @@ pub(crate) struct TaskShared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) parent: Option<Parent>,
     /// Whether a [`Task`](crate::Task) still holds it: then it is never forgotten.
-    pub(crate) held: AtomicBool,
+    pub(super) hold: AtomicU8,
+    /// Raised when cancellation was asked for or the task has ended.
+    pub(crate) stop: Stop,
+    /// After how long without a change it counts as stalled.
+    pub(crate) stall_after: Option<Duration>,
+    /// The channels of this process that its events are copied into.
+    pub(crate) feeds: Feeds,
+    /// How far the broker has been told of it; none if it is not this node's.
+    pub(crate) outbox: Option<Outbox>,
+    /// Whether its events are numbered elsewhere.
+    pub(super) mirror: bool,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -55,12 +72,17 @@ pub(crate) struct TaskShared {
 #[derive(Default)]
 #[must_use]
 struct After {
-    wakers: Vec<Waker>,
+    wakers: Wakers,
+    /// Of the channels' readers.
+    elsewhere: Vec<Wakers>,
     bytes: isize,
     refused: Vec<PublishError>,
     sample: bool,
     ended: bool,
+    tell: bool,
     child_move: Option<ChildMove>,
+    /// The broker is to be told.
+    send: bool,
 }
 
 impl TaskShared {
@@ -78,15 +100,25 @@ impl TaskShared {
         let mut fold = Fold::new(id.clone(), epoch, now);
         fold.describe(&about);
         let inner = Inner::new(&limits.log, fold, family, about, now);
+        let origin = Arc::new(Origin {
+            task_id: id.clone(),
+            epoch,
+        });
         Self {
             id,
             epoch,
+            origin,
             number,
             tracker: Arc::downgrade(tracker),
             clock: Arc::clone(&tracker.clock),
             limits,
             parent,
-            held: AtomicBool::new(true),
+            hold: AtomicU8::new(HELD),
+            stop: Stop::default(),
+            stall_after: None,
+            feeds: Feeds::default(),
+            outbox: None,
+            mirror: false,
             inner: Mutex::new(inner),
         }
     }
@@ -97,6 +129,25 @@ impl TaskShared {
 
     pub(crate) fn own_counter(&self) -> Arc<Counter> {
         Arc::clone(&self.inner.lock().values[0].counter)
+    }
+
+    /// What was known of it before it started.
+    pub(crate) fn about(&self) -> Started {
+        self.inner.lock().about.clone()
+    }
+
+    /// Takes the place of the run before under the same stage of the same parent, if it was there;
+    /// tells whether it was. Call it before anybody else has the task.
+    pub(crate) fn replaces(&self, previous: &Self) -> bool {
+        let same = match (&self.parent, &previous.parent) {
+            (Some(new), Some(old)) => Arc::ptr_eq(&new.task, &old.task) && new.stage == old.stage,
+            _ => false,
+        };
+        if same {
+            let told = previous.inner.lock().told();
+            self.inner.lock().replace_child(told);
+        }
+        same
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -114,7 +165,36 @@ impl TaskShared {
     /// Tells whether a handle still lives: one whose task its parent has ended, if it has ended.
     pub(crate) fn is_held(&self) -> bool {
         // Relaxed: it only decides how long a task is kept.
-        self.held.load(Ordering::Relaxed)
+        self.hold.load(Ordering::Relaxed) != FREE
+    }
+
+    /// Has the handle's drop told to the tracker, if there still is a handle. Call it with the
+    /// registry locked, and set the task aside before unlocking if it is true.
+    pub(crate) fn park(&self) -> bool {
+        // Of this and the swap in `release` one is first. Relaxed: what else is to be seen is
+        // behind the registry's lock.
+        let parked = self
+            .hold
+            .compare_exchange(HELD, PARKED, Ordering::Relaxed, Ordering::Relaxed);
+        !matches!(parked, Err(FREE))
+    }
+
+    /// The handle is gone.
+    pub(super) fn release(&self) {
+        if self.hold.swap(FREE, Ordering::Relaxed) == PARKED
+            && let Some(tracker) = self.tracker.upgrade()
+        {
+            tracker.released(self);
+        }
+    }
+
+    /// Bytes of its log in the tracker's account.
+    pub(crate) fn log_bytes(&self) -> usize {
+        let inner = self.inner.lock();
+        if inner.forgotten {
+            return 0;
+        }
+        inner.log.bytes()
     }
 
     /// Takes its bytes out of the tracker's account, in which it has no part from now on.
@@ -128,7 +208,7 @@ impl TaskShared {
 
     /// Tells a child's change; see [`ChildMove`].
     fn child_moved(self: &Arc<Self>, child: u64, feeds: &Parent, moved: ChildMove) -> After {
-        let due = feeds.counter.add(moved.fraction);
+        let due = feeds.counter.shift(moved.fraction);
         if !due && moved.from == moved.to {
             return After::default();
         }
@@ -145,8 +225,9 @@ impl TaskShared {
             let value = &mut inner.values[feeds.stage];
             if moved.from != moved.to {
                 value.dirty = true;
-                if let Some(fed) = value.fed.as_mut().filter(|_| ended) {
-                    fed.ended += 1;
+                if let Some(fed) = &mut value.fed {
+                    let again = moved.from.is_some_and(TaskState::is_ended);
+                    fed.ended += i64::from(ended) - i64::from(again);
                 }
             }
             inner.touch(self, feeds.stage, now)
@@ -169,8 +250,8 @@ impl TaskShared {
     }
 
     /// Arms a reader. Call it with the lock held, after a read that gave nothing.
-    pub(crate) fn arm(inner: &mut Inner, slot: &mut Option<u32>, cx: &Context<'_>) {
-        inner.sleepers.arm(slot, cx.waker());
+    pub(crate) fn arm(inner: &mut Inner, place: &mut Option<Place>, cx: &Context<'_>) {
+        inner.sleepers.arm(place, cx.waker());
     }
 
     /// Makes room in a log for others; tells by how much.
@@ -212,12 +293,20 @@ impl TaskShared {
         let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
+        let (mut wakers, mut elsewhere) = (Wakers::None, Vec::new());
+        if appended {
+            wakers = inner.sleepers.take();
+            if !self.feeds.is_empty() {
+                for event in inner.log.since(head) {
+                    let copied = self.feeds.copy(event, &mut elsewhere);
+                    inner.refused.extend(copied.err().map(PublishError::from));
+                }
+            }
+        }
         let after = After {
-            wakers: if appended {
-                inner.sleepers.take()
-            } else {
-                Vec::new()
-            },
+            wakers,
+            elsewhere,
+            send: appended && self.outbox.is_some(),
             bytes: if inner.forgotten {
                 0
             } else {
@@ -226,6 +315,7 @@ impl TaskShared {
             refused: std::mem::take(&mut inner.refused),
             sample: !was_due && !inner.due.is_empty(),
             ended: !was_ended && inner.log.is_ended(),
+            tell: inner.untold.begin(),
             child_move: match self.parent {
                 Some(_) if appended => inner.child_move(),
                 _ => None,
@@ -236,13 +326,19 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
-        for waker in after.wakers {
-            waker.wake();
+        for wakers in after.elsewhere {
+            drop(wakers.wake());
+        }
+        if let Some(storage) = after.wakers.wake() {
+            self.inner.lock().sleepers.recycle(storage);
+        }
+        if after.tell {
+            self.tell();
         }
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));
         }
-        if after.bytes == 0 && !after.sample && !after.ended {
+        if after.bytes == 0 && !after.sample && !after.ended && !after.send {
             return;
         }
         let Some(tracker) = self.tracker.upgrade() else {
@@ -255,9 +351,19 @@ impl TaskShared {
         if after.ended {
             tracker.task_ended(self);
         }
+        if let (true, Some(link)) = (after.send, &tracker.link) {
+            link.send_soon(self);
+        }
         tracker.settle_bytes(after.bytes, self);
     }
 }
+
+/// A handle holds the task.
+const HELD: u8 = 0;
+/// A handle holds the task, and its drop is to be told to the tracker.
+const PARKED: u8 = 1;
+/// No handle holds the task.
+pub(super) const FREE: u8 = 2;
 
 impl Drop for TaskShared {
     fn drop(&mut self) {

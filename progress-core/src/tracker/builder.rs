@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     limits::Limits,
+    link::Link,
     tracker::{ProgressTracker, TrackerShared},
+    transport::Transport,
 };
 
 /// Settings of a tracker.
@@ -14,6 +16,9 @@ pub struct TrackerBuilder {
     limits: Limits,
     retention: Duration,
     tick: Duration,
+    stall_after: Option<Duration>,
+    transport: Option<Arc<dyn Transport>>,
+    lease: Duration,
 }
 
 impl TrackerBuilder {
@@ -36,14 +41,36 @@ impl TrackerBuilder {
         self
     }
 
+    /// Sets after how long without a change a running task is `stalled` (default `None`: never; at
+    /// least a millisecond); see [`TaskBuilder::stall_after`](crate::TaskBuilder::stall_after),
+    /// which sets it for one task.
+    pub fn stall_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.stall_after = silence.into().map(Limits::stall_after);
+        self
+    }
+
+    /// Connects the tracker with those of other processes (default: it stands alone).
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets how long this node may be out of the broker's sight before others end its tasks
+    /// (default 30 s, at least 300 ms): its lease, renewed every third of it.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_millis(300));
+        self
+    }
+
     /// Makes the tracker.
     #[must_use]
     pub fn build(self) -> ProgressTracker {
-        ProgressTracker::from_shared(Arc::new(TrackerShared::new(
-            self.limits,
-            self.retention,
-            self.tick,
-        )))
+        let mut shared = TrackerShared::new(self.limits, self.retention, self.tick);
+        shared.stall_after = self.stall_after;
+        shared.link = self
+            .transport
+            .map(|transport| Arc::new(Link::new(transport, shared.node.clone(), self.lease)));
+        ProgressTracker::from_shared(Arc::new(shared))
     }
 }
 
@@ -53,6 +80,9 @@ impl Default for TrackerBuilder {
             limits: Limits::default(),
             retention: Duration::from_secs(3600),
             tick: Duration::from_millis(100),
+            stall_after: None,
+            transport: None,
+            lease: Duration::from_secs(30),
         }
     }
 }

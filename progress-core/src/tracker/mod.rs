@@ -1,30 +1,39 @@
 //! The tracker: the tasks of a process.
 
 mod builder;
+mod drain;
+mod network;
 mod registry;
 mod sampler;
 mod shared;
+mod stalls;
 
 use std::{fmt, sync::Arc};
 
+use tokio::time::Instant;
+
 use crate::{
-    error::{LookupError, RemoveError},
+    channel::{Channel, IntoChannelName},
+    error::{CancelError, LookupError, PublishError, RemoveError},
+    event::Note,
     id::{IntoTaskId, TaskId},
     log::Delivery,
     position::{Position, Seq},
     snapshot::Snapshot,
     subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
-    task::{TaskBuilder, TaskShared},
+    task::{TaskBuilder, TaskShared, ask_descendants, shorten},
+    transport::TransportError,
 };
 
 pub use self::{
     builder::TrackerBuilder,
+    drain::Drained,
     registry::{InvalidTaskCursor, TaskCursor, TaskFilter, TaskPage},
     shared::TrackerStats,
 };
 pub(crate) use self::{
     registry::WaitingPlace,
-    shared::{SubscriptionPermit, TrackerShared},
+    shared::{Run, SubscriptionPermit, TrackerShared},
 };
 
 /// The tasks of a process, to report on and to watch.
@@ -34,6 +43,14 @@ pub(crate) use self::{
 ///
 /// Counters are sampled and old tasks cleaned up by one background task: on the tokio runtime that
 /// is current when the first task starts, or on a thread of its own if there is none.
+///
+/// # Tracing
+///
+/// Every milestone and end of every task is also one `tracing` event of target `progress`, in the
+/// order of the task's events: milestones, and ends `completed` or `cancelled`, at INFO, `abandoned`
+/// at WARN, `failed` at ERROR. Fields: `task`, `kind` (the event's type), `seq`, `attempt`, and where
+/// known `task_kind`, `status`, `duration_ms`, `error`, `trace_id`. Where several threads publish at
+/// a time, one of them may tell for the others.
 ///
 /// ```
 /// use progress_core::{Frame, ProgressTracker};
@@ -78,14 +95,34 @@ impl ProgressTracker {
         TrackerBuilder::default()
     }
 
+    /// The tracker of a task that nobody is to watch: it forgets it with its end.
+    pub(crate) fn unwatched() -> Arc<TrackerShared> {
+        Self::builder()
+            .retention(std::time::Duration::ZERO)
+            .build()
+            .shared
+    }
+
     pub(crate) fn from_shared(shared: Arc<TrackerShared>) -> Self {
         Self { shared }
+    }
+
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn shared(&self) -> &TrackerShared {
+        &self.shared
     }
 
     /// Describes a task; nothing exists until it is [started](TaskBuilder::start) or
     /// [queued](TaskBuilder::queue).
     pub fn task(&self, id: impl IntoTaskId) -> TaskBuilder {
         TaskBuilder::new(Some(Arc::clone(&self.shared)), id)
+    }
+
+    /// Returns a channel to publish into without a task. A name that is none is refused when
+    /// something is published.
+    #[must_use]
+    pub fn channel(&self, name: impl IntoChannelName) -> Channel {
+        Channel::new(Arc::clone(&self.shared), name)
     }
 
     /// Watches a task from its first event that is still kept.
@@ -109,13 +146,14 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// [`LookupError`] if the id is not one or there is no such task.
+    /// [`LookupError`] if the id is not one, there is no such task, or it is not held here and the
+    /// broker cannot be reached.
     ///
     /// # Cancel safety
     ///
     /// It only reads.
     pub async fn snapshot(&self, id: impl IntoTaskId) -> Result<Snapshot, LookupError> {
-        Ok(self.find(id)?.snapshot())
+        Ok(self.locate(id).await?.snapshot())
     }
 
     /// Returns up to `limit` (at least 1) of the events still kept after a position, from the first without
@@ -123,7 +161,8 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// [`LookupError`] if the id is not one or there is no such task.
+    /// [`LookupError`] if the id is not one, there is no such task, or it is not held here and the
+    /// broker cannot be reached.
     ///
     /// # Cancel safety
     ///
@@ -134,7 +173,7 @@ impl ProgressTracker {
         after: Option<Position>,
         limit: usize,
     ) -> Result<HistoryPage, LookupError> {
-        let task = self.find(id)?;
+        let task = self.locate(id).await?;
         let inner = task.inner.lock();
         let after = after
             .filter(|after| after.epoch() == task.epoch)
@@ -152,13 +191,74 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// None for a tracker in one process; a transport may be away.
+    /// [`LookupError::Unavailable`] if the broker cannot be reached; none without a transport.
     ///
     /// # Cancel safety
     ///
     /// It only reads.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<TaskPage, LookupError> {
-        Ok(self.shared.list(&filter))
+        self.shared.list_all(&filter).await
+    }
+
+    /// Asks a task to stop, and all its live descendants with it.
+    ///
+    /// It publishes `cancel_requested` (once: a second request changes nothing) and wakes who
+    /// waits for [`Reporter::cancelled`](crate::Reporter::cancelled). What follows is the work's
+    /// own affair: it ends the task with [`Task::cancel`](crate::Task::cancel), or completes it
+    /// after all. A reason longer than an event can hold is cut.
+    ///
+    /// # Errors
+    ///
+    /// [`CancelError`] if there is no such task or it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// It takes effect at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use progress_core::ProgressTracker;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// let tracker = ProgressTracker::new();
+    /// let task = tracker.task("video-42").start()?;
+    /// let worker = tokio::spawn(async move {
+    ///     task.cancelled().await;
+    ///     let reason = task.cancel_reason();
+    ///     task.cancel(reason.as_deref().unwrap_or("cancelled"))
+    /// });
+    /// tracker.cancel("video-42", "the user left").await?;
+    /// worker.await??;
+    /// let snapshot = tracker.snapshot("video-42").await?;
+    /// assert_eq!(snapshot.cause.as_deref(), Some("the user left"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn cancel<'a>(
+        &self,
+        id: impl IntoTaskId,
+        reason: impl Into<Option<&'a str>>,
+    ) -> Result<(), CancelError> {
+        let task = self.locate(id).await.map_err(CancelError::Lookup)?;
+        let note = Note {
+            reason: reason
+                .into()
+                .map(|reason| shorten(reason, task.limits.message())),
+        };
+        if task.is_mirror() {
+            return self.shared.ask_owner(&task, note.reason).await;
+        }
+        match task.ask_to_stop(&note) {
+            Err(PublishError::AlreadyComplete) => {
+                Err(CancelError::AlreadyComplete(task.id.clone()))
+            }
+            _ => {
+                ask_descendants(&task, &note);
+                Ok(())
+            }
+        }
     }
 
     /// Forgets a task that has ended, before its retention is over.
@@ -171,12 +271,11 @@ impl ProgressTracker {
     ///
     /// It takes effect at once.
     pub async fn remove(&self, id: impl IntoTaskId) -> Result<(), RemoveError> {
-        let task = self.find(id).map_err(RemoveError::Lookup)?;
+        let task = self.locate(id).await.map_err(RemoveError::Lookup)?;
         if !task.is_ended() || task.is_held() {
             return Err(RemoveError::StillRunning(task.id.clone()));
         }
-        self.shared.forget(task.number);
-        Ok(())
+        self.shared.forget_everywhere(&task).await
     }
 
     /// Returns counts of what there is and what was refused.
@@ -188,12 +287,35 @@ impl ProgressTracker {
     /// Returns the random name of this process's tracker: another one after a restart.
     #[must_use]
     pub fn node(&self) -> &str {
-        &self.shared.node
+        self.shared.node.as_str()
     }
 
-    fn find(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {
+    /// Tells whether the other nodes can be reached, as far as is known; always without a transport.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.link.as_ref().is_none_or(|link| link.is_up())
+    }
+
+    /// Waits until all that was published here is with the broker, to the deadline; at once without
+    /// a transport.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if something is not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn flush(&self, deadline: Instant) -> Result<(), TransportError> {
+        match &self.shared.link {
+            Some(link) => link.flush(deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn locate(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {
         let id: TaskId = id.into_task_id()?;
-        self.shared.find(&id).ok_or(LookupError::NotFound(id))
+        self.shared.locate(&id).await
     }
 }
 

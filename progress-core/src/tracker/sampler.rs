@@ -1,4 +1,4 @@
-//! The background task: samples counters each tick, forgets old tasks.
+//! The background task: samples counters each tick, notices stalls, forgets old tasks.
 
 use std::{
     sync::{
@@ -9,13 +9,12 @@ use std::{
 };
 
 use tokio::{
-    runtime::{Builder, Handle},
     sync::Notify,
     task::yield_now,
     time::{Instant, timeout_at},
 };
 
-use crate::{sync::Mutex, task::TaskShared, tracker::TrackerShared};
+use crate::{background::spawn, sync::Mutex, task::TaskShared, tracker::TrackerShared};
 
 /// Samples the counters of tasks that have moved, and nothing else: an idle tracker sleeps.
 #[derive(Debug)]
@@ -37,10 +36,6 @@ impl Sampler {
             running: AtomicBool::new(false),
             wake: Arc::default(),
         }
-    }
-
-    pub(super) fn tick(&self) -> Duration {
-        self.tick
     }
 
     pub(crate) fn add(&self, task: Arc<TaskShared>) {
@@ -65,22 +60,7 @@ impl Sampler {
             let running = running;
             run(&running.0, &wake).await;
         };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(sampling)),
-            Err(_) => {
-                let started = std::thread::Builder::new()
-                    .name("progress-sampler".to_owned())
-                    .spawn(
-                        move || match Builder::new_current_thread().enable_time().build() {
-                            Ok(runtime) => runtime.block_on(sampling),
-                            Err(error) => tracing::error!(%error, "counters are not sampled"),
-                        },
-                    );
-                if let Err(error) = started {
-                    tracing::error!(%error, "counters are not sampled");
-                }
-            }
-        }
+        drop(spawn("progress-sampler", sampling));
     }
 
     /// Samples if a tick is over; tells when the next one is, if there is anything to look at.
@@ -126,8 +106,9 @@ async fn run(tracker: &Weak<TrackerShared>, wake: &Notify) {
             let now = Instant::now();
             tracker.clock.follow_steps(now);
             let tick = tracker.sampler.step(now);
+            let stall = tracker.check_stalls(now);
             let sweep = tracker.sweep(now);
-            tick.into_iter().chain(sweep).min()
+            tick.into_iter().chain(stall).chain(sweep).min()
         };
         match next {
             // More to do already: others have their turn first.

@@ -5,19 +5,21 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::Context,
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    channel::{ChannelName, Channels},
     error::StartError,
     event::Started,
     id::TaskId,
     limits::Limits,
+    link::Link,
     position::Epoch,
-    subscription::{SubscribeError, SubscribeOptions, Subscription},
+    subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
     task::{Family, Inner, Parent, TaskShared},
     time::{Clock, Timestamp},
@@ -25,23 +27,33 @@ use crate::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
         sampler::Sampler,
     },
+    transport::{NodeId, Topic},
 };
 
 /// What the handles of a tracker share.
 #[derive(Debug)]
 pub(crate) struct TrackerShared {
-    pub(crate) node: String,
+    pub(crate) node: NodeId,
+    pub(crate) channels: Channels,
+    /// The way to other nodes, if there are any.
+    pub(crate) link: Option<Arc<Link>>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) sampler: Sampler,
     /// Reports that no caller got an error for.
     pub(crate) refused: AtomicU64,
     pub(super) retention: Duration,
-    registry: RwLock<Registry>,
+    /// What tasks have that were given none.
+    pub(crate) stall_after: Option<Duration>,
+    pub(super) registry: RwLock<Registry>,
+    /// Tells those who drain the tracker that no task is live.
+    pub(super) drained: Notify,
+    /// The newest task that was looked at for room.
+    hand: AtomicU64,
     /// Bytes of all retained logs. Signed: a log's loss may be settled before its gain.
     bytes: AtomicI64,
     last_epoch: AtomicU64,
-    last_number: AtomicU64,
+    pub(super) last_number: AtomicU64,
     subscriptions: Arc<AtomicUsize>,
     /// Those of them whose task does not exist yet.
     waiting: Arc<AtomicUsize>,
@@ -50,13 +62,18 @@ pub(crate) struct TrackerShared {
 impl TrackerShared {
     pub(super) fn new(limits: Limits, retention: Duration, tick: Duration) -> Self {
         Self {
-            node: uuid::Uuid::new_v4().simple().to_string(),
+            node: NodeId::random(),
+            channels: Channels::default(),
+            link: None,
             limits: Arc::new(limits),
             clock: Arc::new(Clock::new()),
             sampler: Sampler::new(tick),
             refused: AtomicU64::new(0),
             retention,
+            stall_after: None,
             registry: RwLock::default(),
+            drained: Notify::new(),
+            hand: AtomicU64::new(0),
             bytes: AtomicI64::new(0),
             last_epoch: AtomicU64::new(0),
             last_number: AtomicU64::new(0),
@@ -71,25 +88,23 @@ impl TrackerShared {
         parent: Option<Parent>,
         family: Family,
         about: Started,
+        run: Run,
     ) -> Result<Arc<TaskShared>, StartError> {
-        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let task = Arc::new(TaskShared::new(
-            id,
-            self.next_epoch(),
-            number,
-            self,
-            parent,
-            family,
-            about,
-        ));
+        let number = self.next_number();
+        let epoch = match &run.previous {
+            Some(previous) => self.next_epoch_after(previous.epoch),
+            None => self.next_epoch(),
+        };
+        let mut task = TaskShared::new(id, epoch, number, self, parent, family, about);
+        task.stall_after = run.stall_after;
+        self.connect(&mut task, run.channels, run.restart)?;
+        let task = Arc::new(task);
         let mut evicted = None;
-        let inserted = self.insert(&task, &mut evicted);
+        let inserted = self.insert(&task, run.previous, &mut evicted);
         if let Some(evicted) = evicted {
             self.forgotten(&evicted);
         }
-        for waker in inserted? {
-            waker.wake();
-        }
+        drop(inserted?.wake());
         self.sampler.ensure_running(self);
         Ok(task)
     }
@@ -98,33 +113,50 @@ impl TrackerShared {
     fn insert(
         &self,
         task: &Arc<TaskShared>,
+        previous: Option<Arc<TaskShared>>,
         evicted: &mut Option<Arc<TaskShared>>,
-    ) -> Result<Vec<Waker>, StartError> {
+    ) -> Result<Wakers, StartError> {
         let mut registry = self.registry.write();
         // Before another task has to go for one that cannot be.
         self.check(
             &registry,
             &task.id,
             task.parent.as_ref().map(|parent| &*parent.task),
+            previous.as_ref(),
         )?;
+        // Forgotten meanwhile, it takes nobody's place.
+        let previous = previous.filter(|_| registry.get(&task.id).is_some());
         let limit = self.limits.tasks;
-        if registry.len() >= limit {
-            *evicted = registry.pop_ended(None, Instant::now());
+        if previous.is_none() && registry.len() >= limit {
+            *evicted = registry.pop_ended();
             if evicted.is_none() {
                 return Err(StartError::TooManyTasks { limit });
             }
         }
         if let Some(parent) = &task.parent {
-            self.adopt(parent, task)?;
+            self.adopt(parent, task, previous.as_deref())?;
+        }
+        if let Some(previous) = previous {
+            *evicted = registry.remove(previous.number);
         }
         Ok(registry.insert(Arc::clone(task)))
     }
 
-    fn adopt(&self, parent: &Parent, child: &Arc<TaskShared>) -> Result<(), StartError> {
+    fn adopt(
+        &self,
+        parent: &Parent,
+        child: &Arc<TaskShared>,
+        previous: Option<&TaskShared>,
+    ) -> Result<(), StartError> {
+        let again = previous.is_some_and(|previous| child.replaces(previous));
         let mut inner = parent.task.inner.lock();
-        self.check_parent(&parent.task, &inner)?;
-        inner.family.add(child);
-        inner.feed(parent.stage);
+        self.check_parent(&parent.task, &inner, again)?;
+        if again {
+            inner.family.add_again(child);
+        } else {
+            inner.family.add(child);
+            inner.feed(parent.stage);
+        }
         Ok(())
     }
 
@@ -133,8 +165,9 @@ impl TrackerShared {
         &self,
         id: &TaskId,
         parent: Option<&TaskShared>,
+        previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
-        self.check(&self.registry.read(), id, parent)
+        self.check(&self.registry.read(), id, parent, previous)
     }
 
     fn check(
@@ -142,27 +175,40 @@ impl TrackerShared {
         registry: &Registry,
         id: &TaskId,
         parent: Option<&TaskShared>,
+        previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
-        if registry.get(id).is_some() {
-            return Err(StartError::AlreadyExists(id.clone()));
+        if registry.draining && parent.is_none() {
+            return Err(StartError::Draining);
+        }
+        let current = registry.get(id);
+        match (current, previous) {
+            (None, _) => {}
+            // It has ended, and an end is for good.
+            (Some(current), Some(previous)) if Arc::ptr_eq(current, previous) => {}
+            (Some(_), _) => return Err(StartError::AlreadyExists(id.clone())),
         }
         // The parent's lock under the registry's, which the order of locks allows.
         if let Some(parent) = parent {
-            self.check_parent(parent, &parent.inner.lock())?;
+            self.check_parent(parent, &parent.inner.lock(), previous.is_some())?;
         }
         let limit = self.limits.tasks;
-        if registry.len() >= limit && registry.ended() == 0 {
+        if current.is_none() && registry.len() >= limit && registry.ended() == 0 {
             return Err(StartError::TooManyTasks { limit });
         }
         Ok(())
     }
 
-    fn check_parent(&self, parent: &TaskShared, inner: &Inner) -> Result<(), StartError> {
+    fn check_parent(
+        &self,
+        parent: &TaskShared,
+        inner: &Inner,
+        again: bool,
+    ) -> Result<(), StartError> {
         if inner.log.is_ended() {
             return Err(StartError::ParentEnded(parent.id.clone()));
         }
         let limit = self.limits.children;
-        if inner.family.total() >= limit as u64 {
+        if !again && inner.family.total() >= limit as u64 {
             return Err(StartError::TooManyChildren { limit });
         }
         Ok(())
@@ -181,14 +227,26 @@ impl TrackerShared {
         let Some(permit) = SubscriptionPermit::take(&self.subscriptions, limit) else {
             return Subscription::rejected(SubscribeError::TooMany { limit });
         };
-        if let Some(task) = self.find(&id) {
-            return Subscription::known(task, options, permit);
+        let known = self.find(&id);
+        if let Some(link) = self.link_to_ask(known.as_deref()) {
+            link.ensure_running(self);
+            let watch = link.watch(Topic::Task(id.clone()));
+            return Subscription::sought(id, self, options, permit, watch);
         }
+        if let Some(task) = known {
+            let watch = self.watch_task(&task);
+            return Subscription::known(task, &options, permit, watch);
+        }
+        match self.waiting_permit() {
+            Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
+            Err(error) => Subscription::rejected(error),
+        }
+    }
+
+    pub(crate) fn waiting_permit(&self) -> Result<SubscriptionPermit, SubscribeError> {
         let limit = self.limits.waiting;
-        match SubscriptionPermit::take(&self.waiting, limit) {
-            Some(waiting) => Subscription::awaited(id, self, options, permit, waiting),
-            None => Subscription::rejected(SubscribeError::TooManyWaiting { limit }),
-        }
+        SubscriptionPermit::take(&self.waiting, limit)
+            .ok_or(SubscribeError::TooManyWaiting { limit })
     }
 
     pub(crate) fn await_task(
@@ -230,7 +288,14 @@ impl TrackerShared {
     }
 
     pub(crate) fn task_ended(&self, task: &TaskShared) {
-        self.registry.write().note_end(task, Instant::now());
+        let drained = {
+            let mut registry = self.registry.write();
+            registry.note_end(task, Instant::now());
+            registry.draining && registry.live() == 0
+        };
+        if drained {
+            self.drained.notify_waiters();
+        }
         self.sampler.notify();
     }
 
@@ -243,22 +308,14 @@ impl TrackerShared {
 
     /// Forgets some of the tasks whose retention is over; tells when to come again.
     pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
-        let before = now.checked_sub(self.retention);
-        let mut forgotten = Vec::new();
-        let next = {
+        let (forgotten, next) = {
             let mut registry = self.registry.write();
-            while forgotten.len() < SWEEP_CHUNK
-                && let Some(before) = before
-                && let Some(task) = registry.pop_ended(Some(before), now)
-            {
-                forgotten.push(task);
-            }
-            registry.oldest_end().map(|end| end + self.retention)
-        };
-        // Only what is held was found: it is no use to come back at once.
-        let next = match forgotten.is_empty() {
-            true => next.map(|at| at.max(now + self.sampler.tick())),
-            false => next,
+            let forgotten = match now.checked_sub(self.retention) {
+                Some(then) => registry.pop_ended_by(then, SWEEP_CHUNK),
+                None => Vec::new(),
+            };
+            let next = registry.oldest_end().map(|end| end + self.retention);
+            (forgotten, next)
         };
         for task in &forgotten {
             self.forgotten(task);
@@ -273,16 +330,45 @@ impl TrackerShared {
             return;
         }
         while self.over_budget(self.bytes.load(Ordering::Relaxed)) {
-            let oldest = self.registry.write().pop_ended(None, Instant::now());
+            let oldest = self.registry.write().pop_ended();
             match oldest {
                 Some(task) => self.forgotten(&task),
                 None => {
-                    let freed = grown.shrink();
+                    let largest = self.larger_log(grown);
+                    let freed = largest.as_deref().unwrap_or(grown).shrink();
                     self.bytes.fetch_sub(freed as i64, Ordering::Relaxed);
                     return;
                 }
             }
         }
+    }
+
+    /// The largest log of the next few tasks, round and round, if it is larger than the one that
+    /// grew: so that those that are idle give way too, at a cost that does not grow with their
+    /// number.
+    fn larger_log(&self, grown: &TaskShared) -> Option<Arc<TaskShared>> {
+        let some = {
+            let registry = self.registry.read();
+            let some = registry.newer(self.hand.load(Ordering::Relaxed), HAND);
+            let hand = match &*some {
+                [.., last] if some.len() == HAND => last.number,
+                // Round again.
+                _ => 0,
+            };
+            self.hand.store(hand, Ordering::Relaxed);
+            some
+        };
+        some.into_iter()
+            .map(|task| (task.log_bytes(), task))
+            .filter(|(bytes, _)| *bytes > grown.log_bytes())
+            .max_by_key(|(bytes, _)| *bytes)
+            .map(|(_, task)| task)
+    }
+
+    /// A task that has ended, and that was to go, is no longer held.
+    pub(crate) fn released(&self, task: &TaskShared) {
+        self.registry.write().unpark(task.number);
+        self.sampler.notify();
     }
 
     pub(crate) fn wake_sampler(self: &Arc<Self>) {
@@ -291,18 +377,23 @@ impl TrackerShared {
     }
 
     pub(super) fn stats(&self) -> TrackerStats {
+        let link = self.link.as_deref();
         let registry = self.registry.read();
         TrackerStats {
             tasks: registry.len(),
             ended: registry.ended(),
+            channels: self.channels.len(),
             waiting: self.waiting.load(Ordering::Relaxed),
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             bytes: usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0),
             refused: self.refused.load(Ordering::Relaxed),
+            superseded: link.map_or(0, |link| link.counts.superseded.load(Ordering::Relaxed)),
+            resyncs: link.map_or(0, |link| link.counts.resyncs.load(Ordering::Relaxed)),
+            refused_by_broker: link.map_or(0, |link| link.counts.refused.load(Ordering::Relaxed)),
         }
     }
 
-    fn forgotten(&self, task: &TaskShared) {
+    pub(super) fn forgotten(&self, task: &TaskShared) {
         self.bytes
             .fetch_sub(task.forget() as i64, Ordering::Relaxed);
     }
@@ -311,7 +402,13 @@ impl TrackerShared {
         usize::try_from(bytes).is_ok_and(|bytes| bytes > self.limits.bytes)
     }
 
-    fn next_epoch(&self) -> Epoch {
+    pub(super) fn next_epoch_after(&self, epoch: Epoch) -> Epoch {
+        self.last_epoch
+            .fetch_max(epoch.generation(), Ordering::Relaxed);
+        self.next_epoch()
+    }
+
+    pub(crate) fn next_epoch(&self) -> Epoch {
         let now = u64::try_from(Timestamp::now().as_millis()).unwrap_or(1);
         let mut epoch = 0;
         let _always = self
@@ -327,11 +424,27 @@ impl TrackerShared {
 impl Drop for TrackerShared {
     fn drop(&mut self) {
         let waiting = self.registry.write().take_waiting();
-        for waker in waiting {
-            waker.wake();
+        for wakers in waiting {
+            drop(wakers.wake());
         }
         self.sampler.notify();
+        if let Some(link) = &self.link {
+            link.close();
+        }
     }
+}
+
+/// What else a new task is given.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// After how long without a change it counts as stalled.
+    pub(crate) stall_after: Option<Duration>,
+    /// The channels that its events are copied into.
+    pub(crate) channels: Vec<ChannelName>,
+    /// Whether it may follow a run that has ended, on whatever node.
+    pub(crate) restart: bool,
+    /// The ended run of the same id whose place it takes.
+    pub(crate) previous: Option<Arc<TaskShared>>,
 }
 
 /// Counts of a tracker.
@@ -342,6 +455,8 @@ pub struct TrackerStats {
     pub tasks: usize,
     /// Those of them that have ended.
     pub ended: usize,
+    /// Channels, besides the live list of tasks.
+    pub channels: usize,
     /// Those of the subscriptions that wait for their task to come into being.
     pub waiting: usize,
     /// Subscriptions.
@@ -350,6 +465,12 @@ pub struct TrackerStats {
     pub bytes: usize,
     /// Reports that were refused without an error to their caller.
     pub refused: u64,
+    /// Runs of this node in whose place another run counts.
+    pub superseded: u64,
+    /// Times that records from other nodes were found missing and read again.
+    pub resyncs: u64,
+    /// Events that the broker refused.
+    pub refused_by_broker: u64,
 }
 
 /// A place among the subscriptions, or among those that wait, given back on drop.
@@ -373,6 +494,8 @@ impl Drop for SubscriptionPermit {
 }
 
 /// Tasks looked at under one lock while listing.
-const LIST_CHUNK: usize = 512;
+pub(super) const LIST_CHUNK: usize = 512;
+/// Tasks whose logs are compared when one is to give way.
+const HAND: usize = 8;
 /// Tasks forgotten under one lock.
 const SWEEP_CHUNK: usize = 1_024;

@@ -167,6 +167,11 @@ impl Model {
         (1..=self.head()).rfind(|seq| self.at(*seq).class == Class::State(key))
     }
 
+    pub(crate) fn newest_milestone(&self) -> u64 {
+        let newest = (1..=self.head()).rfind(|seq| self.at(*seq).class == Class::Milestone);
+        newest.unwrap_or(0)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.retained().map(|seq| self.at(seq).size).sum()
     }

@@ -212,6 +212,7 @@ impl World {
         assert_eq!(log.head().get(), model.head());
         assert_eq!(log.next_seq().get(), model.head() + 1);
         assert_eq!(log.floor().get(), model.floor);
+        assert_eq!(log.newest_milestone().get(), model.newest_milestone());
         assert_eq!(log.is_ended(), model.is_ended());
         assert_eq!(log.bytes(), model.bytes());
         assert_eq!(u64::from(log.lines()), model.lines(1..model.head() + 1));

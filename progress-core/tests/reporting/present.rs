@@ -170,7 +170,7 @@ async fn errors_do_not_end_the_task() {
     let errors: Vec<_> = events(&ready(&mut tracker.subscribe("t")))
         .iter()
         .filter_map(|event| match event.data() {
-            Data::Error(error) => Some((**error).clone()),
+            Data::Error(error) => Some(error.clone()),
             _ => None,
         })
         .collect();

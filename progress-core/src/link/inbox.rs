@@ -1,0 +1,77 @@
+//! What arrives.
+
+use std::{future::poll_fn, sync::atomic::Ordering};
+
+use crate::{
+    link::Link,
+    task::Received,
+    transport::{Record, Topic, TransportEvent},
+};
+
+impl Link {
+    /// Hands on what arrives, for ever.
+    pub(super) async fn receive(&self) {
+        let mut events = self.transport.events();
+        while let Some(event) = poll_fn(|cx| events.as_mut().poll_next(cx)).await {
+            self.arrived(event);
+        }
+        // The transport has nothing more to say; the keeper's reads go on.
+        tracing::debug!(node = %self.node, "the transport's events have ended");
+    }
+
+    fn arrived(&self, event: TransportEvent) {
+        let Some(tracker) = self.tracker() else {
+            return;
+        };
+        match event {
+            TransportEvent::Record(record) => {
+                let complete = match &record {
+                    Record::Task(event) => match tracker.find(event.task_id()) {
+                        Some(task) if task.is_mirror() => task.receive(event) == Received::Taken,
+                        // An owner's own events come back to it, unless somebody has ended its run.
+                        Some(task) => !task.is_before(event.epoch()),
+                        None => false,
+                    },
+                    Record::Channel(event) => tracker
+                        .channels
+                        .get(event.channel())
+                        .is_some_and(|channel| channel.receive(event).is_ok()),
+                };
+                if !complete {
+                    self.resync(record.topic());
+                }
+            }
+            TransportEvent::Request(id, request) => tracker.requested(&id, &request),
+            TransportEvent::Resync(topic) => self.resync(topic),
+            TransportEvent::Down => {
+                self.saw(false);
+            }
+            TransportEvent::Up => {
+                self.saw(true);
+                // Whatever was published meanwhile is lost; and the broker may have forgotten.
+                self.resync_all();
+                self.resend_all(&tracker);
+            }
+        }
+    }
+
+    fn resync(&self, topic: Topic) {
+        if self.is_watched(&topic) || self.is_own(&topic) {
+            self.counts.resyncs.fetch_add(1, Ordering::Relaxed);
+            self.sync_soon(topic);
+        }
+    }
+
+    pub(super) fn resync_all(&self) {
+        for topic in self.watched() {
+            self.sync_soon(topic);
+        }
+    }
+
+    fn is_own(&self, topic: &Topic) -> bool {
+        let (Topic::Task(id), Some(tracker)) = (topic, self.tracker()) else {
+            return false;
+        };
+        tracker.find(id).is_some_and(|task| !task.is_mirror())
+    }
+}

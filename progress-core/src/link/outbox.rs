@@ -1,0 +1,443 @@
+//! What this node's tasks have to tell the broker: one more cursor into each log.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    channel::ChannelName,
+    event::Event,
+    link::{Backoff, Link},
+    log::{Cursor, Delivery},
+    position::{Epoch, Position},
+    sync::Mutex,
+    task::TaskShared,
+    tracker::TrackerShared,
+    transport::{AppendError, Claim, ClaimError, Draft, Topic, TransportError},
+};
+
+/// How far a task's log has been told.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    claim: Claim,
+    /// Whether the task stands among the dirty.
+    dirty: AtomicBool,
+    /// Nothing is to be told at present, because the end was, or another run counts.
+    done: AtomicBool,
+    /// The broker has had its end.
+    end_told: AtomicBool,
+    told: Mutex<Told>,
+    /// What became of the first claim: the run that was there, if it was refused.
+    confirmed: OnceLock<Result<(), Epoch>>,
+    answered: Notify,
+}
+
+#[derive(Debug)]
+struct Told {
+    /// Whether the claim stands.
+    claimed: bool,
+    /// Whether the broker may have forgotten what it was told.
+    verify: bool,
+    cursor: Cursor,
+}
+
+/// Tasks that have something to tell.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    tasks: Mutex<VecDeque<Arc<TaskShared>>>,
+    wake: Notify,
+    /// Told when there is nothing more to send.
+    idle: Notify,
+    /// Taken from `tasks` and not yet with the broker.
+    sending: AtomicUsize,
+}
+
+impl Outbox {
+    pub(crate) fn new(claim: Claim) -> Self {
+        Self {
+            claim,
+            dirty: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            end_told: AtomicBool::new(false),
+            told: Mutex::new(Told {
+                claimed: false,
+                verify: false,
+                cursor: Cursor::at_start(),
+            }),
+            confirmed: OnceLock::new(),
+            answered: Notify::new(),
+        }
+    }
+
+    /// Waits for the answer to the claim: the run that was there, if it was refused.
+    pub(crate) async fn confirmed(&self) -> Result<(), Epoch> {
+        loop {
+            let answered = self.answered.notified();
+            if let Some(confirmed) = self.confirmed.get() {
+                return *confirmed;
+            }
+            answered.await;
+        }
+    }
+
+    fn confirm(&self, answer: Result<(), Epoch>) {
+        let _first = self.confirmed.set(answer);
+        self.answered.notify_waiters();
+    }
+
+    /// Tells whether the broker has had the end.
+    pub(crate) fn end_is_told(&self) -> bool {
+        self.end_told.load(Ordering::Acquire)
+    }
+
+    /// Tells whether nothing is to be told at present.
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Takes no further part: another run is the one that counts.
+    fn close(&self) {
+        self.done.store(true, Ordering::Release);
+    }
+
+    /// A broker that has forgotten the run is told all of it again.
+    fn begin_again(&self) {
+        let mut told = self.told.lock();
+        told.claimed = false;
+        told.cursor = Cursor::at_start();
+    }
+}
+
+impl Link {
+    /// Has a task's log sent on from where it has been told.
+    pub(crate) fn send_soon(&self, task: &Arc<TaskShared>) {
+        let Some(outbox) = &task.outbox else {
+            return;
+        };
+        // AcqRel: whoever clears the flag sees all that was appended before it was set.
+        if !outbox.dirty.swap(true, Ordering::AcqRel) {
+            self.outbox.tasks.lock().push_back(Arc::clone(task));
+            self.outbox.wake.notify_one();
+        }
+    }
+
+    /// After an outage: the broker may have forgotten what it was told.
+    pub(super) fn resend_all(&self, tracker: &TrackerShared) {
+        for task in tracker.owned() {
+            if let Some(outbox) = &task.outbox {
+                outbox.done.store(false, Ordering::Release);
+                outbox.told.lock().verify = true;
+                self.send_soon(&task);
+            }
+        }
+    }
+
+    pub(super) fn wake_outbox(&self) {
+        self.outbox.wake.notify_one();
+    }
+
+    /// Waits until all that the logs hold is with the broker.
+    pub(crate) async fn sent_all(&self) {
+        loop {
+            let idle = self.outbox.idle.notified();
+            // Both under the lock under which a task goes from the one to the other.
+            let empty = {
+                let tasks = self.outbox.tasks.lock();
+                tasks.is_empty() && self.outbox.sending.load(Ordering::Acquire) == 0
+            };
+            if empty && self.nothing_waits() {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    pub(crate) async fn flush(&self, deadline: Instant) -> Result<(), TransportError> {
+        timeout_at(deadline, self.sent_all())
+            .await
+            .map_err(|_| TransportError::new("not all was sent before the deadline"))?;
+        self.transport.flush(deadline).await
+    }
+
+    /// Sends what there is to send, for ever.
+    pub(super) async fn send(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let batch = self.next_tasks();
+            if batch.is_empty() && self.nothing_waits() {
+                self.outbox.idle.notify_waiters();
+                self.outbox.wake.notified().await;
+                continue;
+            }
+            let sent = match self.send_batch(&batch).await {
+                Ok(()) => self.send_waiting().await.map(drop),
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(()) => {
+                    self.saw(true);
+                    backoff.reset();
+                }
+                Err(error) => {
+                    tracing::debug!(node = %self.node, %error, "not sent");
+                    self.saw(false);
+                    for task in &batch {
+                        self.send_soon(task);
+                    }
+                    self.pause(&mut backoff).await;
+                }
+            }
+        }
+    }
+
+    fn next_tasks(&self) -> Vec<Arc<TaskShared>> {
+        let mut tasks = self.outbox.tasks.lock();
+        let count = tasks.len().min(TASKS_AT_ONCE);
+        let batch: Vec<_> = tasks.drain(..count).collect();
+        self.outbox.sending.store(count, Ordering::Release);
+        drop(tasks);
+        for task in &batch {
+            if let Some(outbox) = &task.outbox {
+                outbox.dirty.swap(false, Ordering::AcqRel);
+            }
+        }
+        batch
+    }
+
+    async fn send_batch(&self, batch: &[Arc<TaskShared>]) -> Result<(), TransportError> {
+        let claimed = join_all(batch.iter().map(|task| self.claim(task))).await;
+        let mut unavailable = None;
+        let mut events = Vec::new();
+        let mut spans = Vec::new();
+        for (task, claimed) in batch.iter().zip(claimed) {
+            match claimed {
+                Ok(true) => {
+                    let (new, cursor) = unsent(task);
+                    spans.push((task, new.len(), cursor));
+                    events.extend(new);
+                }
+                Ok(false) => {}
+                Err(error) => unavailable = Some(error),
+            }
+        }
+        let mut answers = if events.is_empty() {
+            Vec::new()
+        } else {
+            self.transport.append(events.clone()).await
+        }
+        .into_iter();
+        let mut sent = events.into_iter();
+        for (task, count, cursor) in spans {
+            let mine: Vec<_> = sent.by_ref().take(count).collect();
+            let results: Vec<_> = answers.by_ref().take(count).collect();
+            match self.settle(task, &mine, results, cursor) {
+                Ok(told) => self.copy_to_channels(outbox_channels(task), &told).await?,
+                Err(error) => unavailable = Some(error),
+            }
+        }
+        unavailable.map_or(Ok(()), Err)
+    }
+
+    /// Makes the claim that is due; tells whether the run is this node's.
+    async fn claim(&self, task: &Arc<TaskShared>) -> Result<bool, TransportError> {
+        let Some(outbox) = &task.outbox else {
+            return Ok(false);
+        };
+        if outbox.is_done() {
+            return Ok(false);
+        }
+        self.verify(task, outbox).await?;
+        if outbox.is_done() {
+            return Ok(false);
+        }
+        if outbox.told.lock().claimed {
+            return Ok(true);
+        }
+        let claim = outbox.claim.clone();
+        match self.transport.claim(&task.id, task.epoch, claim).await {
+            Ok(epoch) if epoch == task.epoch => {
+                outbox.told.lock().claimed = true;
+                outbox.confirm(Ok(()));
+                Ok(true)
+            }
+            Ok(by)
+            | Err(ClaimError::Superseded { by })
+            | Err(ClaimError::AlreadyExists { epoch: by }) => {
+                self.superseded(task, by);
+                Ok(false)
+            }
+            Err(ClaimError::Unavailable(error)) => Err(error),
+        }
+    }
+
+    /// After an outage: does the broker still know what it was told?
+    async fn verify(&self, task: &Arc<TaskShared>, outbox: &Outbox) -> Result<(), TransportError> {
+        let told = {
+            let told = outbox.told.lock();
+            if !told.verify || !told.claimed {
+                return Ok(());
+            }
+            Position::new(task.epoch, told.cursor.last())
+        };
+        let topic = Topic::Task(task.id.clone());
+        let page = self.transport.read(&topic, Some(told)).await?;
+        outbox.told.lock().verify = false;
+        match page {
+            Some(page) if page.epoch > told.epoch() => self.superseded(task, page.epoch),
+            Some(page) if page.head >= told.seq() => {}
+            _ => outbox.begin_again(),
+        }
+        Ok(())
+    }
+
+    /// Takes note of what the broker says to a task's events; gives those that it has.
+    fn settle(
+        &self,
+        task: &Arc<TaskShared>,
+        events: &[Arc<Event>],
+        results: Vec<Result<(), AppendError>>,
+        cursor: Cursor,
+    ) -> Result<Vec<Arc<Event>>, TransportError> {
+        let Some(outbox) = &task.outbox else {
+            return Ok(Vec::new());
+        };
+        let mut told = Vec::new();
+        for (event, result) in events.iter().zip(results) {
+            match result {
+                Ok(()) => told.push(Arc::clone(event)),
+                Err(AppendError::Unavailable(error)) => return Err(error),
+                Err(AppendError::Superseded { by }) => {
+                    self.superseded(task, by);
+                    return Ok(told);
+                }
+                Err(AppendError::Unknown) => {
+                    outbox.begin_again();
+                    self.send_soon(task);
+                    return Ok(told);
+                }
+                Err(error) => {
+                    // The broker's own bounds: the next event's range closes over it, or a gap
+                    // says that it is missing.
+                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(task = %task.id, %error, "event refused by the broker");
+                }
+            }
+        }
+        let more = {
+            let mut place = outbox.told.lock();
+            place.cursor = cursor;
+            let inner = task.inner.lock();
+            let at_head = place.cursor.last() == inner.log.head();
+            if at_head && inner.log.is_ended() {
+                outbox.end_told.store(true, Ordering::Release);
+                outbox.close();
+            }
+            !at_head
+        };
+        if more {
+            self.send_soon(task);
+        }
+        Ok(told)
+    }
+
+    /// Copies events into the channels of their task, again and again until the broker has them:
+    /// the drafts' ids see to it that each is there once.
+    pub(super) async fn copy_to_channels(
+        &self,
+        channels: &[ChannelName],
+        events: &[Arc<Event>],
+    ) -> Result<(), TransportError> {
+        let mut drafts: BTreeMap<ChannelName, Vec<Draft>> = BTreeMap::new();
+        for event in events {
+            for channel in channels {
+                drafts
+                    .entry(channel.clone())
+                    .or_default()
+                    .push(Draft::copy_of(Arc::clone(event)));
+            }
+            if event.data().is_listed() {
+                drafts
+                    .entry(ChannelName::tasks())
+                    .or_default()
+                    .push(Draft::copy_of(Arc::clone(event)));
+            }
+        }
+        let mut backoff = Backoff::new();
+        for (channel, drafts) in drafts {
+            let topic = Topic::Channel(channel);
+            loop {
+                let answers = self.transport.submit(&topic, drafts.clone()).await;
+                let failed = answers.iter().find_map(|answer| match answer {
+                    Err(AppendError::Unavailable(error)) => Some(error),
+                    _ => None,
+                });
+                let Some(error) = failed else {
+                    break;
+                };
+                tracing::debug!(node = %self.node, %error, "not copied into a channel");
+                self.saw(false);
+                self.pause(&mut backoff).await;
+                if self.tracker().is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another run is the one that counts.
+    fn superseded(&self, task: &Arc<TaskShared>, by: Epoch) {
+        if let Some(outbox) = &task.outbox {
+            outbox.close();
+            outbox.confirm(Err(by));
+        }
+        if task.end_is_told() {
+            // It had come to its end before: the other run is the next.
+            self.sync_soon(Topic::Task(task.id.clone()));
+            return;
+        }
+        self.counts.superseded.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(task = %task.id, run = %task.epoch, %by, "superseded by another run");
+        task.supersede();
+        self.sync_soon(Topic::Task(task.id.clone()));
+    }
+}
+
+fn outbox_channels(task: &TaskShared) -> &[ChannelName] {
+    match task.outbox.as_ref().map(|outbox| &outbox.claim) {
+        Some(Claim::Start { channels, .. } | Claim::Restart { channels, .. }) => channels,
+        _ => &[],
+    }
+}
+
+/// What the log holds that was not told, and the place behind it.
+fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
+    let Some(outbox) = &task.outbox else {
+        return (Vec::new(), Cursor::at_start());
+    };
+    let mut cursor = outbox.told.lock().cursor.clone();
+    let mut out = Vec::new();
+    // It never asked to be closed for lag.
+    let _read = task
+        .inner
+        .lock()
+        .log
+        .read(&mut cursor, EVENTS_AT_ONCE, &mut out);
+    let events = out.into_iter().filter_map(Delivery::into_item).collect();
+    (events, cursor)
+}
+
+/// Tasks whose events go out together.
+const TASKS_AT_ONCE: usize = 64;
+/// Events of one task that go out together.
+const EVENTS_AT_ONCE: usize = 256;

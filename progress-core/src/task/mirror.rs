@@ -1,0 +1,244 @@
+//! A task whose events are numbered elsewhere: by its owner on another node, or by the broker.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU8},
+};
+
+use crate::{
+    event::{Data, Event, Retention, Started},
+    id::TaskId,
+    link::Outbox,
+    log::{Class, Keys},
+    position::{Epoch, Position, Seq},
+    subscription::ResetReason,
+    task::{
+        Family,
+        inner::Inner,
+        shared::{FREE, TaskShared},
+    },
+    tracker::TrackerShared,
+    transport::{Page, Record},
+};
+
+/// What a mirror knows besides its log.
+#[derive(Debug, Default)]
+pub(crate) struct Mirror {
+    keys: Keys,
+    /// What arrived before something that is missing, by number.
+    early: BTreeMap<u64, Arc<Event>>,
+}
+
+/// What became of an event that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// It stands in the log, if it had not before.
+    Taken,
+    /// Others before it are missing: they are to be read.
+    Early,
+    /// It is of a later run.
+    OtherRun,
+}
+
+/// Another run that readers of this one are to go on with.
+#[derive(Debug, Clone)]
+pub(crate) struct Successor {
+    pub(crate) task: Arc<TaskShared>,
+    pub(crate) reason: ResetReason,
+}
+
+impl TaskShared {
+    /// Takes an event as it arrives.
+    pub(crate) fn receive(self: &Arc<Self>, event: &Arc<Event>) -> Received {
+        match event.epoch().cmp(&self.epoch) {
+            std::cmp::Ordering::Less => return Received::Taken,
+            std::cmp::Ordering::Greater => return Received::OtherRun,
+            std::cmp::Ordering::Equal => {}
+        }
+        let mut received = Received::Taken;
+        let _infallible = self.change(|inner, _| {
+            if event.seq() > inner.log.next_seq() {
+                received = Received::Early;
+                if let Some(mirror) = &mut inner.mirror {
+                    mirror.early.insert(event.seq().get(), Arc::clone(event));
+                    if mirror.early.len() > MOST_EARLY {
+                        // It will be read with all the others.
+                        mirror.early.pop_last();
+                    }
+                }
+                return Ok(());
+            }
+            inner.take_over(event);
+            inner.take_early(false);
+            Ok(())
+        });
+        received
+    }
+
+    /// Takes over what the broker holds of this run: what is missing then is lost, or was
+    /// superseded on the way.
+    pub(crate) fn merge(self: &Arc<Self>, page: &Page) {
+        let _infallible = self.change(|inner, _| {
+            if inner.log.head() == Seq::ZERO {
+                for event in &page.ended_run {
+                    // The run that this one ends: not in its log, but what the snapshot tells.
+                    inner.fold.apply(event);
+                }
+            }
+            inner.log.lose(page.floor);
+            for record in &page.records {
+                let Record::Task(event) = record else {
+                    continue;
+                };
+                inner.take_early_before(event.seq());
+                inner.take_over(event);
+            }
+            inner.take_early(true);
+            Ok(())
+        });
+    }
+
+    /// Sends the readers of this run on to another.
+    pub(crate) fn succeed(self: &Arc<Self>, task: Arc<Self>, reason: ResetReason) {
+        let wakers = {
+            let mut inner = self.inner.lock();
+            inner.successor = Some(Box::new(Successor { task, reason }));
+            inner.sleepers.take()
+        };
+        drop(wakers.wake());
+    }
+
+    /// Makes a task whose events are numbered elsewhere.
+    pub(crate) fn new_mirror(
+        id: TaskId,
+        epoch: Epoch,
+        number: u64,
+        tracker: &Arc<TrackerShared>,
+    ) -> Self {
+        let mut task = Self::new(
+            id,
+            epoch,
+            number,
+            tracker,
+            None,
+            Family::default(),
+            Started::default(),
+        );
+        task.mirror = true;
+        task.hold = AtomicU8::new(FREE);
+        task.inner.get_mut().mirror = Some(Box::default());
+        task
+    }
+
+    /// Takes note that another run is the one that counts: what is reported here goes nowhere.
+    pub(crate) fn supersede(&self) {
+        self.inner.lock().superseded = true;
+        self.stop.raise();
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.inner.lock().superseded
+    }
+
+    /// Tells whether the broker has had its end.
+    pub(crate) fn end_is_told(&self) -> bool {
+        self.outbox.as_ref().is_some_and(Outbox::end_is_told)
+    }
+
+    /// Where to read on from.
+    pub(crate) fn received(&self) -> Option<Position> {
+        let head = self.head();
+        (head.seq() > Seq::ZERO).then_some(head)
+    }
+
+    /// Tells whether it is known here only through the broker.
+    pub(crate) fn is_mirror(&self) -> bool {
+        self.mirror
+    }
+
+    /// Its later run's generation is above this.
+    pub(crate) fn is_before(&self, epoch: Epoch) -> bool {
+        self.epoch < epoch
+    }
+}
+
+impl Inner {
+    /// The run that readers are to go on with. One that has come to its end is read to it, unless
+    /// that end does not count.
+    pub(crate) fn next_run(&self) -> Option<Successor> {
+        let successor = self.successor.as_deref()?;
+        let superseded = successor.reason == ResetReason::Superseded;
+        (superseded || !self.log.is_ended()).then(|| successor.clone())
+    }
+
+    /// Appends an event under its number, unless it is there.
+    fn take_over(&mut self, event: &Arc<Event>) {
+        let seq = event.seq();
+        let Some(mirror) = &mut self.mirror else {
+            return;
+        };
+        if seq <= self.log.head() {
+            return;
+        }
+        if event.prev() > self.log.head() {
+            self.log.lose(event.prev());
+        }
+        if let Data::Started(about) = event.data() {
+            self.about.clone_from(about);
+        }
+        let retention = event.data().retention();
+        let class = match &retention {
+            Retention::State(name) => Class::State(mirror.keys.number(name)),
+            Retention::Milestone => Class::Milestone,
+            Retention::Log => Class::Log,
+            Retention::Terminal => Class::Terminal,
+        };
+        if let Data::Log(line) = event.data() {
+            self.log.count_lines(line.n.saturating_sub(1));
+        }
+        match self.log.push_at(seq, class, Arc::clone(event)) {
+            Ok(_) => {
+                if let (Class::State(key), Retention::State(name)) = (class, retention) {
+                    mirror.keys.keep(name, key);
+                }
+                self.newest = self.newest.max(event.timestamp());
+                self.fold.apply(event);
+            }
+            Err(refused) => {
+                // A bound of this node that the owner's does not have.
+                tracing::debug!(task = %event.task_id(), error = %refused.kind, "event not mirrored");
+            }
+        }
+    }
+
+    /// Takes those early arrivals whose turn it is, or all.
+    fn take_early(&mut self, all: bool) {
+        loop {
+            let next = self.log.next_seq().get();
+            let Some(mirror) = &mut self.mirror else {
+                return;
+            };
+            let Some(first) = mirror.early.first_entry() else {
+                return;
+            };
+            if *first.key() > next && !all {
+                return;
+            }
+            let event = first.remove();
+            self.take_over(&event);
+        }
+    }
+
+    fn take_early_before(&mut self, seq: Seq) {
+        while let Some(mirror) = &mut self.mirror
+            && let Some(first) = mirror.early.first_entry()
+            && *first.key() < seq.get()
+        {
+            let event = first.remove();
+            self.take_over(&event);
+        }
+    }
+}
+
+/// Early arrivals that are kept until what is missing has been read.
+const MOST_EARLY: usize = 1_024;

@@ -1,0 +1,40 @@
+//! Whether the work on a task is still wanted.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::Notify;
+
+/// A flag that is raised once, when cancellation was asked for or the task has ended, and those
+/// who wait for it. Apart from the log's sleepers, so that a busy log does not wake them.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    raised: AtomicBool,
+    wake: Notify,
+}
+
+impl Stop {
+    pub(crate) fn is_raised(&self) -> bool {
+        // Relaxed: it is a hint to stop and publishes nothing.
+        self.raised.load(Ordering::Relaxed)
+    }
+
+    /// Raises the flag and wakes who waits. Call it without any lock.
+    pub(crate) fn raise(&self) {
+        // Release pairs with the Acquire in `wait`, which looks once more after it has enlisted.
+        if !self.raised.swap(true, Ordering::Release) {
+            // A waker that panics is no business of who publishes.
+            let _woken = catch_unwind(AssertUnwindSafe(|| self.wake.notify_waiters()));
+        }
+    }
+
+    pub(crate) async fn wait(&self) {
+        // Before the look: it is told of every call of `notify_waiters` from here on.
+        let woken = self.wake.notified();
+        if !self.raised.load(Ordering::Acquire) {
+            woken.await;
+        }
+    }
+}

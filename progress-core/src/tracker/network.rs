@@ -1,0 +1,255 @@
+//! A tracker as one node of several: mirrors of tasks that run elsewhere.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    channel::{ChannelName, ChannelShared, Feeds},
+    error::{CancelError, ChannelError, LookupError, RemoveError, StartError},
+    event::Note,
+    id::TaskId,
+    link::{Link, Located, Outbox, WatchGuard},
+    position::Epoch,
+    subscription::ResetReason,
+    task::{TaskShared, ask_descendants},
+    time::Timestamp,
+    tracker::{TaskFilter, TaskPage, TrackerShared},
+    transport::{Claim, Page, Request, RequestError, Topic, TransportError},
+};
+
+impl TrackerShared {
+    /// Connects a task that starts here with the channels and the broker.
+    pub(super) fn connect(
+        self: &Arc<Self>,
+        task: &mut TaskShared,
+        channels: Vec<ChannelName>,
+        restart: bool,
+    ) -> Result<(), StartError> {
+        let Some(link) = &self.link else {
+            let feeds = channels
+                .iter()
+                .map(|name| self.channel(name))
+                .collect::<Result<_, _>>()?;
+            task.feeds = Feeds {
+                list: Some(self.channel(&ChannelName::tasks())?),
+                channels: feeds,
+            };
+            return Ok(());
+        };
+        // The broker numbers the channels' events: the outbox copies them.
+        let node = self.node.clone();
+        task.outbox = Some(Outbox::new(if restart {
+            Claim::Restart { node, channels }
+        } else {
+            Claim::Start { node, channels }
+        }));
+        link.ensure_running(self);
+        Ok(())
+    }
+
+    /// Finds a channel or makes it.
+    pub(crate) fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelShared>, ChannelError> {
+        let limit = self.limits.channels;
+        self.channels
+            .get_or_make(name, limit, || {
+                // With a broker, its run is the one that counts, whatever the number.
+                let epoch = match &self.link {
+                    Some(_) => Epoch::FOREIGN,
+                    None => self.next_epoch(),
+                };
+                (epoch, self.limits.channel_log.clone())
+            })
+            .ok_or(ChannelError::TooMany { limit })
+    }
+
+    /// Takes over what the broker holds of a watched topic.
+    pub(crate) fn take_page(self: &Arc<Self>, topic: &Topic, page: &Page) -> Located {
+        match topic {
+            Topic::Task(id) => {
+                self.take_task_page(id, page);
+                Located::Known
+            }
+            Topic::Channel(name) => match self.channel(name) {
+                Ok(channel) => {
+                    channel.merge(page);
+                    Located::Known
+                }
+                Err(error) => {
+                    tracing::warn!(channel = %name, %error, "channel not mirrored");
+                    Located::Unknown
+                }
+            },
+        }
+    }
+
+    fn take_task_page(self: &Arc<Self>, id: &TaskId, page: &Page) {
+        let present = self.find(id);
+        if let Some(task) = &present {
+            if task.epoch == page.epoch {
+                if task.is_mirror() {
+                    task.merge(page);
+                }
+                return;
+            }
+            // An older run than this node's own: the claim is still on its way.
+            if task.epoch > page.epoch && !task.is_superseded() {
+                return;
+            }
+        }
+        let number = self.next_number();
+        let mirror = Arc::new(TaskShared::new_mirror(id.clone(), page.epoch, number, self));
+        mirror.merge(page);
+        let (wakers, replaced) = self.registry.write().replace(Arc::clone(&mirror));
+        if mirror.is_ended() {
+            self.task_ended(&mirror);
+        }
+        if let Some(task) = replaced {
+            if !task.is_mirror() && !task.end_is_told() {
+                task.supersede();
+            }
+            let reason = if task.is_superseded() || mirror.is_ended() {
+                ResetReason::Superseded
+            } else {
+                ResetReason::Restarted
+            };
+            self.forgotten(&task);
+            task.succeed(mirror, reason);
+        }
+        drop(wakers.wake());
+        self.sampler.ensure_running(self);
+    }
+
+    /// Keeps a task mirrored that runs elsewhere.
+    pub(crate) fn watch_task(&self, task: &TaskShared) -> Option<WatchGuard> {
+        let link = self.link.as_ref().filter(|_| task.is_mirror())?;
+        Some(link.watch(Topic::Task(task.id.clone())))
+    }
+
+    /// The link, if other nodes may know more of a task than is known here: of one that is not
+    /// known, and of one of this node that has ended, which may run again elsewhere.
+    pub(super) fn link_to_ask(&self, known: Option<&TaskShared>) -> Option<&Arc<Link>> {
+        let ask = known.is_none_or(|task| !task.is_mirror() && task.is_ended());
+        self.link.as_ref().filter(|_| ask)
+    }
+
+    /// Finds a task here or, through the broker, elsewhere.
+    pub(crate) async fn locate(
+        self: &Arc<Self>,
+        id: &TaskId,
+    ) -> Result<Arc<TaskShared>, LookupError> {
+        let Some(link) = self.link_to_ask(self.find(id).as_deref()) else {
+            let task = self.find(id);
+            return task.ok_or_else(|| LookupError::NotFound(id.clone()));
+        };
+        link.ensure_running(self);
+        let mut watch = link.watch(Topic::Task(id.clone()));
+        let located = poll_fn(|cx| watch.poll_located(cx)).await;
+        match (self.find(id), located) {
+            (Some(task), _) => Ok(task),
+            (None, Located::Known | Located::Unknown) => Err(LookupError::NotFound(id.clone())),
+            (None, Located::Down) => Err(LookupError::Unavailable(TransportError::new(
+                "the broker cannot be reached",
+            ))),
+        }
+    }
+
+    pub(super) async fn list_all(&self, filter: &TaskFilter) -> Result<TaskPage, LookupError> {
+        let Some(link) = &self.link else {
+            return Ok(self.list(filter));
+        };
+        let page = link.transport.tasks(filter).await;
+        let mut page = page.map_err(LookupError::Unavailable)?;
+        for snapshot in &mut page.tasks {
+            // Of this node's own it knows more than the broker.
+            if let Some(task) = self.find(&snapshot.task_id)
+                && task.epoch >= snapshot.epoch
+            {
+                *snapshot = task.snapshot();
+            }
+        }
+        Ok(page)
+    }
+
+    /// Asks the node that a task runs on to stop it.
+    pub(super) async fn ask_owner(
+        &self,
+        task: &TaskShared,
+        reason: Option<Arc<str>>,
+    ) -> Result<(), CancelError> {
+        let not_found = || CancelError::Lookup(LookupError::NotFound(task.id.clone()));
+        let link = self.link.as_ref().ok_or_else(not_found)?;
+        let request = Request::Cancel { reason };
+        link.transport
+            .request(&task.id, request)
+            .await
+            .map_err(|error| match error {
+                RequestError::Unknown => not_found(),
+                RequestError::AlreadyComplete => CancelError::AlreadyComplete(task.id.clone()),
+                RequestError::Unavailable(error) => {
+                    CancelError::Lookup(LookupError::Unavailable(error))
+                }
+            })
+    }
+
+    pub(super) async fn forget_everywhere(&self, task: &TaskShared) -> Result<(), RemoveError> {
+        if let Some(link) = &self.link {
+            let removed = link.transport.remove(&Topic::Task(task.id.clone())).await;
+            removed.map_err(|error| RemoveError::Lookup(LookupError::Unavailable(error)))?;
+        }
+        self.forget(task.number);
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.at(Instant::now())
+    }
+
+    /// Does what another node asks of a task of this one.
+    pub(crate) fn requested(&self, id: &TaskId, request: &Request) {
+        let Request::Cancel { reason } = request;
+        if let Some(task) = self.find(id).filter(|task| !task.is_mirror()) {
+            let note = Note {
+                reason: reason.clone(),
+            };
+            // An end that came first is an end.
+            if task.ask_to_stop(&note).is_ok() {
+                ask_descendants(&task, &note);
+            }
+        }
+    }
+
+    /// Lets go of a mirror that nobody watches.
+    pub(crate) fn drop_mirror(&self, topic: &Topic) {
+        let Topic::Task(id) = topic else {
+            return;
+        };
+        if let Some(task) = self.find(id).filter(|task| task.is_mirror()) {
+            self.forget(task.number);
+        }
+    }
+
+    /// The tasks that this node numbers.
+    pub(crate) fn owned(&self) -> Vec<Arc<TaskShared>> {
+        let mut owned = Vec::new();
+        let mut before = u64::MAX;
+        loop {
+            let chunk = self
+                .registry
+                .read()
+                .older(before, super::shared::LIST_CHUNK);
+            let Some(last) = chunk.last() else {
+                return owned;
+            };
+            before = last.number;
+            owned.extend(chunk.into_iter().filter(|task| task.outbox.is_some()));
+        }
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
