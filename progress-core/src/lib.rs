@@ -57,8 +57,9 @@ pub use self::{
     position::{Epoch, InvalidPosition, Position, Seq},
     snapshot::{Snapshot, StageSnapshot, StageState},
     subscription::{
-        Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
-        SubscribeOptions, Subscription, Verdict,
+        ChannelDelivered, ChannelFrame, ChannelSubscription, ChannelVerdict, Delivered, Frame,
+        GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError, SubscribeOptions,
+        Subscription, Verdict,
     },
     task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},
