@@ -200,9 +200,9 @@ impl Channels {
 
     /// Forgets a channel that a reader leaves, if nobody else has it and nothing was ever
     /// published there: readers alone do not make channels.
-    pub(crate) fn leave(&self, channel: Arc<ChannelShared>) {
+    pub(crate) fn leave(&self, channel: &Arc<ChannelShared>) {
         let mut by_name = self.by_name.write();
-        let unused = Arc::strong_count(&channel) <= 2 && channel.inner.lock().log.is_empty();
+        let unused = Arc::strong_count(channel) <= 2 && channel.inner.lock().log.is_empty();
         if unused && !channel.name.is_reserved() {
             by_name.remove(&channel.name);
         }

@@ -329,7 +329,7 @@ impl ChannelSubscription {
                 channel.inner.lock().sleepers.release(&place);
             }
             if let Some(tracker) = tracker.upgrade() {
-                tracker.channels.leave(channel);
+                tracker.channels.leave(&channel);
             }
         }
     }

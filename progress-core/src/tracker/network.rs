@@ -109,7 +109,8 @@ impl TrackerShared {
     fn take_task_page(self: &Arc<Self>, id: &TaskId, page: &Page) {
         let present = self.find(id);
         if let Some(task) = &present {
-            if task.epoch == page.epoch {
+            // Two nodes may have minted the same number; the superseded one's is not the one meant.
+            if task.epoch == page.epoch && !task.is_superseded() {
                 if task.is_mirror() {
                     task.merge(page);
                 }
