@@ -46,12 +46,12 @@ pub(crate) struct Parent {
 }
 
 /// A child's change: of state, and by how much it is nearer to its end, in
-/// [`CHILD`](crate::task::value::CHILD)s. Changes add up in any order.
+/// [`CHILD`](crate::task::value::CHILD)s, negative if it begins again. Changes add up in any order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ChildMove {
     pub(crate) from: Option<TaskState>,
     pub(crate) to: Option<TaskState>,
-    pub(crate) fraction: u64,
+    pub(crate) fraction: i64,
 }
 
 /// A parent's view of its children.

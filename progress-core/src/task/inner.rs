@@ -303,15 +303,14 @@ impl Inner {
     pub(super) fn child_move(&mut self) -> Option<ChildMove> {
         let state = self.fold.snapshot().state;
         let done = if state.is_ended() {
-            CHILD
+            CHILD as i64
         } else {
-            (self.percent.displayed() / 100.0 * CHILD as f64) as u64
+            (self.percent.displayed() / 100.0 * CHILD as f64) as i64
         };
         let moved = ChildMove {
             from: self.told.to,
             to: Some(state),
-            // It falls when a run is the next of a child: the parent's sum wraps back too.
-            fraction: done.wrapping_sub(self.told.fraction),
+            fraction: done - self.told.fraction,
         };
         if moved.from == moved.to && moved.fraction == 0 {
             return None;
