@@ -39,12 +39,15 @@ impl<T> RwLock<T> {
 
 /// Wakes all, also those after one that panics: a watcher that is broken is no business of who
 /// publishes, and none of the other watchers'. Call it without any lock.
-pub(crate) fn wake_all(wakers: Vec<Waker>) {
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut wakers = wakers.into_iter();
-    while !wakers.as_slice().is_empty() {
-        // One frame for as many as go well.
-        let _woken = catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake)));
-    }
+    let mut wake = || {
+        for waker in wakers.by_ref() {
+            waker.wake();
+        }
+    };
+    // One frame for as many as go well.
+    while catch_unwind(AssertUnwindSafe(&mut wake)).is_err() {}
 }
 
 pub(crate) mod atomic {
