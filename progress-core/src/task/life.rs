@@ -175,15 +175,21 @@ impl Inner {
     }
 
     /// Takes note of a sign of life, which is about to be published; ends a stall.
+    #[inline]
     pub(super) fn note_change(
         &mut self,
         shared: &TaskShared,
         now: Instant,
     ) -> Result<(), PublishError> {
         self.life.changed = Some(now);
-        if !self.life.stalled {
-            return Ok(());
+        if self.life.stalled {
+            self.recover(shared, now)?;
         }
+        Ok(())
+    }
+
+    #[cold]
+    fn recover(&mut self, shared: &TaskShared, now: Instant) -> Result<(), PublishError> {
         self.life.stalled = false;
         let recovered = Data::Recovered(Note::default());
         self.append(shared, Class::Milestone, recovered, now)
