@@ -343,7 +343,6 @@ impl Inner {
         let moved = ChildMove {
             from: self.told.to,
             to: Some(state),
-            // It falls when work begins again, or a run is the next of a child.
             fraction: done - self.told.fraction,
         };
         if moved.from == moved.to && moved.fraction == 0 {

@@ -53,6 +53,9 @@ pub(crate) struct Fed {
     pub(crate) children: u64,
     /// Signed: a child that begins again may tell so before the end of its run before is told.
     pub(crate) ended: i64,
+    /// What was counted and no longer holds, of children that began again: apart, for the counter
+    /// only grows.
+    pub(crate) taken_back: u64,
 }
 
 /// The fraction of a child that is done with, as an integer.
@@ -117,7 +120,8 @@ impl Value {
         if let Some(fed) = self.fed() {
             // More children may be known to come than there are yet.
             let all = fed.children.max(self.total.unwrap_or(0)).max(1);
-            return Some((count as f64 / CHILD as f64 / all as f64).min(1.0));
+            let done = count.saturating_sub(fed.taken_back);
+            return Some((done as f64 / CHILD as f64 / all as f64).min(1.0));
         }
         let counted = || match self.total {
             Some(0) => Some(1.0),
