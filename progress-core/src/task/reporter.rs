@@ -83,7 +83,8 @@ impl Reporter {
     /// still to come.
     ///
     /// A stage that children feed is theirs: counts and percents reported on it are ignored from
-    /// then on, the first of them counted in [`TrackerStats::refused`](crate::TrackerStats).
+    /// then on. The first count and every percent are refused, and counted as such in
+    /// [`TrackerStats::refused`](crate::TrackerStats::refused).
     pub fn child(&self, id: impl IntoTaskId, stage: &str) -> TaskBuilder {
         let tracker = self.task.as_ref().and_then(|task| task.tracker.upgrade());
         let child = TaskBuilder::new(tracker, id);
