@@ -8,6 +8,8 @@ use crate::{
     id::{InvalidTaskId, TaskId},
     limits::Limits,
     log::PushErrorKind,
+    shared::InvalidInput,
+    transport::TransportError,
 };
 
 /// A task could not be started.
@@ -56,6 +58,9 @@ pub enum StartError {
     },
     /// The tracker is gone; only a child can meet this.
     TrackerGone,
+    /// The broker, which has to number a shared task's events, cannot be reached. It may know the
+    /// task all the same.
+    Unavailable(TransportError),
 }
 
 impl fmt::Display for StartError {
@@ -83,6 +88,7 @@ impl fmt::Display for StartError {
                 write!(f, "{field} has {len} bytes, the limit is {limit}")
             }
             Self::TrackerGone => f.write_str("the tracker is gone"),
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -90,6 +96,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Unavailable(error) => Some(error),
             Self::InvalidTaskId(error) => Some(error),
             Self::Stage(error) => Some(error),
             Self::Channel(error) => Some(error),
@@ -246,6 +253,20 @@ pub enum PublishError {
     Superseded,
     /// The reporter stands for nothing: its stage could not be made.
     Detached,
+    /// An event from outside does not say what it has to.
+    InvalidInput(InvalidInput),
+    /// The task has an owner, who alone publishes to it.
+    Owned,
+    /// There is no such task to publish to.
+    Lookup(LookupError),
+    /// A bound of the broker.
+    Refused {
+        /// Which.
+        reason: String,
+    },
+    /// The broker cannot be reached. The event may have been published all the same: with an
+    /// [`id`](crate::EventInput::id) it can be repeated.
+    Unavailable(TransportError),
 }
 
 impl fmt::Display for PublishError {
@@ -269,6 +290,11 @@ impl fmt::Display for PublishError {
             Self::NotJson { reason } => write!(f, "a value has no JSON form: {reason}"),
             Self::Superseded => f.write_str("another run of the task has taken its place"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
+            Self::InvalidInput(_) => f.write_str("the event is invalid"),
+            Self::Owned => f.write_str("the task has an owner, who alone publishes to it"),
+            Self::Lookup(_) => f.write_str("there is no task to publish to"),
+            Self::Refused { reason } => write!(f, "refused by the broker: {reason}"),
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -277,8 +303,23 @@ impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::InvalidEventType(error) => Some(error),
+            Self::InvalidInput(error) => Some(error),
+            Self::Lookup(error) => Some(error),
+            Self::Unavailable(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<LookupError> for PublishError {
+    fn from(error: LookupError) -> Self {
+        Self::Lookup(error)
+    }
+}
+
+impl From<TransportError> for PublishError {
+    fn from(error: TransportError) -> Self {
+        Self::Unavailable(error)
     }
 }
 
@@ -362,6 +403,9 @@ pub enum CancelError {
     Lookup(LookupError),
     /// It has already ended.
     AlreadyComplete(TaskId),
+    /// The broker cannot be reached. It may have been asked all the same; asking again does no
+    /// harm.
+    Unavailable(TransportError),
 }
 
 impl fmt::Display for CancelError {
@@ -369,6 +413,7 @@ impl fmt::Display for CancelError {
         match self {
             Self::Lookup(_) => f.write_str("the task could not be looked up"),
             Self::AlreadyComplete(id) => write!(f, "task {id} has already ended"),
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -377,6 +422,7 @@ impl std::error::Error for CancelError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Lookup(error) => Some(error),
+            Self::Unavailable(error) => Some(error),
             Self::AlreadyComplete(_) => None,
         }
     }

@@ -23,6 +23,7 @@ mod limits;
 mod link;
 pub mod log;
 mod position;
+mod shared;
 mod snapshot;
 mod subscription;
 mod sync;
@@ -49,6 +50,7 @@ pub use self::{
     limits::Limits,
     log::{GapReason, Lagged, OnLag},
     position::{Epoch, InvalidPosition, Position, Seq},
+    shared::{EventInput, InvalidInput, Published, SharedTask},
     snapshot::{Snapshot, StageSnapshot, StageState},
     subscription::{
         Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,

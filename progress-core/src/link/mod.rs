@@ -10,6 +10,7 @@
 //! - the [keeper](keeper) renews the node's lease, ends the tasks of dead nodes, and lets go of
 //!   what nobody watches.
 
+mod copies;
 mod inbox;
 mod keeper;
 mod outbox;

@@ -12,6 +12,7 @@ mod publish;
 mod reporter;
 mod shared;
 mod stop;
+mod unowned;
 mod value;
 
 pub use self::{
@@ -21,10 +22,13 @@ pub use self::{
     reporter::Reporter,
 };
 pub(crate) use self::{
+    builder::check_stage_path,
     children::{Family, Parent},
     inner::Inner,
     life::ask_descendants,
     mirror::Received,
     reporter::shorten,
     shared::TaskShared,
+    unowned::{Silence, update_of},
+    value::{BELOW_DONE, round},
 };

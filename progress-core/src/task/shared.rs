@@ -34,6 +34,7 @@ use crate::{
         counter::Counter,
         inner::Inner,
         stop::Stop,
+        unowned::Silence,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -58,6 +59,8 @@ pub(crate) struct TaskShared {
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
+    /// Of a task without an owner whose events this tracker numbers.
+    pub(crate) silence: Option<Silence>,
     /// The channels of this process that its events are copied into.
     pub(crate) feeds: Feeds,
     /// How far the broker has been told of it; none if it is not this node's.
@@ -110,6 +113,7 @@ impl TaskShared {
             held: AtomicBool::new(true),
             stop: Stop::default(),
             stall_after: None,
+            silence: None,
             feeds: Feeds::default(),
             outbox: None,
             inner: Mutex::new(inner),

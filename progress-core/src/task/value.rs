@@ -142,16 +142,21 @@ impl Percent {
         self.displayed
     }
 
+    /// Takes over what is displayed, where others reckon it.
+    pub(crate) fn show(&mut self, percent: f64) {
+        self.displayed = percent;
+    }
+
     pub(crate) fn displayed(&self) -> f64 {
         self.displayed
     }
 }
 
 /// The most that a task shows which has not completed.
-const BELOW_DONE: f64 = 99.9;
+pub(crate) const BELOW_DONE: f64 = 99.9;
 
 /// Two decimals: finer steps are no news to a watcher.
-fn round(percent: f64) -> f64 {
+pub(crate) fn round(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0
 }
 

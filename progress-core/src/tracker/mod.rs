@@ -15,6 +15,7 @@ use crate::{
     id::{IntoTaskId, TaskId},
     log::Delivery,
     position::{Position, Seq},
+    shared::cancel_elsewhere,
     snapshot::Snapshot,
     subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
     task::{TaskBuilder, TaskShared, ask_descendants, shorten},
@@ -83,6 +84,10 @@ impl ProgressTracker {
 
     pub(crate) fn from_shared(shared: Arc<TrackerShared>) -> Self {
         Self { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<TrackerShared> {
+        &self.shared
     }
 
     /// Describes a task; nothing exists until it is [started](TaskBuilder::start) or
@@ -205,12 +210,21 @@ impl ProgressTracker {
         id: impl IntoTaskId,
         reason: impl Into<Option<&'a str>>,
     ) -> Result<(), CancelError> {
-        let task = self.find(id).map_err(CancelError::Lookup)?;
+        let id = id
+            .into_task_id()
+            .map_err(|error| CancelError::Lookup(error.into()))?;
         let note = Note {
             reason: reason
                 .into()
-                .map(|reason| shorten(reason, task.limits.message())),
+                .map(|reason| shorten(reason, self.shared.limits.message())),
         };
+        let task = self.shared.find(&id);
+        if let Some(link) = &self.shared.link
+            && task.as_ref().is_none_or(|task| task.is_mirror())
+        {
+            return cancel_elsewhere(&self.shared, link, &id, note).await;
+        }
+        let task = task.ok_or(CancelError::Lookup(LookupError::NotFound(id)))?;
         match task.ask_to_stop(&note) {
             Err(PublishError::AlreadyComplete) => {
                 Err(CancelError::AlreadyComplete(task.id.clone()))
