@@ -2,15 +2,11 @@
 
 use std::{
     hint::black_box,
-    sync::{
-        Barrier,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use progress_benches::inc::on_two_threads;
 use progress_core::ProgressTracker;
 
 fn inc(c: &mut Criterion) {
@@ -30,24 +26,6 @@ fn inc(c: &mut Criterion) {
     group.bench_function("two_threads/reporter", |b| {
         b.iter_custom(|iters| on_two_threads(iters, inc));
     });
-}
-
-/// The time from the first call of either thread to the last one, of `iters` each.
-fn on_two_threads<T>(iters: u64, call: impl Fn() -> T + Sync) -> Duration {
-    let ready = Barrier::new(2);
-    let calls = || {
-        ready.wait();
-        let start = Instant::now();
-        for _ in 0..iters {
-            call();
-        }
-        (start, Instant::now())
-    };
-    let (one, other) = thread::scope(|scope| {
-        let other = scope.spawn(calls);
-        (calls(), other.join().unwrap())
-    });
-    one.1.max(other.1) - one.0.min(other.0)
 }
 
 criterion_group! {

@@ -1,7 +1,6 @@
 //! What publishing costs the one who does the work, beside sending on a `tokio` broadcast channel.
 
 use std::{
-    borrow::Cow,
     future::Future,
     pin::pin,
     sync::Arc,
@@ -9,32 +8,9 @@ use std::{
 };
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use progress_benches::{MESSAGE, PlainEvent};
-use progress_core::{EventPayload, ProgressTracker, Subscription, Task, TaskError};
-use serde::Serialize;
+use progress_benches::{MESSAGE, PhotoApproved, PhotoScore, PlainEvent};
+use progress_core::{ProgressTracker, Subscription, Task, TaskError};
 use tokio::sync::broadcast;
-
-#[derive(Serialize)]
-struct PhotoApproved {
-    photo: u64,
-}
-
-impl EventPayload for PhotoApproved {
-    const EVENT_TYPE: &'static str = "photo_approved";
-}
-
-#[derive(Serialize)]
-struct PhotoScore {
-    score: u64,
-}
-
-impl EventPayload for PhotoScore {
-    const EVENT_TYPE: &'static str = "photo_score";
-
-    fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed("photo-9"))
-    }
-}
 
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("publish");

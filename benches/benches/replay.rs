@@ -4,24 +4,14 @@
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use progress_benches::PlainEvent;
-use progress_core::{EventPayload, ProgressTracker};
-use serde::Serialize;
+use progress_benches::{PhotoApproved, PlainEvent};
+use progress_core::ProgressTracker;
 use tokio::{
     runtime::Builder,
     sync::broadcast::{self, error::TryRecvError},
 };
 
 const EVENTS: u64 = 1_000;
-
-#[derive(Serialize)]
-struct PhotoApproved {
-    photo: u64,
-}
-
-impl EventPayload for PhotoApproved {
-    const EVENT_TYPE: &'static str = "photo_approved";
-}
 
 fn replay(c: &mut Criterion) {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();

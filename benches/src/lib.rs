@@ -1,40 +1,16 @@
-//! What the benches share.
+//! What the benches share: the events that they publish, the baselines beside them, and the scenes
+//! that both the criterion benches and `validate` measure.
+#![forbid(unsafe_code)]
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+mod events;
+pub mod fanout;
+pub mod inc;
+
+use std::time::Duration;
 
 use criterion::Criterion;
 
-/// An event as a hand-made channel of them sends it: the baselines' side of a comparison.
-#[derive(Debug)]
-pub struct PlainEvent {
-    /// The task.
-    pub task_id: Arc<str>,
-    /// Its number.
-    pub seq: u64,
-    /// When it happened.
-    pub timestamp: SystemTime,
-    /// What happened.
-    pub message: Box<str>,
-}
-
-impl PlainEvent {
-    /// Makes an event that happens now.
-    #[must_use]
-    pub fn now(task_id: &Arc<str>, seq: u64) -> Arc<Self> {
-        Arc::new(Self {
-            task_id: Arc::clone(task_id),
-            seq,
-            timestamp: SystemTime::now(),
-            message: MESSAGE.into(),
-        })
-    }
-}
-
-/// What all events say.
-pub const MESSAGE: &str = "the render service is busy";
+pub use self::events::{MESSAGE, PhotoApproved, PhotoScore, PlainEvent};
 
 /// Short enough that the whole suite runs within two minutes.
 #[must_use]

@@ -114,8 +114,10 @@ async fn snapshot_is_the_task_folded_to_its_present() {
         (&json!(2), &json!(4))
     );
     assert_eq!(detect["unit"], "frames");
-    assert_eq!(snapshot["stages"][1]["label"], "tile-3");
-    assert_eq!(snapshot["stages"][1]["weight"], 3.0);
+    // The stage above is there with it.
+    assert_eq!(snapshot["stages"][1]["path"], "render");
+    assert_eq!(snapshot["stages"][2]["label"], "tile-3");
+    assert_eq!(snapshot["stages"][2]["weight"], 3.0);
 
     let part = server.get("/tasks/tile").await.json();
     assert_eq!(part["parent"], "video-42");

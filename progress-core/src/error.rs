@@ -9,7 +9,7 @@ use crate::{
     limits::Limits,
     log::PushErrorKind,
     shared::InvalidInput,
-    transport::TransportError,
+    transport::{AppendError, TransportError},
 };
 
 /// A task could not be started.
@@ -58,6 +58,8 @@ pub enum StartError {
     },
     /// The tracker is gone; only a child can meet this.
     TrackerGone,
+    /// The tracker [takes no new tasks](crate::ProgressTracker::drain).
+    Draining,
     /// The broker, which has to number a shared task's events, cannot be reached. It may know the
     /// task all the same.
     Unavailable(TransportError),
@@ -88,6 +90,7 @@ impl fmt::Display for StartError {
                 write!(f, "{field} has {len} bytes, the limit is {limit}")
             }
             Self::TrackerGone => f.write_str("the tracker is gone"),
+            Self::Draining => f.write_str("the tracker takes no new tasks"),
             Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
@@ -248,25 +251,36 @@ pub enum PublishError {
         /// What the encoder said.
         reason: String,
     },
+    /// The channel cannot be used.
+    Channel(ChannelError),
+    /// Too many events wait for the broker.
+    QueueFull {
+        /// How many can.
+        limit: usize,
+    },
+    /// The broker cannot be reached. An event of a shared task may have been published all the
+    /// same: with an [`id`](crate::EventInput::id) it can be repeated.
+    Unavailable(TransportError),
+    /// The task has an owner, who alone publishes on it.
+    Owned,
+    /// There is no such task, or no longer.
+    NotFound,
+    /// The broker refused it.
+    Refused {
+        /// Why.
+        reason: String,
+    },
     /// Another run of the task is the one that counts: this node was cut off for longer than its
     /// lease, or another node had the id first.
     Superseded,
+    /// Child tasks say how far the stage is; it cannot be counted by hand as well.
+    FedByChildren,
     /// The reporter stands for nothing: its stage could not be made.
     Detached,
     /// An event from outside does not say what it has to.
     InvalidInput(InvalidInput),
-    /// The task has an owner, who alone publishes to it.
-    Owned,
-    /// There is no such task to publish to.
-    Lookup(LookupError),
-    /// A bound of the broker.
-    Refused {
-        /// Which.
-        reason: String,
-    },
-    /// The broker cannot be reached. The event may have been published all the same: with an
-    /// [`id`](crate::EventInput::id) it can be repeated.
-    Unavailable(TransportError),
+    /// What is to name a task is no id.
+    InvalidTaskId(InvalidTaskId),
 }
 
 impl fmt::Display for PublishError {
@@ -288,13 +302,22 @@ impl fmt::Display for PublishError {
             }
             Self::InvalidEventType(_) => f.write_str("the event type is invalid"),
             Self::NotJson { reason } => write!(f, "a value has no JSON form: {reason}"),
+            Self::Channel(_) => f.write_str("the channel cannot be used"),
+            Self::QueueFull { limit } => {
+                write!(
+                    f,
+                    "too many events wait for the broker, the limit is {limit}"
+                )
+            }
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
+            Self::Owned => f.write_str("the task has an owner, who alone publishes on it"),
+            Self::NotFound => f.write_str("there is no such task"),
+            Self::Refused { reason } => write!(f, "the broker refused the event: {reason}"),
             Self::Superseded => f.write_str("another run of the task has taken its place"),
+            Self::FedByChildren => f.write_str("the stage is fed by child tasks"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
             Self::InvalidInput(_) => f.write_str("the event is invalid"),
-            Self::Owned => f.write_str("the task has an owner, who alone publishes to it"),
-            Self::Lookup(_) => f.write_str("there is no task to publish to"),
-            Self::Refused { reason } => write!(f, "refused by the broker: {reason}"),
-            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
+            Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
         }
     }
 }
@@ -304,7 +327,8 @@ impl std::error::Error for PublishError {
         match self {
             Self::InvalidEventType(error) => Some(error),
             Self::InvalidInput(error) => Some(error),
-            Self::Lookup(error) => Some(error),
+            Self::InvalidTaskId(error) => Some(error),
+            Self::Channel(error) => Some(error),
             Self::Unavailable(error) => Some(error),
             _ => None,
         }
@@ -313,13 +337,24 @@ impl std::error::Error for PublishError {
 
 impl From<LookupError> for PublishError {
     fn from(error: LookupError) -> Self {
-        Self::Lookup(error)
+        match error {
+            LookupError::InvalidTaskId(error) => Self::InvalidTaskId(error),
+            LookupError::NotFound(_) => Self::NotFound,
+            LookupError::Unavailable(error) => Self::Unavailable(error),
+        }
     }
 }
 
-impl From<TransportError> for PublishError {
-    fn from(error: TransportError) -> Self {
-        Self::Unavailable(error)
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Superseded { .. } => Self::Superseded,
+            AppendError::AlreadyComplete => Self::AlreadyComplete,
+            AppendError::Owned => Self::Owned,
+            AppendError::Unknown => Self::NotFound,
+            AppendError::Refused { reason } => Self::Refused { reason },
+            AppendError::Unavailable(error) => Self::Unavailable(error),
+        }
     }
 }
 
@@ -341,6 +376,8 @@ pub enum LookupError {
     InvalidTaskId(InvalidTaskId),
     /// There is no such task, or no longer.
     NotFound(TaskId),
+    /// It is not held here, and the broker cannot be reached.
+    Unavailable(TransportError),
 }
 
 impl fmt::Display for LookupError {
@@ -348,6 +385,7 @@ impl fmt::Display for LookupError {
         match self {
             Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
             Self::NotFound(id) => write!(f, "there is no task {id}"),
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -357,6 +395,7 @@ impl std::error::Error for LookupError {
         match self {
             Self::InvalidTaskId(error) => Some(error),
             Self::NotFound(_) => None,
+            Self::Unavailable(error) => Some(error),
         }
     }
 }
@@ -403,9 +442,6 @@ pub enum CancelError {
     Lookup(LookupError),
     /// It has already ended.
     AlreadyComplete(TaskId),
-    /// The broker cannot be reached. It may have been asked all the same; asking again does no
-    /// harm.
-    Unavailable(TransportError),
 }
 
 impl fmt::Display for CancelError {
@@ -413,7 +449,6 @@ impl fmt::Display for CancelError {
         match self {
             Self::Lookup(_) => f.write_str("the task could not be looked up"),
             Self::AlreadyComplete(id) => write!(f, "task {id} has already ended"),
-            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -422,7 +457,6 @@ impl std::error::Error for CancelError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Lookup(error) => Some(error),
-            Self::Unavailable(error) => Some(error),
             Self::AlreadyComplete(_) => None,
         }
     }

@@ -1,126 +1,189 @@
 //! When will it be done?
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-/// Estimates the time that remains from fractions seen over time: double exponential smoothing of
-/// the rate, with a time constant that grows with the task, so that slow steps keep their samples
-/// and old speed is forgotten in proportion.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Estimator {
-    last: Option<(Duration, f64)>,
-    /// Smoothed once and twice; divide by `1 - memory` to undo the start from zero.
+/// Estimates the time that remains of one thing from how much of it was done when.
+///
+/// Double exponential smoothing of the rate. Its time constant grows with the time that the work
+/// has taken and with the usual time between two samples: slow or bursty work keeps enough of them
+/// to mean something, and what was long ago fades in proportion.
+///
+/// A state machine: it reads no clock and takes the time elapsed without pauses. It holds nothing
+/// until something was done.
+#[derive(Debug, Default)]
+pub(crate) struct Estimator(Option<Box<Pace>>);
+
+/// How much is done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Amount {
+    /// Units: they stay as they are when it turns out that there are more of them in all.
+    Units(u64),
+    /// A share of the whole, 0 to 1: it gets smaller when the whole grows.
+    Share(f64),
+}
+
+/// Times are in seconds, rates in amounts a second.
+#[derive(Debug)]
+struct Pace {
+    /// When it began.
+    origin: f64,
+    /// The newest sample.
+    at: f64,
+    done: f64,
+    /// The rate smoothed once and twice; divide by `1 - memory` to undo the start from zero.
     once: f64,
     twice: f64,
     /// The weight that the start from zero still has.
     memory: f64,
+    /// The usual time between two samples, of which long ones make up more.
+    gap: f64,
     samples: u32,
+    units: bool,
+    /// A leap was seen: those that follow are how this work goes.
+    leapt: bool,
 }
 
 impl Estimator {
-    /// Takes note that `fraction` (0 to 1) was done after `elapsed`.
-    pub(crate) fn record(&mut self, elapsed: Duration, fraction: f64) {
-        let Some((then, before)) = self.last else {
-            *self = Self {
-                last: Some((elapsed, fraction)),
-                memory: 1.0,
-                ..Self::default()
-            };
-            return;
+    /// Takes note of what was done after `elapsed`.
+    pub(crate) fn record(&mut self, elapsed: Duration, amount: Amount) {
+        let now = elapsed.as_secs_f64();
+        let (done, units) = match amount {
+            Amount::Units(count) => (count as f64, true),
+            Amount::Share(share) => (share, false),
         };
-        if fraction < before {
-            // Work was taken back: what was learned about the speed no longer holds.
-            *self = Self::default();
-            self.record(elapsed, fraction);
+        match &mut self.0 {
+            Some(pace) if pace.units == units => pace.record(now, done),
+            _ => self.0 = Some(Box::new(Pace::new(now, done, units))),
+        }
+    }
+
+    /// Estimates what remains at `elapsed` if so much is `left` to do, in the units of the newest
+    /// amount; none until that means something, and when nothing is left.
+    pub(crate) fn remaining(&self, elapsed: Duration, left: f64) -> Option<Duration> {
+        let pace = self.0.as_deref()?;
+        let seconds = pace.remaining(elapsed.as_secs_f64(), left)?;
+        meaningful(seconds)
+    }
+
+    /// Tells whether anything was recorded.
+    pub(crate) fn is_started(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// A time that remains, unless it is none or only looks like knowledge.
+pub(crate) fn meaningful(seconds: f64) -> Option<Duration> {
+    (0.0..LONGEST)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds))
+}
+
+impl Pace {
+    fn new(now: f64, done: f64, units: bool) -> Self {
+        Self {
+            origin: now,
+            at: now,
+            done,
+            once: 0.0,
+            twice: 0.0,
+            memory: 1.0,
+            gap: 0.0,
+            samples: 0,
+            units,
+            leapt: false,
+        }
+    }
+
+    fn record(&mut self, now: f64, done: f64) {
+        if done < self.done {
+            self.fall(now, done);
             return;
         }
-        let step = elapsed.saturating_sub(then);
-        if step < SHORTEST_STEP || fraction == before {
+        let step = now - self.at;
+        if step < SHORTEST_STEP || done == self.done {
             return;
         }
-        let keep = decay(step, elapsed);
-        let rate = (fraction - before) / step.as_secs_f64();
+        let mut rate = (done - self.done) / step;
+        if self.samples >= FEWEST_SAMPLES && !self.leapt {
+            let most = LEAP * self.rate(1.0);
+            if rate > most {
+                // A part that was already there, such as a cached one: once, it says nothing
+                // of the speed.
+                self.leapt = true;
+                rate = most;
+            }
+        }
+        // One sample, however long its step, does not count more than all before it.
+        let keep = self.keep(step, now).max(0.5);
         self.memory *= keep;
         self.once = self.once * keep + rate * (1.0 - keep);
         let once = self.once / (1.0 - self.memory);
         self.twice = self.twice * keep + once * (1.0 - keep);
-        self.last = Some((elapsed, fraction));
+        // By the plain constant: a gap must not make itself last.
+        let keep = fading(step, self.constant(now));
+        self.gap = self.gap * keep + step * (1.0 - keep);
+        (self.at, self.done) = (now, done);
         self.samples += 1;
     }
 
-    /// Estimates what remains at `elapsed`; none until that means something.
-    pub(crate) fn remaining(&self, elapsed: Duration) -> Option<Duration> {
-        let (then, fraction) = self.last?;
-        if self.samples < FEWEST_SAMPLES || elapsed < SHORTEST_TIME || fraction >= 1.0 {
+    /// Less is done than was.
+    fn fall(&mut self, now: f64, done: f64) {
+        if self.units || done < self.done / 2.0 {
+            // Work was taken back: what was learned of the speed need no longer hold.
+            *self = Self::new(now, done, self.units);
+            return;
+        }
+        // There is more to do than was known: at the same speed, a smaller share of it each second.
+        let scale = done / self.done;
+        self.once *= scale;
+        self.twice *= scale;
+        self.done = done;
+    }
+
+    fn remaining(&self, now: f64, left: f64) -> Option<f64> {
+        if self.samples < FEWEST_SAMPLES || now - self.origin < SHORTEST_TIME || left <= 0.0 {
             return None;
         }
-        // Since the last sample nothing was done: the rate fades, so that the estimate grows
-        // while nothing happens instead of standing still.
-        let keep = decay(elapsed.saturating_sub(then), elapsed);
-        let rate = self.twice * keep / (1.0 - self.memory * keep);
-        let seconds = (1.0 - fraction) / rate;
-        (seconds.is_finite() && seconds < LONGEST.as_secs_f64())
-            .then(|| Duration::from_secs_f64(seconds))
+        // For as long as it usually takes from one sample to the next, work is believed to go on
+        // unseen. Then the rate fades, so that the estimate grows while nothing happens.
+        let idle = (now - self.at).max(0.0);
+        let unseen = idle.min(self.gap);
+        let seconds = left / self.rate(self.keep(idle - unseen, now));
+        Some((seconds - unseen).max(seconds / 10.0))
+    }
+
+    /// The smoothed rate, after nothing was done for so long that only `keep` of it still counts.
+    fn rate(&self, keep: f64) -> f64 {
+        self.twice * keep / (1.0 - self.memory * keep)
+    }
+
+    /// What the past still counts after a step.
+    fn keep(&self, step: f64, now: f64) -> f64 {
+        fading(step, self.constant(now).max(2.0 * self.gap))
+    }
+
+    fn constant(&self, now: f64) -> f64 {
+        ((now - self.origin) / 4.0).clamp(SHORTEST_CONSTANT, LONGEST_CONSTANT)
     }
 }
 
-fn decay(step: Duration, elapsed: Duration) -> f64 {
-    let constant = (elapsed.as_secs_f64() / 4.0).clamp(2.0, 60.0);
-    (-step.as_secs_f64() / constant).exp()
+/// As good as exponential for short steps, and gentler for long ones, which are few samples.
+fn fading(step: f64, constant: f64) -> f64 {
+    constant / (constant + step)
 }
 
-/// Steps shorter than this say more about the scheduler than about the work.
-const SHORTEST_STEP: Duration = Duration::from_millis(20);
+/// Steps shorter than this say more about the scheduler than about the work; in seconds, as are all
+/// times here.
+const SHORTEST_STEP: f64 = 0.02;
 const FEWEST_SAMPLES: u32 = 3;
-const SHORTEST_TIME: Duration = Duration::from_millis(500);
-/// Past this a number only looks like knowledge.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn after(seconds: f64) -> Duration {
-        Duration::from_secs_f64(seconds)
-    }
-
-    #[test]
-    fn steady_work_is_estimated_within_a_tenth() {
-        let mut estimator = Estimator::default();
-        for step in 0..=40 {
-            estimator.record(after(f64::from(step) * 0.25), f64::from(step) / 100.0);
-        }
-        // 40 % in 10 s: 15 s remain.
-        let left = estimator.remaining(after(10.0)).unwrap().as_secs_f64();
-        assert!((13.5..=16.5).contains(&left), "{left}");
-    }
-
-    #[test]
-    fn absent_until_it_means_something() {
-        let mut estimator = Estimator::default();
-        assert_eq!(estimator.remaining(after(5.0)), None);
-        estimator.record(after(0.0), 0.0);
-        estimator.record(after(1.0), 0.1);
-        assert_eq!(estimator.remaining(after(1.0)), None);
-    }
-
-    #[test]
-    fn grows_while_nothing_happens() {
-        let mut estimator = Estimator::default();
-        for step in 0..=20 {
-            estimator.record(after(f64::from(step) * 0.5), f64::from(step) / 100.0);
-        }
-        let at_once = estimator.remaining(after(10.0)).unwrap();
-        let later = estimator.remaining(after(14.0)).unwrap();
-        assert!(later > at_once, "{later:?} after {at_once:?}");
-    }
-
-    #[test]
-    fn work_taken_back_starts_it_afresh() {
-        let mut estimator = Estimator::default();
-        for step in 0..=10 {
-            estimator.record(after(f64::from(step)), f64::from(step) / 20.0);
-        }
-        estimator.record(after(11.0), 0.1);
-        assert_eq!(estimator.remaining(after(11.0)), None);
-    }
-}
+const SHORTEST_TIME: f64 = 0.5;
+const SHORTEST_CONSTANT: f64 = 2.0;
+/// However long it has run: a quarter of an hour is enough to judge by.
+const LONGEST_CONSTANT: f64 = 900.0;
+/// A sample so many times as fast as usual is no speed.
+const LEAP: f64 = 10.0;
+/// 30 days: past this a number only looks like knowledge.
+const LONGEST: f64 = 30.0 * 24.0 * 3600.0;

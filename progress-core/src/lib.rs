@@ -14,6 +14,8 @@
 )]
 
 mod background;
+#[cfg(feature = "batch")]
+pub mod batch;
 mod channel;
 mod error;
 mod estimator;
@@ -32,12 +34,16 @@ mod task;
 pub mod testing;
 mod text;
 mod time;
+#[cfg(feature = "tracing-layer")]
+pub mod tracing_layer;
 mod track;
 mod tracker;
 pub mod transport;
 
 pub use self::{
-    channel::{ChannelBody, ChannelEvent, ChannelName, IntoChannelName, InvalidChannelName},
+    channel::{
+        Channel, ChannelBody, ChannelEvent, ChannelName, IntoChannelName, InvalidChannelName,
+    },
     error::{
         CancelError, ChannelError, LookupError, PublishError, RemoveError, StageError, StartError,
     },
@@ -56,11 +62,11 @@ pub use self::{
         Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
         SubscribeOptions, Subscription, Verdict,
     },
-    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder},
+    task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},
     track::{Track, Tracked},
     tracker::{
-        HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
+        Drained, HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
         TrackerBuilder, TrackerStats,
     },
 };

@@ -58,7 +58,7 @@ impl Limits {
     }
 
     /// Sets the bytes that all logs may hold together (default 1 GiB). Past it the oldest ended
-    /// task goes; if none has ended, logs that grow shrink to their newest events.
+    /// task goes; if none has ended, large logs shrink to their newest events.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
@@ -118,7 +118,7 @@ impl Limits {
         self
     }
 
-    /// Sets how many channels there can be (default 1 024), the live list of tasks among them.
+    /// Sets how many channels there can be (default 1 024), besides the live list of tasks.
     #[must_use]
     pub fn channels(mut self, channels: usize) -> Self {
         self.channels = channels;

@@ -109,6 +109,9 @@ pub struct StageSnapshot {
     /// Values by name.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// Milliseconds until it is done, once that means something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
     /// Milliseconds since it began, up to its end.
     pub elapsed_ms: u64,
 }
@@ -175,14 +178,24 @@ impl Snapshot {
 pub(crate) struct Fold {
     snapshot: Snapshot,
     stages: HashMap<Arc<str>, usize>,
-    /// Whether stages were declared, so that others get no weight.
+    /// Whether stages were declared, so that others at the top get no weight.
     declared: bool,
-    /// Elapsed milliseconds of the task when each stage began.
-    begun: Vec<Option<u64>>,
+    /// One for each stage.
+    nodes: Vec<Node>,
     /// The newest `error` event.
     last_error: Option<Arc<Event>>,
     /// Whether the percent is as reported: see [`ProgressUpdate::reported`].
     reported: bool,
+}
+
+/// What a snapshot does not show of a stage.
+#[derive(Debug, Clone, Default)]
+struct Node {
+    parent: Option<usize>,
+    /// Whether child stages were declared, so that others get no weight.
+    declared: bool,
+    /// Elapsed milliseconds of the task when it began, or the first stage below it.
+    begun: Option<u64>,
 }
 
 impl Fold {
@@ -218,7 +231,7 @@ impl Fold {
             },
             stages: HashMap::new(),
             declared: false,
-            begun: Vec::new(),
+            nodes: Vec::new(),
             last_error: None,
             reported: false,
         }
@@ -253,7 +266,10 @@ impl Fold {
         self.snapshot.attempt = about.attempt;
         self.declared = !about.stages.is_empty();
         for stage in &about.stages {
-            let index = self.stage_index(&stage.path, stage.weight);
+            let index = self.stage_index(&stage.path);
+            if let Some(parent) = self.nodes[index].parent {
+                self.nodes[parent].declared = true;
+            }
             let known = &mut self.snapshot.stages[index];
             known.label = Arc::clone(&stage.label);
             known.weight = stage.weight;
@@ -262,14 +278,25 @@ impl Fold {
         }
     }
 
-    /// The index of a stage, which is made at its first mention.
-    fn stage_index(&mut self, path: &Arc<str>, weight: f64) -> usize {
+    /// The index of a stage, which is made at its first mention, as are those above it.
+    fn stage_index(&mut self, path: &Arc<str>) -> usize {
         if let Some(index) = self.stages.get(path) {
             return *index;
         }
+        let parent = path
+            .rsplit_once('/')
+            .map(|(above, _)| match self.stages.get(above) {
+                Some(index) => *index,
+                None => self.stage_index(&Arc::from(above)),
+            });
+        let declared = parent.map_or(self.declared, |parent| self.nodes[parent].declared);
+        let weight = if declared { 0.0 } else { 1.0 };
         let index = self.snapshot.stages.len();
         self.stages.insert(Arc::clone(path), index);
-        self.begun.push(None);
+        self.nodes.push(Node {
+            parent,
+            ..Node::default()
+        });
         self.snapshot.stages.push(StageSnapshot {
             path: Arc::clone(path),
             label: stage_label(path),
@@ -281,6 +308,7 @@ impl Fold {
             unit: None,
             message: None,
             metadata: Metadata::default(),
+            eta_ms: None,
             elapsed_ms: 0,
         });
         index
@@ -306,8 +334,7 @@ impl Fold {
             Data::StageChange(change) => {
                 snapshot.stage = Some(Arc::clone(&change.current_stage));
                 snapshot.progress = change.progress;
-                let index = self.begin_stage(&change.current_stage);
-                self.begun[index].get_or_insert(change.elapsed_ms);
+                self.begin_stage(&change.current_stage, change.elapsed_ms);
             }
             Data::ProgressUpdate(update) => self.update(update),
             Data::Error(_) => self.last_error = Some(Arc::clone(event)),
@@ -345,16 +372,17 @@ impl Fold {
         let Some(path) = &update.stage else {
             return;
         };
-        let index = self.begin_stage(path);
-        let begun = self.begun[index].get_or_insert(update.elapsed_ms);
+        let index = self.begin_stage(path, update.elapsed_ms);
+        let begun = self.nodes[index].begun.unwrap_or(update.elapsed_ms);
         let stage = &mut self.snapshot.stages[index];
-        stage.elapsed_ms = update.elapsed_ms.saturating_sub(*begun);
+        stage.elapsed_ms = update.elapsed_ms.saturating_sub(begun);
         stage.progress = update.stage_progress.unwrap_or(stage.progress);
         stage.current = update.current;
         stage.total = update.total;
         stage.unit.clone_from(&update.unit);
         stage.message.clone_from(&update.message);
         stage.metadata = update.metadata.clone();
+        stage.eta_ms = update.stage_eta_ms;
         stage.state = if stage.progress >= 100.0 {
             StageState::Completed
         } else {
@@ -362,12 +390,16 @@ impl Fold {
         };
     }
 
-    fn begin_stage(&mut self, path: &Arc<str>) -> usize {
-        // A stage that was not declared has no weight of its own if others were.
-        let index = self.stage_index(path, if self.declared { 0.0 } else { 1.0 });
-        let stage = &mut self.snapshot.stages[index];
-        if stage.state == StageState::Pending {
-            stage.state = StageState::Running;
+    /// A stage runs from its first sign of life on, and those above it from the first below them.
+    fn begin_stage(&mut self, path: &Arc<str>, elapsed_ms: u64) -> usize {
+        let index = self.stage_index(path);
+        let mut at = Some(index);
+        while let Some(stage) = at
+            && self.nodes[stage].begun.is_none()
+        {
+            self.nodes[stage].begun = Some(elapsed_ms);
+            self.snapshot.stages[stage].state = StageState::Running;
+            at = self.nodes[stage].parent;
         }
         index
     }
@@ -381,11 +413,12 @@ impl Fold {
         snapshot.cause.clone_from(&end.cause);
         snapshot.eta_ms = None;
         snapshot.elapsed_ms = end.duration_ms;
-        for (stage, begun) in snapshot.stages.iter_mut().zip(&self.begun) {
+        for (stage, node) in snapshot.stages.iter_mut().zip(&self.nodes) {
+            stage.eta_ms = None;
             if stage.state == StageState::Running {
                 stage.elapsed_ms = end
                     .duration_ms
-                    .saturating_sub(begun.unwrap_or(end.duration_ms));
+                    .saturating_sub(node.begun.unwrap_or(end.duration_ms));
                 stage.state = match snapshot.state {
                     TaskState::Completed => StageState::Completed,
                     TaskState::Failed => StageState::Failed,

@@ -238,3 +238,119 @@ async fn a_live_task_keeps_its_tracker_at_work() {
     drop(task);
     assert_eq!(common::types(&to_end(&mut watcher).await), ["complete"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn retention_counts_from_the_end_also_for_a_task_that_was_held_past_it() {
+    let tracker = ProgressTracker::new();
+    let parent = tracker.task("parent").start().unwrap();
+    let held_long = parent.child("long", "part").start().unwrap();
+    let held_short = parent.child("short", "part").start().unwrap();
+    parent.complete(()).unwrap();
+    sleep(HOUR / 2).await;
+    drop(held_short);
+    sleep(HOUR / 2 + SECOND).await;
+    // Half an hour after it was let go, an hour after its end.
+    assert!(!is_kept(&tracker, "short").await);
+    assert!(is_kept(&tracker, "long").await);
+    assert_eq!((tracker.stats().tasks, tracker.stats().ended), (1, 1));
+    sleep(HOUR * 5).await;
+    drop(held_long);
+    // Its time was up long ago: it gets no new one.
+    sleep(SECOND).await;
+    assert_empty(tracker.stats());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_task_is_passed_over_for_room_and_keeps_its_place() {
+    let limits = Limits::default().tasks(3);
+    let tracker = ProgressTracker::builder().limits(limits).build();
+    let parent = tracker.task("parent").start().unwrap();
+    let held = parent.child("held", "part").start().unwrap();
+    parent.complete(()).unwrap();
+    drop(tracker.task("a").start().unwrap());
+    // The oldest end is the held one's, then the parent's.
+    drop(tracker.task("b").start().unwrap());
+    assert!(is_kept(&tracker, "held").await);
+    assert!(!is_kept(&tracker, "parent").await);
+    drop(held);
+    // Now it is the oldest again.
+    drop(tracker.task("c").start().unwrap());
+    assert!(!is_kept(&tracker, "held").await);
+    assert!(is_kept(&tracker, "a").await && is_kept(&tracker, "b").await);
+    sleep(HOUR + SECOND).await;
+    assert_empty(tracker.stats());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_held_tasks_are_set_aside_in_turns_and_cost_nothing_more() {
+    let tracker = ProgressTracker::builder().retention(SECOND).build();
+    let parent = tracker.task("parent").start().unwrap();
+    let held: Vec<_> = (0..5_000)
+        .map(|n| parent.child(format!("c{n}"), "part").start().unwrap())
+        .collect();
+    parent.complete(()).unwrap();
+    sleep(SECOND * 100).await;
+    assert_eq!(tracker.stats().ended, 5_000);
+    // One who is let go among them goes at once.
+    let mut held = held.into_iter();
+    drop(held.next());
+    sleep(SECOND / 10).await;
+    assert_eq!(tracker.stats().ended, 4_999);
+    drop(held);
+    sleep(SECOND).await;
+    assert_empty(tracker.stats());
+}
+
+#[test]
+fn handles_that_drop_while_their_tasks_are_swept_leave_nothing() {
+    for _ in 0..20 {
+        let tracker = ProgressTracker::builder()
+            .limits(Limits::default().tasks(64))
+            .build();
+        let parent = tracker.task("parent").start().unwrap();
+        let held: Vec<_> = (0..60)
+            .map(|n| parent.child(format!("c{n}"), "part").start().unwrap())
+            .collect();
+        parent.complete(()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(held));
+            // Each of these looks for an ended task to make room.
+            for n in 0..200 {
+                if let Ok(task) = tracker.task(format!("t{n}")).start() {
+                    task.complete(()).unwrap();
+                }
+            }
+        });
+        // Nothing is set aside for ever: all can go.
+        for n in 0..64 {
+            drop(tracker.task(format!("u{n}")).start().unwrap());
+        }
+        for n in 0..64 {
+            tokio_test::block_on(tracker.remove(format!("u{n}"))).unwrap();
+        }
+        assert_empty(tracker.stats());
+    }
+}
+
+#[test]
+fn idle_live_logs_give_way_under_the_common_budget() {
+    let limits = Limits::default().bytes(400_000);
+    let tracker = ProgressTracker::builder().limits(limits).build();
+    let idle: Vec<_> = (0..4)
+        .map(|n| tracker.task(format!("idle{n}")).start().unwrap())
+        .collect();
+    for task in &idle {
+        for _ in 0..200 {
+            task.log(progress_core::Level::INFO, "x".repeat(200));
+        }
+    }
+    let busy = tracker.task("busy").start().unwrap();
+    for n in 0..100 {
+        busy.emit(Mark { n }).unwrap();
+    }
+    assert!(tracker.stats().bytes <= 400_000);
+    // The small log that grew kept everything; large ones that slept gave.
+    assert_eq!(marks(&ready(&mut tracker.subscribe("busy"))).len(), 100);
+    let kept = |task: &Task| ready(&mut tracker.subscribe(task.id())).len();
+    assert!(idle.iter().any(|task| kept(task) < 200));
+}

@@ -101,20 +101,22 @@ fn install_needs(context: &Context) -> Result<Outcome> {
 fn tests(context: &Context) -> Result<Outcome> {
     if context.has_subcommand("nextest") {
         let profile = if context.ci { "ci" } else { "default" };
-        let nextest = context.cargo(["nextest", "run", "--workspace"]);
+        let nextest = context.cargo(["nextest", "run", "--workspace", "--all-features"]);
         nextest.args(["--profile", profile]).run()?;
         return Ok(Outcome::Passed);
     }
     context
         .cargo(["test", "--workspace", "--tests", "--examples"])
-        .arg("--no-fail-fast")
+        .args(["--all-features", "--no-fail-fast"])
         .run()?;
     let note = "by cargo test: cargo-nextest is not installed";
     Ok(Outcome::PassedWith(note.into()))
 }
 
 fn doctests(context: &Context) -> Result<Outcome> {
-    context.cargo(["test", "--doc", "--workspace"]).run()?;
+    context
+        .cargo(["test", "--doc", "--workspace", "--all-features"])
+        .run()?;
     Ok(Outcome::Passed)
 }
 

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use progress_core::{ChildPolicy, ProgressTracker, StartError, Task, TaskError, TaskId};
+use progress_core::{
+    ChildPolicy, ProgressTracker, Reporter, StartError, Task, TaskBuilder, TaskError, TaskId,
+};
 use serde::Serialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
@@ -102,7 +104,7 @@ impl Workshop {
 pub struct Batch {
     id: TaskId,
     workshop: Workshop,
-    reporter: progress_core::Reporter,
+    reporter: Reporter,
     files: mpsc::UnboundedSender<Message>,
     aborted: watch::Receiver<Option<TaskError>>,
     listed: Vec<Listed>,
@@ -175,7 +177,7 @@ impl Batch {
 
     /// Returns the reporter of the batch's stage `receive`.
     #[must_use]
-    pub fn receiving(&self) -> progress_core::Reporter {
+    pub fn receiving(&self) -> Reporter {
         self.reporter.stage("receive")
     }
 
@@ -192,17 +194,7 @@ impl Batch {
     /// What [`progress_core::TaskBuilder::start`] says.
     pub fn add(&mut self, name: &str, kind: Kind, receive: bool) -> Result<Pending, StartError> {
         let id = TaskId::random();
-        let mut builder = self
-            .reporter
-            .child(id.clone(), "files")
-            .name(name)
-            .kind("file");
-        if receive {
-            builder = builder.stage("receive", 10.0);
-        }
-        for step in Step::for_kind(kind) {
-            builder = builder.stage(step.name(), f64::from(step.weight()));
-        }
+        let builder = file_task(&self.reporter, id.clone(), name, kind, receive);
         let pending = match self.workshop.free_slot(receive) {
             Some((slot, receiving)) => Pending {
                 task: builder.start()?,
@@ -260,7 +252,7 @@ impl Batch {
 impl Pending {
     /// Returns the reporter of the file's stage `receive`.
     #[must_use]
-    pub fn receiving(&self) -> progress_core::Reporter {
+    pub fn receiving(&self) -> Reporter {
         self.task.stage("receive")
     }
 
@@ -324,6 +316,46 @@ impl Job {
         drop(waiting);
         work::process(task, source, limits, abort, slot).await;
     }
+}
+
+/// Works on files that are all there, so many at a time, and ends the batch.
+pub(crate) async fn run_all(task: Task, files: Vec<(TaskBuilder, Source)>, at_once: usize) {
+    let batch = task
+        .for_each_tracked(
+            files,
+            at_once,
+            ChildPolicy::Partial,
+            |file, source| async move {
+                work::attempts(&file, source, Limits::default(), None, None).await
+            },
+        )
+        .await;
+    tracing::debug!(
+        completed = batch.completed(),
+        failed = batch.failed(),
+        "batch"
+    );
+    if let Err(error) = task.finish() {
+        tracing::warn!(%error, "the batch did not end as it should");
+    }
+}
+
+/// The task of a file, before it is made.
+pub(crate) fn file_task(
+    batch: &Reporter,
+    id: TaskId,
+    name: &str,
+    kind: Kind,
+    receive: bool,
+) -> TaskBuilder {
+    let mut file = batch.child(id, "files").name(name).kind("file");
+    if receive {
+        file = file.stage("receive", 10.0);
+    }
+    for step in Step::for_kind(kind) {
+        file = file.stage(step.name(), f64::from(step.weight()));
+    }
+    file
 }
 
 /// The error of files whose upload did not come to its end.

@@ -31,12 +31,18 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let arguments = Arguments::parse();
+    // In the terminal the ends of tasks are shown anyway.
+    let usual = if arguments.files.is_empty() {
+        "warn"
+    } else {
+        "warn,progress=off"
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let arguments = Arguments::parse();
     let at_once = usize::from(arguments.at_once);
     if !arguments.files.is_empty() {
         return terminal::run(&arguments.files, at_once).await;

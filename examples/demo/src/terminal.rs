@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     analysis::{Kind, Source},
-    batch::Workshop,
+    batch::{file_task, run_all},
 };
 
 /// Processes files, shows how it goes, and prints what was found in each; successful if the batch
@@ -23,30 +23,34 @@ use crate::{
 ///
 /// # Cancel safety
 ///
-/// Dropping the future leaves the files to their runtime.
+/// Dropping the future stops the work on the files, but for what a thread has in hand.
 pub async fn run(files: &[PathBuf], at_once: usize) -> anyhow::Result<ExitCode> {
     let tracker = ProgressTracker::new();
-    let workshop = Workshop::new(tracker.clone(), at_once);
-    let mut batch = workshop.start(TaskId::random(), false)?;
+    let batch = tracker
+        .task(TaskId::random())
+        .name("Files")
+        .kind("batch")
+        .start()?;
     let screen = MultiProgress::new();
     let whole = tracker.subscribe(batch.id());
     let mut watchers = JoinSet::new();
-    batch.expect(files.len());
+    let mut all = Vec::new();
     for path in files {
         let name = path.file_name().unwrap_or(path.as_os_str());
         let name = name.to_string_lossy().into_owned();
         let source = Source::new(path, name.as_str());
         // A file that cannot be read says so when its turn comes.
         let kind = source.kind().unwrap_or(Kind::Other);
-        let pending = batch.add(&name, kind, false)?;
-        if let Some(listed) = batch.listed().last() {
-            let events = tracker.subscribe(&listed.task_id);
-            watchers.spawn(watch_file(events, name, screen.clone()));
-        }
-        batch.hand_over(pending, source, None);
+        let id = TaskId::random();
+        all.push((file_task(&batch, id.clone(), &name, kind, false), source));
+        // It waits for the task to come.
+        let events = tracker.subscribe(&id);
+        watchers.spawn(watch_file(events, name, screen.clone()));
     }
-    batch.close();
-    let end = watch_batch(whole, files.len(), &screen).await;
+    let ((), end) = tokio::join!(
+        run_all(batch, all, at_once),
+        watch_batch(whole, files.len(), &screen)
+    );
     while watchers.join_next().await.is_some() {}
     Ok(match end {
         Some(Status::Completed) => ExitCode::SUCCESS,
@@ -65,6 +69,9 @@ async fn watch_file(mut events: Subscription, name: String, screen: MultiProgres
                 if let Some(bar) = &bar {
                     show(bar, update);
                 }
+            }
+            Data::Error(error) if error.retry_after_ms().is_some() => {
+                print(&screen, &format!("… {name}: {}, once more", why(error)));
             }
             Data::Complete(end) => {
                 if let Some(bar) = bar.take() {

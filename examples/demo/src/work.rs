@@ -1,10 +1,15 @@
 //! The work on one file: its analysis, reported through its task.
 
-use progress_core::{Reporter, Task, TaskError};
+use std::sync::Arc;
+
+use progress_core::{
+    Reporter, Task, TaskError,
+    batch::{RetryPolicy, retry},
+};
 use tokio::sync::watch;
 
 use crate::{
-    analysis::{AnalysisError, Limits, Observer, Source, Step, analyse},
+    analysis::{Analysis, AnalysisError, Limits, Observer, Source, Step, analyse},
     batch::{Slot, upload_aborted},
 };
 
@@ -40,30 +45,31 @@ impl Abort {
 }
 
 /// Analyses a file and ends its task with what was found, or why nothing was.
-pub(crate) async fn process(task: Task, source: Source, limits: Limits, abort: Abort, slot: Slot) {
+pub(crate) async fn process(
+    task: Task,
+    source: Source,
+    limits: Limits,
+    mut abort: Abort,
+    slot: Slot,
+) {
     if task.begin().is_err() {
         return;
     }
-    let mut observer = Observed::new(&task, abort.clone());
-    let analysed = tokio::task::spawn_blocking(move || {
-        // Held by the work, not by whoever waits for it.
-        let _slot = slot;
-        analyse(&source, &limits, &mut observer)
-    })
-    .await;
+    let reporter = task.reporter();
+    let aborted = abort.clone();
+    let analysed = tokio::select! {
+        analysed = attempts(&reporter, source, limits, Some(aborted), Some(slot)) => analysed,
+        error = abort.wait() => return fail(task, error),
+    };
     let ended = match analysed {
-        Ok(Ok(analysis)) => task.complete(analysis),
-        Ok(Err(error)) => {
-            let error = abort.error().unwrap_or_else(|| to_task_error(&error));
-            return fail(task, error);
-        }
-        Err(panic) => {
-            tracing::error!(%panic, "an analysis panicked");
-            return fail(
-                task,
-                TaskError::new("INTERNAL", "The analysis broke down on this file"),
-            );
-        }
+        Ok(analysis) => task.complete(analysis),
+        Err(error) => match abort.error() {
+            None if task.is_cancelled() => {
+                let reason = task.cancel_reason();
+                task.cancel(reason.as_deref().unwrap_or("cancel_requested"))
+            }
+            aborted => return fail(task, aborted.unwrap_or(error)),
+        },
     };
     if let Err(error) = ended {
         tracing::warn!(%error, "a result was not taken");
@@ -74,6 +80,37 @@ pub(crate) async fn process(task: Task, source: Source, limits: Limits, abort: A
             );
         }
     }
+}
+
+/// Analyses a file, again if it may succeed then: a file that could not be read may come back.
+pub(crate) async fn attempts(
+    reporter: &Reporter,
+    source: Source,
+    limits: Limits,
+    abort: Option<Abort>,
+    slot: Option<Slot>,
+) -> Result<Analysis, TaskError> {
+    let (source, limits, slot) = (Arc::new(source), Arc::new(limits), Arc::new(slot));
+    retry(reporter, RetryPolicy::default(), || {
+        let (source, limits, slot) = (source.clone(), limits.clone(), slot.clone());
+        let mut observer = Observed::new(reporter.clone(), abort.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            // Held by the work, not by whoever waits for it.
+            let _slot = slot;
+            analyse(&source, &limits, &mut observer)
+        });
+        async {
+            match work.await {
+                Ok(analysed) => analysed.map_err(|error| to_task_error(&error)),
+                Err(panic) => {
+                    tracing::error!(%panic, "an analysis panicked");
+                    let message = "The analysis broke down on this file";
+                    Err(TaskError::new("INTERNAL", message))
+                }
+            }
+        }
+    })
+    .await
 }
 
 pub(crate) fn fail(task: Task, error: TaskError) {
@@ -102,14 +139,14 @@ fn to_task_error(error: &AnalysisError) -> TaskError {
 struct Observed {
     steps: Vec<(Step, Reporter)>,
     task: Reporter,
-    abort: Abort,
+    abort: Option<Abort>,
 }
 
 impl Observed {
-    fn new(task: &Task, abort: Abort) -> Self {
+    fn new(task: Reporter, abort: Option<Abort>) -> Self {
         Self {
             steps: Vec::new(),
-            task: task.reporter(),
+            task,
             abort,
         }
     }
@@ -146,6 +183,10 @@ impl Observer for Observed {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.abort.error().is_some()
+        self.task.is_cancelled()
+            || self
+                .abort
+                .as_ref()
+                .is_some_and(|abort| abort.error().is_some())
     }
 }

@@ -359,3 +359,66 @@ async fn one_stream_shows_all_files_and_ends_with_the_last() {
         .collect();
     assert_eq!(ends.len(), 3);
 }
+
+#[tokio::test]
+async fn a_file_that_comes_back_is_analysed_at_the_next_attempt() {
+    let tracker = ProgressTracker::new();
+    let mut batch = Workshop::new(tracker.clone(), 1)
+        .start(TaskId::random(), false)
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.txt");
+    let pending = batch.add("late.txt", Kind::Other, false).unwrap();
+    let id = batch.listed()[0].task_id.clone();
+    let mut events = tracker.subscribe(&id);
+    batch.hand_over(pending, Source::new(&path, "late.txt"), None);
+    batch.close();
+    let mut failures = 0;
+    while let Some(frame) = events.next().await {
+        match frame.event().map(|event| event.data()) {
+            Some(Data::Error(error)) => {
+                failures += 1;
+                assert_eq!(error.code(), "FILE_READ_FAILED");
+                assert_eq!(error.retry_after_ms(), Some(1_000));
+                std::fs::write(&path, "here it is").unwrap();
+            }
+            Some(Data::Complete(end)) => assert_eq!(end.status, Status::Completed),
+            _ => {}
+        }
+    }
+    assert_eq!(failures, 1);
+    let analysis: Value = tracker
+        .snapshot(&id)
+        .await
+        .unwrap()
+        .result
+        .unwrap()
+        .decode()
+        .unwrap();
+    assert_eq!(analysis["size"], 10);
+}
+
+#[tokio::test]
+async fn a_file_that_is_cancelled_while_it_waits_for_its_next_attempt_ends_at_once() {
+    let tracker = ProgressTracker::new();
+    let mut batch = Workshop::new(tracker.clone(), 1)
+        .start(TaskId::random(), false)
+        .unwrap();
+    let pending = batch.add("gone.txt", Kind::Other, false).unwrap();
+    let id = batch.listed()[0].task_id.clone();
+    let mut events = tracker.subscribe(&id);
+    batch.hand_over(pending, Source::new("/does/not/exist", "gone.txt"), None);
+    batch.close();
+    let mut end = None;
+    while let Some(frame) = events.next().await {
+        match frame.event().map(|event| event.data()) {
+            Some(Data::Error(_)) => tracker.cancel(&id, "never mind").await.unwrap(),
+            Some(Data::Complete(complete)) => end = Some(complete.clone()),
+            _ => {}
+        }
+    }
+    let end = end.unwrap();
+    assert_eq!(end.status, Status::Cancelled);
+    assert_eq!(end.cause.as_deref(), Some("never mind"));
+    assert!(end.duration_ms < 900, "it waited for the next attempt");
+}

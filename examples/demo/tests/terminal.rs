@@ -24,6 +24,8 @@ fn prints_what_was_found_and_succeeds_if_any_file_did() {
     );
     assert!(text.contains("(IMAGE_DECODE_FAILED)"), "{text}");
     assert!(text.contains("(FILE_READ_FAILED)"), "{text}");
+    // Each attempt is seen.
+    assert_eq!(text.matches("… missing.bin: ").count(), 3, "{text}");
     assert!(text.contains("1 of 3 files done, 2 failed"), "{text}");
     assert!(output.status.success());
 }

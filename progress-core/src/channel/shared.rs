@@ -3,14 +3,14 @@
 //! A channel's lock may be taken while a task's is held, so that the events of a task come into
 //! its channels in their order; never the other way round.
 
-use std::{collections::HashMap, sync::Arc, task::Waker};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     channel::{ChannelBody, ChannelEvent, ChannelName},
     event::{Event, Retention},
     log::{Class, Keys, Log, LogLimits, PushErrorKind},
     position::{Epoch, Position},
-    subscription::Sleepers,
+    subscription::{Sleepers, Wakers},
     sync::{Mutex, RwLock},
     transport::{Page, Record},
 };
@@ -47,14 +47,14 @@ impl ChannelShared {
     pub(crate) fn append(
         &self,
         body: ChannelBody,
-        wakers: &mut Vec<Waker>,
+        wakers: &mut Vec<Wakers>,
     ) -> Result<Position, PushErrorKind> {
         let mut inner = self.inner.lock();
         let seq = inner.log.next_seq();
         let prev = inner.log.newest_milestone();
         let event = ChannelEvent::new(self.name.clone(), inner.epoch, seq, prev, body);
         inner.push(Arc::new(event))?;
-        wakers.append(&mut inner.sleepers.take());
+        wakers.push(inner.sleepers.take());
         Ok(Position::new(inner.epoch, seq))
     }
 
@@ -73,7 +73,7 @@ impl ChannelShared {
             inner.push_received(event);
             inner.sleepers.take()
         };
-        wake(wakers);
+        drop(wakers.wake());
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl ChannelShared {
             }
             inner.sleepers.take()
         };
-        wake(wakers);
+        drop(wakers.wake());
     }
 
     pub(crate) fn head(&self) -> Position {
@@ -168,13 +168,14 @@ impl Feeds {
     pub(crate) fn copy(
         &self,
         event: &Arc<Event>,
-        wakers: &mut Vec<Waker>,
+        wakers: &mut Vec<Wakers>,
     ) -> Result<(), PushErrorKind> {
         let list = self.list.iter().filter(|_| event.data().is_listed());
         let mut copied = Ok(());
         for channel in list.chain(&self.channels) {
+            // The others get it all the same.
             let one = channel.append(ChannelBody::Task(Arc::clone(event)), wakers);
-            copied = copied.and(one.map(drop));
+            copied = one.map(drop).and(copied);
         }
         copied
     }
@@ -191,8 +192,10 @@ impl Channels {
         self.by_name.read().get(name).cloned()
     }
 
+    /// How many there are beside the library's own.
     pub(crate) fn len(&self) -> usize {
-        self.by_name.read().len()
+        let by_name = self.by_name.read();
+        by_name.keys().filter(|name| !name.is_reserved()).count()
     }
 
     /// Finds a channel or makes it, unless there are `limit` already.
@@ -209,18 +212,12 @@ impl Channels {
         if let Some(channel) = by_name.get(name) {
             return Some(Arc::clone(channel));
         }
-        if by_name.len() >= limit {
+        if by_name.len() >= limit && !name.is_reserved() {
             return None;
         }
         let (epoch, limits) = make();
         let channel = Arc::new(ChannelShared::new(name.clone(), epoch, &limits));
         by_name.insert(name.clone(), Arc::clone(&channel));
         Some(channel)
-    }
-}
-
-fn wake(wakers: Vec<Waker>) {
-    for waker in wakers {
-        waker.wake();
     }
 }

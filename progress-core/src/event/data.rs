@@ -236,6 +236,9 @@ pub struct ProgressUpdate {
     /// Milliseconds until the whole task is done, once that means something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
+    /// Milliseconds until the stage is done, once that means something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_eta_ms: Option<u64>,
     /// Milliseconds since the task started.
     #[serde(default)]
     pub elapsed_ms: u64,
@@ -249,7 +252,7 @@ pub struct ProgressUpdate {
 
 impl ProgressUpdate {
     /// Bytes of what is not text, about.
-    pub(crate) const NUMBERS_LEN: usize = 160;
+    pub(crate) const NUMBERS_LEN: usize = 192;
 }
 
 /// How many children a task has, in which states.

@@ -151,6 +151,10 @@ impl TaskError {
         self
     }
 
+    pub(crate) fn trace(&self) -> Option<&str> {
+        self.more.get()?.trace_id.as_deref()
+    }
+
     /// Returns the code.
     #[must_use]
     pub fn code(&self) -> &str {

@@ -10,6 +10,7 @@
 //! - the [keeper](keeper) renews the node's lease, ends the tasks of dead nodes, and lets go of
 //!   what nobody watches.
 
+mod channels;
 mod copies;
 mod inbox;
 mod keeper;
@@ -49,6 +50,7 @@ pub(crate) struct Link {
     pub(crate) counts: LinkCounts,
     tracker: OnceLock<Weak<TrackerShared>>,
     outbox: outbox::Dirty,
+    waiting: channels::Waiting,
     watches: Watches,
     syncs: Syncs,
     /// Since when the broker has been seen without a break.
@@ -76,6 +78,7 @@ impl Link {
             counts: LinkCounts::default(),
             tracker: OnceLock::new(),
             outbox: outbox::Dirty::default(),
+            waiting: channels::Waiting::default(),
             watches: Watches::default(),
             syncs: Syncs::default(),
             up_since: Mutex::new(None),

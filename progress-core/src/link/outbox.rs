@@ -4,12 +4,15 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use futures_util::future::join_all;
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     channel::ChannelName,
@@ -29,8 +32,10 @@ pub(crate) struct Outbox {
     claim: Claim,
     /// Whether the task stands among the dirty.
     dirty: AtomicBool,
-    /// Whether its end, and so all of it, has been told.
+    /// Nothing is to be told at present, because the end was, or another run counts.
     done: AtomicBool,
+    /// The broker has had its end.
+    end_told: AtomicBool,
     told: Mutex<Told>,
     /// What became of the first claim: the run that was there, if it was refused.
     confirmed: OnceLock<Result<(), Epoch>>,
@@ -51,6 +56,10 @@ struct Told {
 pub(super) struct Dirty {
     tasks: Mutex<VecDeque<Arc<TaskShared>>>,
     wake: Notify,
+    /// Told when there is nothing more to send.
+    idle: Notify,
+    /// Taken from `tasks` and not yet with the broker.
+    sending: AtomicUsize,
 }
 
 impl Outbox {
@@ -59,6 +68,7 @@ impl Outbox {
             claim,
             dirty: AtomicBool::new(false),
             done: AtomicBool::new(false),
+            end_told: AtomicBool::new(false),
             told: Mutex::new(Told {
                 claimed: false,
                 verify: false,
@@ -85,8 +95,13 @@ impl Outbox {
         self.answered.notify_waiters();
     }
 
-    /// Tells whether all is with the broker, the end included.
-    pub(crate) fn is_done(&self) -> bool {
+    /// Tells whether the broker has had the end.
+    pub(crate) fn end_is_told(&self) -> bool {
+        self.end_told.load(Ordering::Acquire)
+    }
+
+    /// Tells whether nothing is to be told at present.
+    fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
     }
 
@@ -127,15 +142,31 @@ impl Link {
         }
     }
 
+    pub(super) fn wake_outbox(&self) {
+        self.outbox.wake.notify_one();
+    }
+
     /// Waits until all that the logs hold is with the broker.
     pub(crate) async fn sent_all(&self) {
         loop {
-            let moved = self.outbox.wake.notified();
-            if self.outbox.tasks.lock().is_empty() {
+            let idle = self.outbox.idle.notified();
+            // Both under the lock under which a task goes from the one to the other.
+            let empty = {
+                let tasks = self.outbox.tasks.lock();
+                tasks.is_empty() && self.outbox.sending.load(Ordering::Acquire) == 0
+            };
+            if empty && self.nothing_waits() {
                 return;
             }
-            moved.await;
+            idle.await;
         }
+    }
+
+    pub(crate) async fn flush(&self, deadline: Instant) -> Result<(), TransportError> {
+        timeout_at(deadline, self.sent_all())
+            .await
+            .map_err(|_| TransportError::new("not all was sent before the deadline"))?;
+        self.transport.flush(deadline).await
     }
 
     /// Sends what there is to send, for ever.
@@ -143,11 +174,16 @@ impl Link {
         let mut backoff = Backoff::new();
         loop {
             let batch = self.next_tasks();
-            if batch.is_empty() {
+            if batch.is_empty() && self.nothing_waits() {
+                self.outbox.idle.notify_waiters();
                 self.outbox.wake.notified().await;
                 continue;
             }
-            match self.send_batch(&batch).await {
+            let sent = match self.send_batch(&batch).await {
+                Ok(()) => self.send_waiting().await.map(drop),
+                Err(error) => Err(error),
+            };
+            match sent {
                 Ok(()) => {
                     self.saw(true);
                     backoff.reset();
@@ -168,6 +204,7 @@ impl Link {
         let mut tasks = self.outbox.tasks.lock();
         let count = tasks.len().min(TASKS_AT_ONCE);
         let batch: Vec<_> = tasks.drain(..count).collect();
+        self.outbox.sending.store(count, Ordering::Release);
         drop(tasks);
         for task in &batch {
             if let Some(outbox) = &task.outbox {
@@ -220,6 +257,9 @@ impl Link {
             return Ok(false);
         }
         self.verify(task, outbox).await?;
+        if outbox.is_done() {
+            return Ok(false);
+        }
         if outbox.told.lock().claimed {
             return Ok(true);
         }
@@ -241,7 +281,7 @@ impl Link {
     }
 
     /// After an outage: does the broker still know what it was told?
-    async fn verify(&self, task: &TaskShared, outbox: &Outbox) -> Result<(), TransportError> {
+    async fn verify(&self, task: &Arc<TaskShared>, outbox: &Outbox) -> Result<(), TransportError> {
         let told = {
             let told = outbox.told.lock();
             if !told.verify || !told.claimed {
@@ -250,14 +290,12 @@ impl Link {
             Position::new(task.epoch, told.cursor.last())
         };
         let topic = Topic::Task(task.id.clone());
-        let knows = match self.transport.read(&topic, Some(told)).await? {
-            // A later run is found out by the next event that is sent, or by a look at it.
-            Some(page) => page.epoch > told.epoch() || page.head >= told.seq(),
-            None => false,
-        };
+        let page = self.transport.read(&topic, Some(told)).await?;
         outbox.told.lock().verify = false;
-        if !knows {
-            outbox.begin_again();
+        match page {
+            Some(page) if page.epoch > told.epoch() => self.superseded(task, page.epoch),
+            Some(page) if page.head >= told.seq() => {}
+            _ => outbox.begin_again(),
         }
         Ok(())
     }
@@ -301,6 +339,7 @@ impl Link {
             let inner = task.inner.lock();
             let at_head = place.cursor.last() == inner.log.head();
             if at_head && inner.log.is_ended() {
+                outbox.end_told.store(true, Ordering::Release);
                 outbox.close();
             }
             !at_head
@@ -361,6 +400,11 @@ impl Link {
         if let Some(outbox) = &task.outbox {
             outbox.close();
             outbox.confirm(Err(by));
+        }
+        if task.end_is_told() {
+            // It had come to its end before: the other run is the next.
+            self.sync_soon(Topic::Task(task.id.clone()));
+            return;
         }
         self.counts.superseded.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(task = %task.id, run = %task.epoch, %by, "superseded by another run");

@@ -46,6 +46,7 @@ impl Link {
     /// Reads what is to be read, for ever.
     pub(super) async fn synchronise(&self) {
         let mut backoff = Backoff::new();
+        let mut first = true;
         loop {
             let chunk = self.next_chunk();
             if chunk.is_empty() {
@@ -57,17 +58,22 @@ impl Link {
             };
             let read = join_all(chunk.iter().map(|topic| self.sync(&tracker, topic))).await;
             drop(tracker);
+            let was_up = self.is_up() || first;
+            first = false;
             let mut failed = false;
             for (topic, read) in chunk.into_iter().zip(read) {
                 if let Err(error) = read {
                     tracing::debug!(node = %self.node, ?topic, %error, "not read");
                     failed = true;
-                    self.located(&topic, Located::Down);
+                    // One failure may be of this one read alone.
+                    if !was_up {
+                        self.located(&topic, Located::Down);
+                    }
                     self.sync_soon(topic);
                 }
             }
             self.saw(!failed);
-            if failed {
+            if failed && !was_up {
                 self.pause(&mut backoff).await;
             } else {
                 backoff.reset();

@@ -3,13 +3,18 @@
 use std::{
     collections::HashMap,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::{link::Link, subscription::Sleepers, sync::Mutex, transport::Topic};
+use crate::{
+    link::Link,
+    subscription::{Place, Sleepers},
+    sync::Mutex,
+    transport::Topic,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Watches {
@@ -43,7 +48,7 @@ pub(crate) enum Located {
 pub(crate) struct WatchGuard {
     link: Arc<Link>,
     topic: Topic,
-    slot: Option<u32>,
+    place: Option<Place>,
 }
 
 impl Link {
@@ -60,8 +65,8 @@ impl Link {
             });
             watch.readers += 1;
             watch.idle_since = None;
-            // A broker that was away may be back.
-            let retry = watch.located.is_none_or(|located| located == Located::Down);
+            // A broker that was away may be back, and a task may have started.
+            let retry = watch.located != Some(Located::Known);
             if retry {
                 watch.located = None;
             }
@@ -73,7 +78,7 @@ impl Link {
         WatchGuard {
             link: Arc::clone(self),
             topic,
-            slot: None,
+            place: None,
         }
     }
 
@@ -94,20 +99,18 @@ impl Link {
 
     /// Tells those who wait for it what a look at the topic found.
     pub(super) fn located(&self, topic: &Topic, found: Located) {
-        let wakers: Vec<Waker> = {
+        let wakers = {
             let mut watches = self.watches.by_topic.lock();
             let Some(watch) = watches.get_mut(topic) else {
                 return;
             };
             // What is known stays known while the broker is away.
-            if !(watch.located == Some(Located::Known) && found == Located::Down) {
+            if watch.located != Some(Located::Known) || found != Located::Down {
                 watch.located = Some(found);
             }
             watch.sleepers.take()
         };
-        for waker in wakers {
-            waker.wake();
-        }
+        drop(wakers.wake());
     }
 
     pub(super) fn watched(&self) -> Vec<Topic> {
@@ -143,7 +146,7 @@ impl WatchGuard {
         match watch.located {
             Some(located) => Poll::Ready(located),
             None => {
-                watch.sleepers.arm(&mut self.slot, cx.waker());
+                watch.sleepers.arm(&mut self.place, cx.waker());
                 Poll::Pending
             }
         }
@@ -156,8 +159,8 @@ impl Drop for WatchGuard {
         let Some(watch) = watches.get_mut(&self.topic) else {
             return;
         };
-        if let Some(slot) = self.slot {
-            watch.sleepers.release(slot);
+        if let Some(place) = &self.place {
+            watch.sleepers.release(place);
         }
         watch.readers -= 1;
         if watch.readers == 0 {

@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    iter::Peekable,
+    ops::ControlFlow,
 };
 
 use crate::position::Seq;
@@ -335,24 +337,34 @@ impl<T: Item> Log<T> {
             .map_or(0, |(_, lines)| lines)
     }
 
-    /// All retained items after `seq` in order: a merge of three below the window, then the window.
-    pub(super) fn retained_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Slot<T>)> {
-        let base = self.below_window();
-        // A reader inside the window, the usual one, is spared the search below it.
-        let below = (seq < base)
-            .then(|| self.below_after(seq))
-            .into_iter()
-            .flatten();
-        let skip = seq.saturating_sub(base).min(self.window.len() as u64) as usize;
-        let window = self
-            .window
-            .range(skip..)
-            .zip(base + skip as u64 + 1..)
-            .map(|(slot, at)| (at, slot));
-        below.chain(window)
+    pub(super) fn window_len(&self) -> usize {
+        self.window.len()
     }
 
-    fn below_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Slot<T>)> {
+    /// Visits all retained items after `seq` in order, until the visitor breaks: a merge of three
+    /// below the window, then the window.
+    pub(super) fn visit_after<'a>(
+        &'a self,
+        seq: u64,
+        mut visit: impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let base = self.below_window();
+        // A reader inside the window, the usual one, is spared the search below it.
+        if seq < base {
+            self.visit_below(seq, &mut visit)?;
+        }
+        let skip = seq.saturating_sub(base).min(self.window.len() as u64) as usize;
+        self.window
+            .range(skip..)
+            .zip(base + skip as u64 + 1..)
+            .try_for_each(|(slot, at)| visit(at, slot))
+    }
+
+    fn visit_below<'a>(
+        &'a self,
+        seq: u64,
+        visit: &mut impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut milestones = ring_after(&self.milestones, seq).peekable();
         let mut logs = ring_after(&self.logs, seq).peekable();
         let mut states = self
@@ -360,17 +372,20 @@ impl<T: Item> Log<T> {
             .range(seq.saturating_add(1)..)
             .map(|(at, slot)| (*at, slot))
             .peekable();
-        std::iter::from_fn(move || {
+        loop {
             let at = |next: Option<&(u64, &Slot<T>)>| next.map_or(u64::MAX, |(at, _)| *at);
             let (m, l, s) = (at(milestones.peek()), at(logs.peek()), at(states.peek()));
-            if m < l && m < s {
-                milestones.next()
+            // By runs: what stands before the next of the other two needs no comparing of three.
+            if m < l.min(s) {
+                visit_until(&mut milestones, l.min(s), visit)?;
             } else if l < s {
-                logs.next()
+                visit_until(&mut logs, m.min(s), visit)?;
+            } else if s < u64::MAX {
+                visit_until(&mut states, m.min(l), visit)?;
             } else {
-                states.next()
+                return ControlFlow::Continue(());
             }
-        })
+        }
     }
 
     /// Takes the place of the key's newest State, which from now on is superseded.
@@ -477,6 +492,17 @@ impl<T> fmt::Debug for Log<T> {
             .field("states", &self.states.len())
             .finish_non_exhaustive()
     }
+}
+
+fn visit_until<'a, T: 'a>(
+    items: &mut Peekable<impl Iterator<Item = (u64, &'a Slot<T>)>>,
+    before: u64,
+    visit: &mut impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    while let Some((at, slot)) = items.next_if(|(at, _)| *at < before) {
+        visit(at, slot)?;
+    }
+    ControlFlow::Continue(())
 }
 
 fn ring_after<T>(

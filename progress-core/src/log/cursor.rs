@@ -1,6 +1,6 @@
 //! The reader's side: cursors, ranges, lag, gaps.
 
-use std::fmt;
+use std::{fmt, ops::ControlFlow};
 
 use crate::position::Seq;
 
@@ -224,6 +224,20 @@ impl<T: Item> Log<T> {
         max: usize,
         out: &mut Vec<Delivery<T>>,
     ) -> Result<(), Lagged> {
+        self.read_with(cursor, max, |delivery| out.push(delivery))
+    }
+
+    /// Reads as [`read`](Self::read) does and hands each step to `take`.
+    ///
+    /// # Errors
+    ///
+    /// [`Lagged`] as [`read`](Self::read); `take` has not been called then.
+    pub fn read_with(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        mut take: impl FnMut(Delivery<T>),
+    ) -> Result<(), Lagged> {
         let head = self.head().get();
         let behind = head - cursor.settled().min(head);
         let mut conflate = std::mem::take(&mut cursor.conflate_next);
@@ -245,9 +259,11 @@ impl<T: Item> Log<T> {
         }
         if let Some(gap) = self.undeclared_floor(cursor) {
             cursor.declared = gap.to.get();
-            out.push(Delivery::Gap(gap));
+            take(Delivery::Gap(gap));
         }
-        out.extend(lag_gap.map(Delivery::Gap));
+        if let Some(gap) = lag_gap {
+            take(Delivery::Gap(gap));
+        }
 
         let (replay_to, skip_to) = (cursor.replay_to, cursor.skip_to);
         // Fallen out of the window, a reader that took a part of it would fall out again and could
@@ -258,20 +274,20 @@ impl<T: Item> Log<T> {
             self.below_window()
         };
         let mut taken = 0;
-        for (seq, slot) in self.retained_after(cursor.last) {
-            let live = seq > replay_to;
+        let _all_or_max = self.visit_after(cursor.last, |seq, slot| {
             if taken >= max && seq > at_once_to {
-                break;
+                return ControlFlow::Break(());
             }
+            let live = seq > replay_to;
             let state = matches!(slot.mark, Mark::Live | Mark::Superseded);
             let skipped = (live && conflate && slot.mark == Mark::Superseded)
                 || (live && seq <= skip_to && (state || slot.mark == Mark::Log));
-            if skipped {
-                continue;
+            if !skipped {
+                take(cursor.deliver(seq, slot.lines, slot.mark, slot.item.clone()));
+                taken += 1;
             }
-            out.push(cursor.deliver(seq, slot.lines, slot.mark, slot.item.clone()));
-            taken += 1;
-        }
+            ControlFlow::Continue(())
+        });
         Ok(())
     }
 
@@ -281,13 +297,23 @@ impl<T: Item> Log<T> {
     pub fn page(&self, after: Seq, limit: usize) -> (Vec<Delivery<T>>, Option<Seq>) {
         let mut cursor = Cursor::new(self, Start::After(after));
         let mut out = Vec::new();
-        for (seq, slot) in self.retained_after(cursor.last) {
+        let read = self.visit_after(cursor.last, |seq, slot| {
             if out.len() >= limit {
-                return (out, Some(cursor.last()));
+                return ControlFlow::Break(());
             }
             out.push(cursor.deliver(seq, slot.lines, slot.mark, slot.item.clone()));
+            ControlFlow::Continue(())
+        });
+        (out, read.is_break().then_some(cursor.last()))
+    }
+
+    /// How many retained items a cursor has before it: exact inside the window, at most so below it.
+    #[must_use]
+    pub fn unread(&self, cursor: &Cursor) -> usize {
+        match cursor.last.checked_sub(self.below_window()) {
+            Some(read) => self.window_len() - read as usize,
+            None => self.len(),
         }
-        (out, None)
     }
 
     fn undeclared_floor(&self, cursor: &Cursor) -> Option<Gap> {

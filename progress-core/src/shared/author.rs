@@ -19,7 +19,7 @@ use crate::{
         whole::{Whole, parents},
     },
     snapshot::{Fold, Snapshot, StageSnapshot, StageState},
-    task::{BELOW_DONE, round},
+    task::{BELOW_DONE, round, stage_percent},
     time::Timestamp,
 };
 
@@ -154,19 +154,19 @@ fn progress(
         None => None,
     };
     if let Some(fraction) = fraction {
-        stages[index].progress = stage_percent(fraction);
+        stages[index].progress = stage_percent(fraction, fraction >= 1.0);
         main.stage_progress = Some(stages[index].progress);
     }
     let whole = Whole::of(&stages);
     if let Some(percent) = &mut main.stage_progress {
-        *percent = percent.max(stage_percent(whole.stages[index]));
+        *percent = percent.max(whole.stages[index]);
     }
     let progress = display(whole.fraction);
     // The stages above it that have moved with it.
     let parents = parents(&stages);
     let mut at = parents[index];
     while let Some(above) = at {
-        let percent = stage_percent(whole.stages[above]);
+        let percent = whole.stages[above];
         if percent > stages[above].progress {
             before.push(Data::ProgressUpdate(Box::new(ProgressUpdate {
                 progress,
@@ -239,6 +239,7 @@ fn merge(
     value.unit = update.unit.clone().or(value.unit);
     value.message = update.message.clone().or(value.message);
     value.eta_ms = remaining(update, present);
+    value.stage_eta_ms = update.stage_eta_ms;
     value.elapsed_ms = present.elapsed_ms;
     merge_metadata(&mut value.metadata, &update.metadata, present.limits)?;
     Ok(value)
@@ -276,14 +277,6 @@ fn counted(current: Option<u64>, total: Option<u64>) -> Option<f64> {
         (_, Some(0)) => Some(1.0),
         (Some(current), Some(total)) => Some((current as f64 / total as f64).min(1.0)),
         _ => None,
-    }
-}
-
-/// The percent of a stage: 100 only when it is done, however it is rounded.
-fn stage_percent(fraction: f64) -> f64 {
-    match fraction >= 1.0 {
-        true => 100.0,
-        false => round(fraction * 100.0).min(99.99),
     }
 }
 

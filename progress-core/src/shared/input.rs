@@ -18,7 +18,7 @@ use crate::{
 ///
 /// | `event_type` | `data` |
 /// | --- | --- |
-/// | `progress_update` | any of `progress`, `message`, `metadata`, `current`, `total`, `unit`, `eta_ms`; with `stage` also `stage_progress` |
+/// | `progress_update` | any of `progress`, `message`, `metadata`, `current`, `total`, `unit`, `eta_ms`; with `stage` also `stage_progress`, `stage_eta_ms` |
 /// | `stage_change` | `current_stage` |
 /// | `log` | `message`, `level?` (default `INFO`), `stage?`, `fields?` |
 /// | `error` | the error object; `code` and `message` are required |

@@ -42,7 +42,7 @@ impl ProgressTracker {
     /// # Errors
     ///
     /// [`PublishError`] if nothing was published for a reason that concerns all of it:
-    /// [`Lookup`](PublishError::Lookup), [`Owned`](PublishError::Owned),
+    /// [`NotFound`](PublishError::NotFound), [`Owned`](PublishError::Owned),
     /// [`AlreadyComplete`](PublishError::AlreadyComplete) if the task had ended before,
     /// [`Unavailable`](PublishError::Unavailable). What concerns single events is in
     /// [`Published::errors`].
@@ -87,10 +87,13 @@ pub(super) async fn publish(
     run: Option<Epoch>,
     events: Vec<EventInput>,
 ) -> Result<Published, PublishError> {
-    match (tracker.find(id), &tracker.link) {
-        (Some(task), _) if !task.is_mirror() => publish_here(&task, &events),
+    let here = tracker.find(id).filter(|task| !task.is_mirror());
+    match (here, &tracker.link) {
+        (Some(task), None) => publish_here(&task, &events),
+        // One that has ended may run again elsewhere.
+        (Some(task), Some(_)) if !task.is_ended() => publish_here(&task, &events),
         (_, Some(link)) => remote::publish(tracker, link, id, run, events).await,
-        (_, None) => Err(LookupError::NotFound(id.clone()).into()),
+        (None, None) => Err(PublishError::NotFound),
     }
 }
 
@@ -148,7 +151,7 @@ impl Published {
                 PublishError::AlreadyComplete
                     | PublishError::Owned
                     | PublishError::Superseded
-                    | PublishError::Lookup(_)
+                    | PublishError::NotFound
                     | PublishError::Unavailable(_)
             )
         });

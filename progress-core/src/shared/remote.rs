@@ -7,8 +7,6 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use crate::{
     background::spawn,
     channel::ChannelName,
@@ -26,12 +24,11 @@ use crate::{
         start::SharePlan,
     },
     snapshot::Fold,
-    task::update_of,
+    task::{TaskShared, update_of},
     time::Timestamp,
     tracker::TrackerShared,
     transport::{
-        AppendError, Claim, ClaimError, Draft, Owner, Page, Record, Request, RequestError, Topic,
-        TransportError,
+        AppendError, Claim, ClaimError, Draft, Owner, Page, Record, Request, Topic, TransportError,
     },
 };
 
@@ -45,10 +42,13 @@ pub(super) async fn open(plan: SharePlan, link: &Arc<Link>) -> Result<SharedTask
         queued,
         silence,
     } = plan;
-    link.ensure_running(&tracker);
+    if tracker.is_draining() {
+        return Err(StartError::Draining);
+    }
     if tracker.find(&id).is_some_and(|task| !task.is_mirror()) {
         return Err(StartError::AlreadyExists(id));
     }
+    link.ensure_running(&tracker);
     let proposed = tracker.next_epoch();
     let claim = Claim::Shared {
         channels: channels.clone(),
@@ -61,7 +61,7 @@ pub(super) async fn open(plan: SharePlan, link: &Arc<Link>) -> Result<SharedTask
     }
     let topic = Topic::Task(id.clone());
     let watch = link.watch(topic.clone());
-    let now = tracker.clock.at(Instant::now());
+    let now = tracker.now();
     let data = if queued {
         Data::Queued(Queued {
             position: None,
@@ -127,8 +127,10 @@ pub(super) async fn publish(
         positions.extend(answers.iter().flatten().copied());
         for end in ends {
             let position = end.and_then(|end| match answers.get(end - 1) {
-                Some(answer) => answer.clone().map_err(|error| refusal(error, id)),
-                None => Err(TransportError::new("the broker has not answered").into()),
+                Some(answer) => answer.clone().map_err(PublishError::from),
+                None => Err(PublishError::Unavailable(TransportError::new(
+                    "the broker has not answered",
+                ))),
             });
             published.note(index, position);
             index += 1;
@@ -142,46 +144,37 @@ pub(super) async fn publish(
 /// Asks a task to stop that this node does not number.
 pub(crate) async fn cancel(
     tracker: &Arc<TrackerShared>,
-    link: &Arc<Link>,
-    id: &TaskId,
+    task: &TaskShared,
     note: Note,
 ) -> Result<(), CancelError> {
-    link.ensure_running(tracker);
-    let request = Request::Cancel {
-        reason: note.reason.clone(),
-    };
-    let not_found = || CancelError::Lookup(LookupError::NotFound(id.clone()));
     // Stored first: who publishes next is told of it, whatever comes of the event.
-    link.transport
-        .request(id, request)
-        .await
-        .map_err(|error| match error {
-            RequestError::Unknown => not_found(),
-            RequestError::AlreadyComplete => CancelError::AlreadyComplete(id.clone()),
-            RequestError::Unavailable(error) => CancelError::Unavailable(error),
-        })?;
-    let topic = Topic::Task(id.clone());
-    let page = link.transport.read(&topic, None).await;
-    let page = page
-        .map_err(CancelError::Unavailable)?
-        .ok_or_else(not_found)?;
+    tracker.ask_owner(task, note.reason.clone()).await?;
+    let Some(link) = &tracker.link else {
+        return Ok(());
+    };
+    let topic = Topic::Task(task.id.clone());
+    let unavailable = |error| CancelError::Lookup(LookupError::Unavailable(error));
+    let page = link.transport.read(&topic, task.received()).await;
+    let Some(page) = page.map_err(unavailable)? else {
+        return Ok(());
+    };
     if page.owner != Owner::Shared {
         // Its owner is told, and publishes it.
         return Ok(());
     }
     let data = Data::CancelRequested(note);
-    let id_of_draft = implied(page.epoch, &data);
-    let draft = Draft::new(data, tracker.clock.at(Instant::now())).id(id_of_draft);
+    let id = implied(page.epoch, &data);
+    let draft = Draft::new(data, tracker.now()).id(id);
     match submitted(link, &topic, draft).await {
         Ok(position) => {
-            copied(link, id.clone(), vec![position], page.channels).await;
+            copied(link, task.id.clone(), vec![position], page.channels).await;
             Ok(())
         }
-        Err(AppendError::AlreadyComplete) => Err(CancelError::AlreadyComplete(id.clone())),
-        Err(AppendError::Unavailable(error)) => Err(CancelError::Unavailable(error)),
+        Err(AppendError::AlreadyComplete) => Err(CancelError::AlreadyComplete(task.id.clone())),
+        Err(AppendError::Unavailable(error)) => Err(unavailable(error)),
         Err(error) => {
             // It was asked for all the same.
-            tracing::debug!(task = %id, %error, "cancel_requested not published");
+            tracing::debug!(task = %task.id, %error, "cancel_requested not published");
             Ok(())
         }
     }
@@ -206,8 +199,10 @@ impl Base {
         let mirror = tracker.find(id).filter(|task| task.is_mirror());
         let after = mirror.as_ref().and_then(|mirror| mirror.received());
         let topic = Topic::Task(id.clone());
-        let page = link.transport.read(&topic, after).await?;
-        let page = page.ok_or_else(|| LookupError::NotFound(id.clone()))?;
+        let page = link.transport.read(&topic, after).await;
+        let page = page
+            .map_err(PublishError::Unavailable)?
+            .ok_or(PublishError::NotFound)?;
         let (fold, own) = match mirror.filter(|mirror| mirror.epoch == page.epoch) {
             Some(mirror) => {
                 mirror.merge(&page);
@@ -249,7 +244,7 @@ impl Base {
         tracker: &TrackerShared,
     ) -> Result<Vec<Draft>, PublishError> {
         let snapshot = self.fold.snapshot();
-        let now = tracker.clock.at(Instant::now()).max(snapshot.updated_at);
+        let now = tracker.now().max(snapshot.updated_at);
         let present = Present {
             fold: &self.fold,
             own: self.own.as_deref().and_then(update_of),
@@ -329,17 +324,6 @@ fn given(id: &str) -> String {
 fn beside(id: &str, update: &ProgressUpdate) -> String {
     let stage = update.stage.as_deref().unwrap_or_default();
     format!("={id} {stage}")
-}
-
-fn refusal(error: AppendError, id: &TaskId) -> PublishError {
-    match error {
-        AppendError::Superseded { .. } => PublishError::Superseded,
-        AppendError::AlreadyComplete => PublishError::AlreadyComplete,
-        AppendError::Owned => PublishError::Owned,
-        AppendError::Unknown => LookupError::NotFound(id.clone()).into(),
-        AppendError::Refused { reason } => PublishError::Refused { reason },
-        AppendError::Unavailable(error) => PublishError::Unavailable(error),
-    }
 }
 
 /// Claims; again if the answer may have been lost, under the same generation.

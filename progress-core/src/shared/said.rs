@@ -41,6 +41,7 @@ pub(crate) struct Update {
     pub(crate) message: Option<Arc<str>>,
     pub(crate) metadata: Metadata,
     pub(crate) eta_ms: Option<u64>,
+    pub(crate) stage_eta_ms: Option<u64>,
 }
 
 /// How the task ends.
@@ -126,15 +127,17 @@ fn update(fields: &Fields<'_>, limits: &Limits) -> Result<Update, PublishError> 
         message: fields.text("message", limits.message())?,
         metadata: fields.take("metadata")?.unwrap_or_default(),
         eta_ms: fields.take("eta_ms")?,
+        stage_eta_ms: fields.take("stage_eta_ms")?,
     };
-    if update.stage_progress.is_some() && update.stage.is_none() {
+    let of_a_stage = update.stage_progress.is_some() || update.stage_eta_ms.is_some();
+    if of_a_stage && update.stage.is_none() {
         return Err(InvalidInput::Missing { field: "stage" }.into());
     }
-    let of_stage = Update {
+    let nothing = Update {
         stage: update.stage.clone(),
         ..Update::default()
     };
-    if update == of_stage {
+    if update == nothing {
         return Err(InvalidInput::NothingToSay.into());
     }
     Ok(update)

@@ -2,37 +2,47 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use crate::snapshot::StageSnapshot;
+use crate::{
+    snapshot::StageSnapshot,
+    task::{ancestors, stage_percent},
+};
 
 /// How far a task is by its stages.
 #[derive(Debug)]
 pub(super) struct Whole {
     /// The fraction of the whole, 0 to 1; none if no stage has weight.
     pub(super) fraction: Option<f64>,
-    /// The fraction of each stage, in their order.
+    /// The percent of each stage, in their order.
     pub(super) stages: Vec<f64>,
 }
 
 impl Whole {
-    /// Adds stages up: one is as far as it says, or as those below it are in their weighted mean
-    /// if that is further; the task is as far as those at the top are.
+    /// Adds stages up: one is as far as it says, or as those right below it are in their weighted
+    /// mean if that is further; the task is as far as those at the top are.
     pub(super) fn of(stages: &[StageSnapshot]) -> Self {
-        let mut fractions: Vec<f64> = stages.iter().map(|stage| stage.progress / 100.0).collect();
+        let mut percents = vec![0.0; stages.len()];
         let mut sums = vec![Sum::default(); stages.len()];
         let mut top = Sum::default();
         let parents = parents(stages);
         let mut order: Vec<usize> = (0..stages.len()).collect();
         order.sort_by_key(|index| Reverse(stages[*index].path.matches('/').count()));
         for index in order {
-            let mean = sums[index].mean().unwrap_or(0.0);
-            fractions[index] = fractions[index].max(mean).clamp(0.0, 1.0);
+            let stage = &stages[index];
+            let below = &sums[index];
+            let own = stage.progress / 100.0;
+            let fraction = own.max(below.mean().unwrap_or(0.0)).clamp(0.0, 1.0);
+            // However little those below may weigh, they have to be done.
+            let done = own >= 1.0 || (below.stages > 0 && below.done == below.stages);
+            percents[index] = match below.stages {
+                0 => stage.progress,
+                _ => stage_percent(fraction, done),
+            };
             let above = parents[index].map_or(&mut top, |parent| &mut sums[parent]);
-            above.weights += stages[index].weight;
-            above.weighted += stages[index].weight * fractions[index];
+            above.add(stage.weight, fraction, done);
         }
         Self {
             fraction: top.mean(),
-            stages: fractions,
+            stages: percents,
         }
     }
 }
@@ -46,23 +56,26 @@ pub(super) fn parents(stages: &[StageSnapshot]) -> Vec<Option<usize>> {
         .collect();
     stages
         .iter()
-        .map(|stage| above(&stage.path).find_map(|path| by_path.get(path).copied()))
+        .map(|stage| ancestors(&stage.path).find_map(|path| by_path.get(path).copied()))
         .collect()
-}
-
-/// The paths above a path, the nearest first.
-fn above(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'))
-        .map(|(above, _)| above)
 }
 
 #[derive(Debug, Clone, Default)]
 struct Sum {
+    stages: usize,
+    done: usize,
     weights: f64,
     weighted: f64,
 }
 
 impl Sum {
+    fn add(&mut self, weight: f64, fraction: f64, done: bool) {
+        self.stages += 1;
+        self.done += usize::from(done);
+        self.weights += weight;
+        self.weighted += weight * fraction;
+    }
+
     fn mean(&self) -> Option<f64> {
         (self.weights > 0.0).then(|| self.weighted / self.weights)
     }

@@ -13,17 +13,19 @@ use crate::{
 };
 
 /// One item of a [`Subscription`](crate::Subscription).
+///
+/// What is rare is boxed, so that a batch of events is small.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Frame {
     /// Always the first: what became of the reader's position, and the task as it stands.
-    Verdict(Verdict),
+    Verdict(Box<Verdict>),
     /// An event.
     Event(Delivered),
     /// Something is missing that no later event supersedes.
-    Gap(GapFrame),
+    Gap(Box<GapFrame>),
     /// From here on another run of the task is read, from its beginning.
-    Reset(ResetFrame),
+    Reset(Box<ResetFrame>),
     /// The reader fell behind its buffer and had asked for
     /// [`OnLag::Close`](crate::OnLag::Close). Nothing follows; the position that it had
     /// reached leads on.
@@ -31,6 +33,9 @@ pub enum Frame {
     /// The subscription was not made. Nothing follows.
     Rejected(SubscribeError),
 }
+
+/// A batch is a run of these; what grows past an event's 24 bytes is to be boxed.
+const _: () = assert!(size_of::<Frame>() <= 32);
 
 impl Frame {
     /// Returns the event, if it is one.
@@ -194,6 +199,8 @@ pub enum SubscribeError {
         /// [`Limits::subscriptions`](crate::Limits::subscriptions).
         limit: usize,
     },
+    /// The task is not held here, and the broker cannot be reached.
+    Unavailable,
     /// As many subscriptions wait for unknown tasks as can.
     TooManyWaiting {
         /// [`Limits::waiting`](crate::Limits::waiting).
@@ -206,6 +213,7 @@ impl fmt::Display for SubscribeError {
         match self {
             Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
             Self::TooMany { limit } => write!(f, "too many subscriptions, the limit is {limit}"),
+            Self::Unavailable => f.write_str("the broker cannot be reached"),
             Self::TooManyWaiting { limit } => write!(
                 f,
                 "too many subscriptions wait for unknown tasks, the limit is {limit}"

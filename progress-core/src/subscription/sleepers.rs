@@ -1,98 +1,218 @@
 //! Wakers of parked readers.
 
-use std::task::Waker;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
+};
 
-/// A slab of wakers: a reader keeps its slot for life and is listed as armed only while it sleeps,
-/// so that polling again, or subscribing and dropping over a quiet log, never makes it grow.
+/// The wakers of a log's sleeping readers, which a publisher takes away in one step.
+///
+/// Each taking ends a *round*. A [`Place`] is good for the round that it was given in, so that nobody
+/// need tell the readers that their places are gone. Polling again uses a place again, and so does
+/// whoever comes after a reader that left: a quiet log never makes it grow.
 #[derive(Debug, Default)]
 pub(crate) struct Sleepers {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    armed: Vec<u32>,
+    round: u64,
+    armed: Vec<Option<Waker>>,
+    /// Places of this round whose readers have left.
+    vacant: Vec<u32>,
+    /// Where the round after this one is kept: the storage of the one before.
+    spare: Vec<Option<Waker>>,
 }
 
-#[derive(Debug, Default)]
-struct Slot {
-    waker: Option<Waker>,
-    /// Its place in `armed`, meaningful while there is a waker.
-    place: u32,
+/// A reader's place among the sleepers.
+#[derive(Debug)]
+pub(crate) struct Place {
+    round: u64,
+    index: u32,
 }
 
 impl Sleepers {
-    /// Arms a reader's slot, which it gets at its first sleep.
-    pub(crate) fn arm(&mut self, slot: &mut Option<u32>, waker: &Waker) {
-        let index = *slot.get_or_insert_with(|| {
-            self.free.pop().unwrap_or_else(|| {
-                self.slots.push(Slot::default());
+    /// Arms a reader.
+    pub(crate) fn arm(&mut self, place: &mut Option<Place>, waker: &Waker) {
+        if let Some(place) = place
+            && place.round == self.round
+        {
+            match &mut self.armed[place.index as usize] {
+                Some(armed) => armed.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
+            return;
+        }
+        let waker = Some(waker.clone());
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.armed[index as usize] = waker;
+                index
+            }
+            None => {
+                self.armed.push(waker);
                 // The tracker's limit on subscriptions keeps this far below 2³².
-                (self.slots.len() - 1) as u32
-            })
+                (self.armed.len() - 1) as u32
+            }
+        };
+        *place = Some(Place {
+            round: self.round,
+            index,
         });
-        let entry = &mut self.slots[index as usize];
-        match &mut entry.waker {
-            Some(armed) => armed.clone_from(waker),
-            none => {
-                *none = Some(waker.clone());
-                entry.place = self.armed.len() as u32;
-                self.armed.push(index);
-            }
+    }
+
+    /// Takes all wakers, however many, in constant time; to be woken after the log is unlocked.
+    pub(crate) fn take(&mut self) -> Wakers {
+        let wakers = match self.armed.len() {
+            0 => return Wakers::default(),
+            // The usual one watcher needs no storage to be moved in.
+            1 => self.armed.pop().flatten().map_or(Wakers::None, Wakers::One),
+            _ => Wakers::Many(std::mem::replace(
+                &mut self.armed,
+                std::mem::take(&mut self.spare),
+            )),
+        };
+        self.vacant.clear();
+        self.round += 1;
+        wakers
+    }
+
+    /// Takes back the storage of wakers that were woken.
+    pub(crate) fn recycle(&mut self, storage: Vec<Option<Waker>>) {
+        self.spare = storage;
+    }
+
+    /// Gives a place back.
+    pub(crate) fn release(&mut self, place: &Place) {
+        if place.round == self.round {
+            self.armed[place.index as usize] = None;
+            self.vacant.push(place.index);
         }
     }
+}
 
-    /// Takes all wakers of sleeping readers; to be woken after the log is unlocked.
-    pub(crate) fn take(&mut self) -> Vec<Waker> {
-        let slots = &mut self.slots;
-        self.armed
-            .drain(..)
-            .filter_map(|index| slots[index as usize].waker.take())
-            .collect()
-    }
+/// Wakers taken from the sleepers.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) enum Wakers {
+    #[default]
+    None,
+    One(Waker),
+    Many(Vec<Option<Waker>>),
+}
 
-    /// Gives a slot back.
-    pub(crate) fn release(&mut self, index: u32) {
-        let entry = &mut self.slots[index as usize];
-        if entry.waker.take().is_some() {
-            let place = entry.place as usize;
-            self.armed.swap_remove(place);
-            if let Some(moved) = self.armed.get(place) {
-                self.slots[*moved as usize].place = place as u32;
+impl Wakers {
+    /// Wakes them in the order in which they went to sleep, also those after one that panics: a
+    /// watcher that is broken is no business of who publishes, and none of the other watchers'.
+    /// Call it without any lock. Returns storage to be
+    /// [recycled](Sleepers::recycle), if it is worth a lock.
+    pub(crate) fn wake(self) -> Option<Vec<Option<Waker>>> {
+        match self {
+            Self::None => None,
+            Self::One(waker) => {
+                let _woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                None
+            }
+            Self::Many(mut wakers) => {
+                // Storage that was once needed for many more is not kept for ever.
+                let fits = wakers.capacity() <= 4 * wakers.len();
+                let mut rest = wakers.drain(..).flatten();
+                // One frame for as many as go well.
+                while catch_unwind(AssertUnwindSafe(|| rest.by_ref().for_each(Waker::wake)))
+                    .is_err()
+                {}
+                drop(rest);
+                fits.then_some(wakers)
             }
         }
-        self.free.push(index);
-    }
-
-    #[cfg(test)]
-    fn sizes(&self) -> (usize, usize) {
-        (self.slots.len(), self.armed.len())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::Wake,
+    };
+
     use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes and wakes; tells how many were woken.
+    fn wake(sleepers: &mut Sleepers, count: &Arc<Count>) -> usize {
+        let before = count.0.load(Ordering::Relaxed);
+        if let Some(storage) = sleepers.take().wake() {
+            sleepers.recycle(storage);
+        }
+        count.0.load(Ordering::Relaxed) - before
+    }
 
     #[test]
     fn polling_again_and_dropping_over_a_quiet_log_do_not_grow() {
         let mut sleepers = Sleepers::default();
         for _ in 0..1_000 {
-            let mut slot = None;
-            sleepers.arm(&mut slot, Waker::noop());
-            sleepers.arm(&mut slot, Waker::noop());
-            sleepers.release(slot.unwrap());
+            let mut place = None;
+            sleepers.arm(&mut place, Waker::noop());
+            sleepers.arm(&mut place, Waker::noop());
+            sleepers.release(&place.unwrap());
         }
-        assert_eq!(sleepers.sizes(), (1, 0));
+        assert_eq!((sleepers.armed.len(), sleepers.vacant.len()), (1, 1));
     }
 
     #[test]
-    fn releasing_one_of_many_keeps_the_others_armed() {
+    fn everybody_but_those_who_left_is_woken_once() {
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
         let mut sleepers = Sleepers::default();
-        let mut slots = [None; 5];
-        for slot in &mut slots {
-            sleepers.arm(slot, Waker::noop());
+        for sleeping in [1, 2, 5, 3] {
+            let mut places: Vec<_> = (0..sleeping).map(|_| None).collect();
+            for place in &mut places {
+                sleepers.arm(place, &waker);
+                sleepers.arm(place, &waker);
+            }
+            if sleeping > 2 {
+                sleepers.release(&places.swap_remove(1).unwrap());
+                sleepers.release(&places.pop().flatten().unwrap());
+            }
+            assert_eq!(wake(&mut sleepers, &count), places.len());
+            assert_eq!(wake(&mut sleepers, &count), 0);
+            // Places of a round that is over mean nothing.
+            let mut other = None;
+            sleepers.arm(&mut other, &waker);
+            places
+                .iter()
+                .flatten()
+                .for_each(|old| sleepers.release(old));
+            sleepers.arm(&mut places[0], &waker);
+            assert_eq!(wake(&mut sleepers, &count), 2);
         }
-        sleepers.release(slots[1].unwrap());
-        sleepers.release(slots[4].unwrap());
-        assert_eq!(sleepers.take().len(), 3);
-        assert_eq!(sleepers.take().len(), 0);
+    }
+
+    #[test]
+    fn storage_is_used_again_and_storage_for_many_more_is_not() {
+        let mut sleepers = Sleepers::default();
+        let arm = |sleepers: &mut Sleepers, many: usize| {
+            for _ in 0..many {
+                sleepers.arm(&mut None, Waker::noop());
+            }
+        };
+        let count = Arc::new(Count::default());
+        for _ in 0..2 {
+            arm(&mut sleepers, 100);
+            wake(&mut sleepers, &count);
+        }
+        assert!(sleepers.armed.capacity() >= 100 && sleepers.spare.capacity() >= 100);
+        for _ in 0..2 {
+            arm(&mut sleepers, 2);
+            wake(&mut sleepers, &count);
+        }
+        assert!(sleepers.armed.capacity() < 100 && sleepers.spare.capacity() < 100);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fmt, future,
     pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
@@ -14,13 +14,15 @@ use tokio::time::Instant;
 use crate::{
     event::Event,
     id::TaskId,
-    log::{Cursor, Delivery, GapReason, OnLag, Start},
-    position::{Position, Seq},
+    link::{Located, WatchGuard},
+    log::{Cursor, Delivery, GapReason, Item, Log, OnLag, Start},
+    position::{Epoch, Position, Seq},
+    snapshot::Snapshot,
     subscription::{
-        Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
+        Delivered, Frame, GapFrame, Place, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
         SubscribeOptions, Verdict,
     },
-    task::{Inner, TaskShared},
+    task::{Successor, TaskShared},
     tracker::{SubscriptionPermit, TrackerShared, WaitingPlace},
 };
 
@@ -38,13 +40,15 @@ use crate::{
 /// Dropping the future of [`next`](Self::next) or [`next_batch`](Self::next_batch) loses nothing.
 pub struct Subscription {
     source: Source,
-    options: SubscribeOptions,
     /// Read but not yet yielded; its memory goes when the reader sleeps.
     ready: VecDeque<Frame>,
-    slot: Option<u32>,
+    /// Among the sleepers of the task.
+    place: Option<Place>,
     /// The newest position that was yielded or given by the caller.
     position: Option<Position>,
     resume: Option<Resume>,
+    /// Keeps a task mirrored that runs on another node.
+    watch: Option<Box<WatchGuard>>,
     _permit: Option<SubscriptionPermit>,
 }
 
@@ -53,61 +57,54 @@ enum Source {
         task: Arc<TaskShared>,
         cursor: Cursor,
     },
-    Awaited {
-        id: TaskId,
-        tracker: Weak<TrackerShared>,
-        place: Option<WaitingPlace>,
-        _waiting: SubscriptionPermit,
-    },
+    Awaited(Box<Awaited>),
+    /// Whether another node has it is being looked up.
+    Sought(Box<Sought>),
     Over,
+}
+
+/// A task that does not exist yet.
+struct Awaited {
+    id: TaskId,
+    tracker: Weak<TrackerShared>,
+    options: SubscribeOptions,
+    place: Option<WaitingPlace>,
+    _waiting: SubscriptionPermit,
+}
+
+/// A task that may run on another node.
+struct Sought {
+    id: TaskId,
+    tracker: Weak<TrackerShared>,
+    options: SubscribeOptions,
 }
 
 impl Subscription {
     pub(crate) fn known(
         task: Arc<TaskShared>,
+        options: &SubscribeOptions,
+        permit: SubscriptionPermit,
+        watch: Option<WatchGuard>,
+    ) -> Self {
+        let mut this = Self::new(Source::Over, Some(permit), watch);
+        this.open(task, options);
+        this
+    }
+
+    /// Looks for a task on other nodes; the verdict is the first thing that comes of it.
+    pub(crate) fn sought(
+        id: TaskId,
+        tracker: &Arc<TrackerShared>,
         options: SubscribeOptions,
         permit: SubscriptionPermit,
+        watch: WatchGuard,
     ) -> Self {
-        let (verdict, cursor, gap) = {
-            let inner = task.inner.lock();
-            let resume = verdict(&task, &inner, &options);
-            let snapshot = Arc::new(inner.snapshot(Instant::now()));
-            let (cursor, ahead) = cursor(&inner, &options, resume);
-            let gap = ahead.map(|to| {
-                Frame::Gap(GapFrame {
-                    task_id: task.id.clone(),
-                    from: Seq::new(inner.log.head().get() + 1),
-                    to,
-                    reason: GapReason::Ahead,
-                    snapshot: Arc::clone(&snapshot),
-                })
-            });
-            let verdict = Verdict {
-                task_id: task.id.clone(),
-                resume,
-                snapshot: Some(snapshot),
-            };
-            (verdict, cursor, gap)
-        };
-        let position =
-            (verdict.resume != Resume::Fresh).then(|| Position::new(task.epoch, cursor.last()));
-        let resume = verdict.resume;
-        let source = match resume {
-            Resume::Ended => Source::Over,
-            _ => Source::Known { task, cursor },
-        };
-        Self {
-            source,
+        let source = Source::Sought(Box::new(Sought {
+            id,
+            tracker: Arc::downgrade(tracker),
             options,
-            ready: [Some(Frame::Verdict(verdict)), gap]
-                .into_iter()
-                .flatten()
-                .collect(),
-            slot: None,
-            position,
-            resume: Some(resume),
-            _permit: Some(permit),
-        }
+        }));
+        Self::new(source, Some(permit), Some(watch))
     }
 
     pub(crate) fn awaited(
@@ -117,37 +114,84 @@ impl Subscription {
         permit: SubscriptionPermit,
         waiting: SubscriptionPermit,
     ) -> Self {
-        let verdict = Frame::Verdict(Verdict {
-            task_id: id.clone(),
-            resume: Resume::Unknown,
-            snapshot: None,
-        });
+        let mut this = Self::new(Source::Over, Some(permit), None);
+        this.wait_for(id, tracker, options, waiting);
+        this
+    }
+
+    fn new(source: Source, permit: Option<SubscriptionPermit>, watch: Option<WatchGuard>) -> Self {
         Self {
-            source: Source::Awaited {
-                id,
-                tracker: Arc::downgrade(tracker),
-                place: None,
-                _waiting: waiting,
-            },
-            options,
-            ready: VecDeque::from([verdict]),
-            slot: None,
+            source,
+            ready: VecDeque::new(),
+            place: None,
             position: None,
-            resume: Some(Resume::Unknown),
-            _permit: Some(permit),
+            resume: None,
+            watch: watch.map(Box::new),
+            _permit: permit,
         }
     }
 
+    /// Begins to read a task, with the verdict.
+    fn open(&mut self, task: Arc<TaskShared>, options: &SubscribeOptions) {
+        let (verdict, cursor, gap) = {
+            let inner = task.inner.lock();
+            let resume = verdict(task.epoch, &inner.log, options);
+            let snapshot = Arc::new(inner.snapshot(Instant::now()));
+            let (cursor, ahead) = cursor(&inner.log, options, resume);
+            let gap = ahead.map(|to| {
+                Frame::Gap(Box::new(GapFrame {
+                    task_id: task.id.clone(),
+                    from: Seq::new(inner.log.head().get() + 1),
+                    to,
+                    reason: GapReason::Ahead,
+                    snapshot: Arc::clone(&snapshot),
+                }))
+            });
+            let verdict = Verdict {
+                task_id: task.id.clone(),
+                resume,
+                snapshot: Some(snapshot),
+            };
+            (verdict, cursor, gap)
+        };
+        self.position =
+            (verdict.resume != Resume::Fresh).then(|| Position::new(task.epoch, cursor.last()));
+        self.resume = Some(verdict.resume);
+        self.source = match verdict.resume {
+            Resume::Ended => Source::Over,
+            _ => Source::Known { task, cursor },
+        };
+        self.ready.push_back(Frame::Verdict(Box::new(verdict)));
+        self.ready.extend(gap);
+    }
+
+    /// Begins to wait for a task, with the verdict that it is unknown.
+    fn wait_for(
+        &mut self,
+        id: TaskId,
+        tracker: &Arc<TrackerShared>,
+        options: SubscribeOptions,
+        waiting: SubscriptionPermit,
+    ) {
+        self.resume = Some(Resume::Unknown);
+        self.ready.push_back(Frame::Verdict(Box::new(Verdict {
+            task_id: id.clone(),
+            resume: Resume::Unknown,
+            snapshot: None,
+        })));
+        self.source = Source::Awaited(Box::new(Awaited {
+            id,
+            tracker: Arc::downgrade(tracker),
+            options,
+            place: None,
+            _waiting: waiting,
+        }));
+    }
+
     pub(crate) fn rejected(error: SubscribeError) -> Self {
-        Self {
-            source: Source::Over,
-            options: SubscribeOptions::default(),
-            ready: VecDeque::from([Frame::Rejected(error)]),
-            slot: None,
-            position: None,
-            resume: None,
-            _permit: None,
-        }
+        let mut this = Self::new(Source::Over, None, None);
+        this.ready.push_back(Frame::Rejected(error));
+        this
     }
 
     /// Returns the position of the newest event that was yielded, or that the reader came with if
@@ -163,11 +207,12 @@ impl Subscription {
     pub fn head(&self) -> Option<Position> {
         match &self.source {
             Source::Known { task, .. } => Some(task.head()),
-            Source::Awaited { .. } | Source::Over => None,
+            Source::Awaited(_) | Source::Sought(_) | Source::Over => None,
         }
     }
 
-    /// Returns what became of the reader's position when it subscribed; none if it was rejected.
+    /// Returns what became of the reader's position when it subscribed; none if it was rejected, and
+    /// as long as other nodes are asked, which is before the first frame.
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
         self.resume
@@ -202,124 +247,155 @@ impl Subscription {
 
     /// Polls for frames and appends all that are ready; see [`next_batch`](Self::next_batch).
     pub fn poll_batch(&mut self, cx: &mut Context<'_>, out: &mut Vec<Frame>) -> Poll<usize> {
-        if self.ready.is_empty() && self.poll_fill(cx).is_pending() {
+        let before = out.len();
+        if self.poll_sought(cx).is_pending() {
             return Poll::Pending;
         }
-        let count = self.ready.len();
-        for frame in &self.ready {
-            note_position(&mut self.position, frame);
+        if self.ready.is_empty() {
+            if self.poll_read(cx, out).is_pending() {
+                return Poll::Pending;
+            }
+        } else {
+            out.extend(self.ready.drain(..));
         }
-        out.extend(self.ready.drain(..));
-        Poll::Ready(count)
+        let read = &out[before..];
+        self.position = read.iter().rev().find_map(position).or(self.position);
+        Poll::Ready(read.len())
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
-        if self.ready.is_empty() && self.poll_fill(cx).is_pending() {
+        if self.poll_sought(cx).is_pending() {
             return Poll::Pending;
         }
-        let frame = self.ready.pop_front();
-        if let Some(frame) = &frame {
-            note_position(&mut self.position, frame);
+        let mut frame = self.ready.pop_front();
+        if frame.is_none() {
+            let mut sink = FirstAndRest {
+                first: None,
+                rest: std::mem::take(&mut self.ready),
+            };
+            let read = self.poll_read(cx, &mut sink);
+            (frame, self.ready) = (sink.first, sink.rest);
+            if read.is_pending() {
+                // While it sleeps it needs no memory for what it had to yield.
+                self.ready = VecDeque::new();
+                return Poll::Pending;
+            }
         }
+        self.position = frame.as_ref().and_then(position).or(self.position);
         Poll::Ready(frame)
     }
 
-    /// Reads a batch into `ready`; ready with nothing in it after the end.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Source::Awaited {
-            id, tracker, place, ..
-        } = &mut self.source
+    /// Finds out where the task is, if that is still to be done.
+    fn poll_sought(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let (Source::Sought(sought), Some(watch)) = (&self.source, &mut self.watch) else {
+            return Poll::Ready(());
+        };
+        let located = ready!(watch.poll_located(cx));
+        let (id, options) = (sought.id.clone(), sought.options.clone());
+        let tracker = sought.tracker.upgrade();
+        self.source = Source::Over;
+        let Some(tracker) = tracker else {
+            return Poll::Ready(());
+        };
+        match (tracker.find(&id), located) {
+            (Some(task), _) => self.open(task, &options),
+            (None, Located::Down) => {
+                let rejected = Frame::Rejected(SubscribeError::Unavailable);
+                self.ready.push_back(rejected);
+            }
+            (None, _) => match tracker.waiting_permit() {
+                Ok(waiting) => self.wait_for(id, &tracker, options, waiting),
+                Err(error) => self.ready.push_back(Frame::Rejected(error)),
+            },
+        }
+        Poll::Ready(())
+    }
+
+    /// Goes on with the run that took the place of this one.
+    fn go_on(&mut self, successor: Successor) -> Frame {
+        self.release_place();
+        let Successor { task, reason } = successor;
+        if self.watch.is_none()
+            && let Some(tracker) = task.tracker.upgrade()
         {
-            let Some(tracker) = tracker.upgrade() else {
+            self.watch = tracker.watch_task(&task).map(Box::new);
+        }
+        let (source, reset) = adopt(task, &SubscribeOptions::default(), reason);
+        self.source = source;
+        reset
+    }
+
+    /// Reads a batch; ready with nothing read after the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink) -> Poll<()> {
+        if let Source::Awaited(awaited) = &mut self.source {
+            let Some(tracker) = awaited.tracker.upgrade() else {
                 self.source = Source::Over;
                 return Poll::Ready(());
             };
-            let Some(task) = tracker.await_task(id, place, cx) else {
+            let Some(task) = tracker.await_task(&awaited.id, &mut awaited.place, cx) else {
                 return Poll::Pending;
             };
-            self.adopt(task);
+            let (source, reset) = adopt(task, &awaited.options, ResetReason::Created);
+            self.source = source;
+            sink.push(reset);
             return Poll::Ready(());
         }
         let Source::Known { task, cursor } = &mut self.source else {
             return Poll::Ready(());
         };
-        let mut batch = Vec::new();
-        let (snapshot, over) = {
-            let mut inner = task.inner.lock();
-            if let Err(lagged) = inner.log.read(cursor, BATCH, &mut batch) {
-                drop(inner);
-                self.ready.push_back(Frame::Lagged(lagged));
-                self.over();
-                return Poll::Ready(());
-            }
-            let at_head = cursor.last() == inner.log.head();
-            if batch.is_empty() && !inner.log.is_ended() {
-                TaskShared::arm(&mut inner, &mut self.slot, cx);
-                drop(inner);
-                self.ready.shrink_to_fit();
-                return Poll::Pending;
-            }
-            let gap = batch.iter().any(|item| matches!(item, Delivery::Gap(_)));
-            let snapshot = gap.then(|| Arc::new(inner.snapshot(Instant::now())));
-            (snapshot, at_head && inner.log.is_ended())
-        };
-        self.ready.reserve_exact(batch.len());
-        self.ready.extend(
-            batch
-                .into_iter()
-                .filter_map(|item| to_frame(item, task, &snapshot)),
-        );
+        let mut guard = task.inner.lock();
+        let inner = &mut *guard;
+        if let Some(successor) = inner.next_run() {
+            drop(guard);
+            sink.push(self.go_on(successor));
+            return Poll::Ready(());
+        }
+        // Exact inside the window, where a batch is all that is read at a time.
+        sink.reserve(inner.log.unread(cursor).min(BATCH));
+        let (mut snapshot, mut nothing) = (None, true);
+        let read = inner.log.read_with(cursor, BATCH, |item| {
+            nothing = false;
+            sink.push(to_frame(item, task, || {
+                let snapshot =
+                    snapshot.get_or_insert_with(|| inner.snapshot(Instant::now()).into());
+                Arc::clone(snapshot)
+            }));
+        });
+        if nothing && read.is_ok() && !inner.log.is_ended() {
+            TaskShared::arm(inner, &mut self.place, cx);
+            return Poll::Pending;
+        }
+        if let Err(lagged) = read {
+            sink.push(Frame::Lagged(lagged));
+        }
+        let over = read.is_err() || (inner.log.is_ended() && cursor.last() == inner.log.head());
+        drop(guard);
         if over {
             self.over();
         }
         Poll::Ready(())
     }
 
-    /// The awaited task has come into being.
-    fn adopt(&mut self, task: Arc<TaskShared>) {
-        let (cursor, snapshot) = {
-            let inner = task.inner.lock();
-            // A fresh reader of the whole task: the position it came with was of no run known.
-            let fresh = SubscribeOptions {
-                after: None,
-                replay: Replay::All,
-                ..self.options.clone()
-            };
-            let (cursor, _) = cursor(&inner, &fresh, Resume::Fresh);
-            (cursor, Arc::new(inner.snapshot(Instant::now())))
-        };
-        self.ready.push_back(Frame::Reset(ResetFrame {
-            task_id: task.id.clone(),
-            epoch: task.epoch,
-            reason: ResetReason::Created,
-            snapshot,
-        }));
-        self.source = Source::Known { task, cursor };
-    }
-
     fn over(&mut self) {
-        self.release_slot();
+        self.release_place();
         self.source = Source::Over;
     }
 
-    fn release_slot(&mut self) {
+    fn release_place(&mut self) {
         match &self.source {
             Source::Known { task, .. } => {
-                if let Some(slot) = self.slot.take() {
-                    task.inner.lock().sleepers.release(slot);
+                if let Some(place) = self.place.take() {
+                    task.inner.lock().sleepers.release(&place);
                 }
             }
-            Source::Awaited {
-                id,
-                tracker,
-                place: Some(place),
-                ..
-            } => {
-                if let Some(tracker) = tracker.upgrade() {
-                    tracker.stop_awaiting(id, place);
+            Source::Awaited(awaited) => {
+                if let Some(place) = &awaited.place
+                    && let Some(tracker) = awaited.tracker.upgrade()
+                {
+                    tracker.stop_awaiting(&awaited.id, place);
                 }
             }
-            Source::Awaited { .. } | Source::Over => {}
+            Source::Sought(_) | Source::Over => {}
         }
     }
 }
@@ -334,7 +410,7 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.release_slot();
+        self.release_place();
     }
 }
 
@@ -343,7 +419,8 @@ impl fmt::Debug for Subscription {
         let mut debug = f.debug_struct("Subscription");
         match &self.source {
             Source::Known { task, .. } => debug.field("task", &task.id),
-            Source::Awaited { id, .. } => debug.field("awaits", id),
+            Source::Awaited(awaited) => debug.field("awaits", &awaited.id),
+            Source::Sought(sought) => debug.field("seeks", &sought.id),
             Source::Over => debug.field("over", &true),
         };
         debug
@@ -353,10 +430,9 @@ impl fmt::Debug for Subscription {
 }
 
 /// Decided in the order of the protocol: reset, ended, gap, resumed, fresh.
-fn verdict(task: &TaskShared, inner: &Inner, options: &SubscribeOptions) -> Resume {
-    let log = &inner.log;
+pub(super) fn verdict<T: Item>(epoch: Epoch, log: &Log<T>, options: &SubscribeOptions) -> Resume {
     match options.after {
-        Some(after) if after.epoch() != task.epoch => Resume::Reset,
+        Some(after) if after.epoch() != epoch => Resume::Reset,
         Some(after) if log.is_ended() && after.seq() >= log.head() => Resume::Ended,
         Some(after) if after.seq() < log.floor() || after.seq() > log.head() => Resume::Gap,
         Some(_) => Resume::Resumed,
@@ -366,8 +442,11 @@ fn verdict(task: &TaskShared, inner: &Inner, options: &SubscribeOptions) -> Resu
 }
 
 /// The cursor, and up to where the reader's position is ahead of the log.
-fn cursor(inner: &Inner, options: &SubscribeOptions, resume: Resume) -> (Cursor, Option<Seq>) {
-    let log = &inner.log;
+pub(super) fn cursor<T: Item>(
+    log: &Log<T>,
+    options: &SubscribeOptions,
+    resume: Resume,
+) -> (Cursor, Option<Seq>) {
     let after = options.after.filter(|_| resume != Resume::Reset);
     let start = match (after, options.replay) {
         (Some(after), _) => Start::After(after.seq()),
@@ -389,39 +468,101 @@ fn cursor(inner: &Inner, options: &SubscribeOptions, resume: Resume) -> (Cursor,
     (cursor, ahead)
 }
 
+/// Begins to read a run from its beginning, which the reset says.
+fn adopt(
+    task: Arc<TaskShared>,
+    options: &SubscribeOptions,
+    reason: ResetReason,
+) -> (Source, Frame) {
+    let (cursor, snapshot) = {
+        let inner = task.inner.lock();
+        // A fresh reader of the whole task: the position it came with was of no run known.
+        let fresh = SubscribeOptions {
+            after: None,
+            replay: Replay::All,
+            ..options.clone()
+        };
+        let (cursor, _) = cursor(&inner.log, &fresh, Resume::Fresh);
+        (cursor, Arc::new(inner.snapshot(Instant::now())))
+    };
+    let reset = Frame::Reset(Box::new(ResetFrame {
+        task_id: task.id.clone(),
+        epoch: task.epoch,
+        reason,
+        snapshot,
+    }));
+    (Source::Known { task, cursor }, reset)
+}
+
+/// Where frames go as they are read.
+trait Sink {
+    /// Makes room for so many frames, in all likelihood.
+    fn reserve(&mut self, frames: usize);
+    fn push(&mut self, frame: Frame);
+}
+
+impl Sink for Vec<Frame> {
+    fn reserve(&mut self, frames: usize) {
+        Self::reserve(self, frames);
+    }
+
+    fn push(&mut self, frame: Frame) {
+        Self::push(self, frame);
+    }
+}
+
+/// The first frame for a caller who takes one, and the queue for the rest: a frame that comes alone
+/// needs no queue.
+struct FirstAndRest {
+    first: Option<Frame>,
+    rest: VecDeque<Frame>,
+}
+
+impl Sink for FirstAndRest {
+    fn reserve(&mut self, frames: usize) {
+        self.rest.reserve_exact(frames.saturating_sub(1));
+    }
+
+    fn push(&mut self, frame: Frame) {
+        match &self.first {
+            None => self.first = Some(frame),
+            Some(_) => self.rest.push_back(frame),
+        }
+    }
+}
+
 fn to_frame(
     item: Delivery<Arc<Event>>,
     task: &TaskShared,
-    snapshot: &Option<Arc<crate::snapshot::Snapshot>>,
-) -> Option<Frame> {
+    snapshot: impl FnOnce() -> Arc<Snapshot>,
+) -> Frame {
     match item {
         Delivery::Item {
             item,
             from,
             dropped_logs,
             ..
-        } => Some(Frame::Event(Delivered {
+        } => Frame::Event(Delivered {
             event: item,
             from,
             dropped_logs,
-        })),
-        Delivery::Gap(gap) => snapshot.as_ref().map(|snapshot| {
-            Frame::Gap(GapFrame {
-                task_id: task.id.clone(),
-                from: gap.from,
-                to: gap.to,
-                reason: gap.reason,
-                snapshot: Arc::clone(snapshot),
-            })
         }),
+        Delivery::Gap(gap) => Frame::Gap(Box::new(GapFrame {
+            task_id: task.id.clone(),
+            from: gap.from,
+            to: gap.to,
+            reason: gap.reason,
+            snapshot: snapshot(),
+        })),
     }
 }
 
-fn note_position(position: &mut Option<Position>, frame: &Frame) {
+/// Where a reader stands that was given a frame, if it moves it.
+fn position(frame: &Frame) -> Option<Position> {
     match frame {
-        Frame::Event(delivered) => *position = Some(delivered.event.position()),
-        Frame::Reset(reset) => *position = Some(reset.position()),
-        _ => {}
+        Frame::Event(delivered) => Some(delivered.event.position()),
+        Frame::Reset(reset) => Some(reset.position()),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Describing a task before it starts.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -17,6 +17,8 @@ use crate::{
         Task,
         children::{ChildPolicy, Family, Parent},
         shared::TaskShared,
+        tell::TRACE_ID,
+        tree::ancestors,
     },
     time::Timestamp,
     tracker::{Run, TrackerShared},
@@ -90,10 +92,38 @@ impl TaskBuilder {
         self
     }
 
+    /// Sets the trace that the task is part of (default none): the label `trace_id`, which is also
+    /// a field of the task's [`tracing` events](crate::ProgressTracker#tracing).
+    pub fn trace_id(self, id: impl Into<String>) -> Self {
+        self.label(TRACE_ID, id)
+    }
+
     /// Declares a stage: its path (segments parted by `/`, to [`Limits::STAGE_DEPTH`] of them) and
-    /// its weight relative to the others' (default: no stages).
+    /// its weight relative to its siblings' (default: no stages).
     ///
-    /// Once stages are declared, others that turn up later have weight 0.
+    /// `render/tile-3` is a child of `render`. A stage is as far as it says itself, else as far as
+    /// its child stages are in their weighted mean; the task is as far as its top stages are. A
+    /// stage that is only implied by those below it weighs as much as they do together; one that
+    /// turns up later weighs 0 beside declared siblings, else 1.
+    ///
+    /// ```
+    /// use progress_core::ProgressTracker;
+    ///
+    /// let tracker = ProgressTracker::new();
+    /// let task = tracker
+    ///     .task("film-7")
+    ///     .stage("render/left", 4.0)
+    ///     .stage("render/right", 1.0)
+    ///     .stage("upload", 5.0)
+    ///     .start()?;
+    /// task.stage("render/left").finish();
+    ///
+    /// let film = task.snapshot();
+    /// assert_eq!(film.progress, 40.0);
+    /// let render = film.stage("render").ok_or("implied")?;
+    /// assert_eq!((render.weight, render.progress), (5.0, 80.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stage(mut self, path: impl Into<String>, weight: f64) -> Self {
         self.stages.push((path.into(), weight));
         self
@@ -158,14 +188,57 @@ impl TaskBuilder {
         Ok(Task::new(task, tracker))
     }
 
+    /// Starts the task and waits until the broker has confirmed that the id is this node's; at once
+    /// without a transport. While the broker cannot be reached it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); [`StartError::AlreadyExists`] also if another node was first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the task `abandoned`.
+    pub async fn start_confirmed(self) -> Result<Task, StartError> {
+        confirmed(self.start()?).await
+    }
+
+    /// Starts the next run of a task wherever the run before was, and waits until the broker has
+    /// confirmed it; see [`restart`](Self::restart), which knows only of runs that this node has
+    /// had or watched.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_confirmed`](Self::start_confirmed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the task `abandoned`, if it was started.
+    pub async fn restart_confirmed(self) -> Result<Task, StartError> {
+        if let (Ok(id), Some(tracker)) = (&self.id, &self.tracker) {
+            // If there is none, or the broker is away, the claim will tell.
+            let _known = tracker.locate(id).await;
+        }
+        confirmed(self.restart()?).await
+    }
+
     /// Makes the task in state `queued`; [`Task::begin`] starts it.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start).
     pub fn queue(self) -> Result<Task, StartError> {
+        self.enqueue(None)
+    }
+
+    /// Makes the task in state `queued`, at a place that is known.
+    #[cfg(feature = "batch")]
+    pub(crate) fn queue_at(self, place: u64) -> Result<Task, StartError> {
+        self.enqueue(Some(place))
+    }
+
+    fn enqueue(self, place: Option<u64>) -> Result<Task, StartError> {
         let (task, tracker) = self.make()?;
-        let queued = task.queued(None);
+        let queued = task.queued(place);
         task.note_refusal(queued);
         task.inherit_request();
         Ok(Task::new(task, tracker))
@@ -253,7 +326,7 @@ impl TaskBuilder {
             Some((task, stage)) => {
                 // Before the parent gets a stage for a child that cannot be.
                 tracker.check_start(&id, Some(&task), self.previous.as_ref())?;
-                let (stage, counter) = task.stage(&stage)?;
+                let (stage, counter) = task.stage_to_feed(&stage)?;
                 Some(Parent {
                     task,
                     stage,
@@ -308,6 +381,13 @@ impl TaskBuilder {
     }
 }
 
+async fn confirmed(task: Task) -> Result<Task, StartError> {
+    match task.confirmed().await {
+        true => Ok(task),
+        false => Err(StartError::AlreadyExists(task.id().clone())),
+    }
+}
+
 fn channels(
     names: Vec<Result<ChannelName, InvalidChannelName>>,
 ) -> Result<Vec<ChannelName>, StartError> {
@@ -329,32 +409,57 @@ fn channels(
     Ok(channels)
 }
 
+/// The declared stages and those above them, each behind the one above it. A stage that is only
+/// implied weighs as much as the stages right below it together, so that stages declared by their
+/// paths alone weigh in the whole as they were declared.
 fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, StageError> {
     let limit = limits.stages;
     if stages.len() > limit {
         return Err(StageError::TooMany { limit });
     }
-    let mut paths = HashSet::new();
-    stages
-        .iter()
-        .map(|(path, weight)| {
-            check_stage_path(path)?;
-            if !paths.insert(path) {
-                return Err(StageError::Duplicate);
-            }
-            if !(0.0..=Limits::LARGEST_WEIGHT).contains(weight) {
-                return Err(StageError::Weight);
-            }
-            let path: Arc<str> = Arc::from(path.as_str());
-            Ok(StageDecl {
+    let mut weights: HashMap<&str, f64> = HashMap::new();
+    for (path, weight) in stages {
+        check_stage_path(path)?;
+        if !(0.0..=Limits::LARGEST_WEIGHT).contains(weight) {
+            return Err(StageError::Weight);
+        }
+        if weights.insert(path, *weight).is_some() {
+            return Err(StageError::Duplicate);
+        }
+    }
+    let mut implied: HashMap<&str, f64> = HashMap::new();
+    for (path, weight) in stages {
+        // Up to the nearest that has a weight of its own.
+        for above in ancestors(path).take_while(|above| !weights.contains_key(above)) {
+            *implied.entry(above).or_default() += weight;
+        }
+    }
+    weights.extend(implied);
+    if weights.len() > limit {
+        return Err(StageError::TooMany { limit });
+    }
+    let mut declared = Vec::with_capacity(weights.len());
+    for (path, _) in stages {
+        let mut lineage: Vec<_> = std::iter::once(path.as_str())
+            .chain(ancestors(path))
+            .collect();
+        lineage.reverse();
+        for path in lineage {
+            // Each once: those declared already are no longer there.
+            let Some(weight) = weights.remove(path) else {
+                continue;
+            };
+            let path: Arc<str> = Arc::from(path);
+            declared.push(StageDecl {
                 label: stage_label(&path),
                 path,
-                weight: *weight,
+                weight,
                 total: None,
                 unit: None,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Ok(declared)
 }
 
 pub(crate) fn check_stage_path(path: &str) -> Result<(), StageError> {

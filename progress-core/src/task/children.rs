@@ -25,6 +25,16 @@ pub enum ChildPolicy {
     Partial,
 }
 
+impl ChildPolicy {
+    /// Tells whether a parent goes well of whose children so many completed.
+    pub(crate) fn is_met(self, total: u64, completed: u64) -> bool {
+        match self {
+            Self::All => completed >= total,
+            Self::Any | Self::Partial => completed > 0 || total == 0,
+        }
+    }
+}
+
 /// A child's way to its parent.
 #[derive(Debug)]
 pub(crate) struct Parent {
@@ -41,7 +51,7 @@ pub(crate) struct Parent {
 pub(crate) struct ChildMove {
     pub(crate) from: Option<TaskState>,
     pub(crate) to: Option<TaskState>,
-    pub(crate) fraction: u64,
+    pub(crate) fraction: i64,
 }
 
 /// A parent's view of its children.

@@ -1,10 +1,6 @@
 //! The one owner of a task.
 
-use std::{
-    fmt,
-    ops::Deref,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use serde::Serialize;
 
@@ -15,11 +11,7 @@ use crate::{
     position::Position,
     snapshot::Snapshot,
     task::{
-        Reporter,
-        children::{ChildPolicy, end_descendants},
-        publish::End,
-        reporter::to_payload,
-        shared::TaskShared,
+        Reporter, children::end_descendants, publish::End, reporter::to_payload, shared::TaskShared,
     },
     tracker::TrackerShared,
 };
@@ -48,6 +40,14 @@ impl Task {
     #[must_use]
     pub fn id(&self) -> &TaskId {
         &self.shared.id
+    }
+
+    /// Waits for the broker's answer: is the run this node's?
+    pub(super) async fn confirmed(&self) -> bool {
+        match &self.shared.outbox {
+            Some(outbox) => outbox.confirmed().await.is_ok(),
+            None => true,
+        }
     }
 
     /// Returns the position of the newest event.
@@ -120,8 +120,8 @@ impl Task {
         self.end(End::new(Status::Cancelled).cause(reason))
     }
 
-    /// Ends the task as its [`ChildPolicy`] says, by how its children ended; those that live end
-    /// `cancelled` first. The result holds `total`, `completed` and `failed` as numbers.
+    /// Ends the task as its [`ChildPolicy`](crate::ChildPolicy) says, by how its children ended;
+    /// those that live end `cancelled` first. The result holds `total`, `completed` and `failed` as numbers.
     ///
     /// # Errors
     ///
@@ -145,10 +145,7 @@ impl Task {
             .count();
         let completed = told + untold as u64;
         let failed = total.saturating_sub(completed);
-        let well = match policy {
-            ChildPolicy::All => failed == 0,
-            ChildPolicy::Any | ChildPolicy::Partial => completed > 0 || total == 0,
-        };
+        let well = policy.is_met(total, completed);
         let mut end = End::new(if well {
             Status::Completed
         } else {
@@ -204,8 +201,7 @@ impl Drop for Task {
             // Lost to an end that came first: fine, there is one.
             let _ended = self.end_family(End::new(Status::Abandoned).cause(cause));
         }
-        // Relaxed: only retention reads it, at leisure.
-        self.shared.held.store(false, Ordering::Relaxed);
+        self.shared.release();
     }
 }
 

@@ -16,9 +16,11 @@ use crate::{
     task::{
         children::{ChildMove, Family},
         custom_keys::CustomKeys,
+        eta::Course,
         life::Life,
         mirror::{Mirror, Successor},
         shared::TaskShared,
+        tell::Untold,
         unowned::Unowned,
         value::{CHILD, Percent, Value},
     },
@@ -36,12 +38,16 @@ pub(crate) struct Inner {
     /// The task's own value, then those of its stages.
     pub(super) values: Vec<Value>,
     pub(super) paths: HashMap<Arc<str>, usize>,
+    /// Whether any stage is below another.
+    pub(super) nested: bool,
     pub(super) custom_keys: CustomKeys,
     pub(super) next_key: u32,
     /// Indices of the values that the sampler looks at.
     pub(super) due: Vec<usize>,
     pub(super) percent: Percent,
+    /// Of the whole's share that is done.
     pub(super) estimator: Estimator,
+    pub(super) course: Course,
     pub(super) started: Option<Instant>,
     pub(super) newest: Timestamp,
     pub(super) log_lines: u64,
@@ -58,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) successor: Option<Box<Successor>>,
     /// Whether another run is the one that counts.
     pub(super) superseded: bool,
+    pub(super) untold: Untold,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -78,11 +85,13 @@ impl Inner {
             family,
             values: vec![Value::default()],
             paths: HashMap::new(),
+            nested: false,
             custom_keys: CustomKeys::default(),
             next_key: 0,
             due: Vec::new(),
             percent: Percent::default(),
             estimator: Estimator::default(),
+            course: Course::default(),
             started: None,
             newest: now,
             log_lines: 0,
@@ -93,6 +102,7 @@ impl Inner {
             unowned: None,
             successor: None,
             superseded: false,
+            untold: Untold::default(),
             told: ChildMove::default(),
             about,
         };
@@ -100,7 +110,7 @@ impl Inner {
             let stage = &inner.about.stages[index];
             let (path, weight) = (Arc::clone(&stage.path), stage.weight);
             let (total, unit) = (stage.total, stage.unit.clone());
-            let index = inner.add_stage(path, weight);
+            let index = inner.declare_stage(path, weight);
             inner.values[index].total = total;
             inner.values[index].unit = unit;
         }
@@ -118,7 +128,7 @@ impl Inner {
 
     /// Marks a stage as fed by one more child.
     pub(crate) fn feed(&mut self, stage: usize) {
-        self.values[stage].fed.get_or_insert_default().children += 1;
+        self.values[stage].feed();
     }
 
     pub(super) fn append(
@@ -148,19 +158,25 @@ impl Inner {
             .map_err(|refused| PublishError::from(refused.kind))?;
         self.newest = timestamp;
         self.fold.apply(&event);
+        self.untold.note(class, &event);
         Ok(Position::new(shared.epoch, seq))
     }
 
-    pub(super) fn add_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
-        let index = self.values.len();
-        self.paths.insert(Arc::clone(&path), index);
-        self.values.push(Value::stage(path, weight));
-        self.percent.add_stage(weight);
-        index
+    /// Has a value published that has shown life: now, if the sampler was not looking at it.
+    pub(super) fn touch(
+        &mut self,
+        shared: &TaskShared,
+        index: usize,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        self.values[index].alive = true;
+        self.touch_quietly(shared, index, now)?;
+        self.touch_ancestors(shared, index, now);
+        Ok(())
     }
 
-    /// Has a changed value published: now, if the sampler was not looking at it.
-    pub(super) fn touch(
+    /// The same for a value that has changed without having shown life.
+    pub(super) fn touch_quietly(
         &mut self,
         shared: &TaskShared,
         index: usize,
@@ -170,26 +186,25 @@ impl Inner {
         if value.watched {
             return Ok(());
         }
-        value.watched = true;
-        value.counter.watch();
+        value.watch();
         self.due.push(index);
         self.publish_value(shared, index, now)
     }
 
     pub(super) fn sample(&mut self, shared: &TaskShared, now: Instant) -> bool {
-        let due = std::mem::take(&mut self.due);
+        let mut due = std::mem::take(&mut self.due);
         if self.log.is_ended() {
             return false;
         }
+        self.gather(&mut due);
         for index in due {
             let value = &mut self.values[index];
-            if !value.dirty && value.counter.count() == value.published {
+            if !value.dirty && value.count() == value.published {
                 // A whole tick without a change: the next one is published at once again.
-                if value.counter.unwatch() == value.published {
-                    value.watched = false;
+                if value.unwatch() == value.published {
                     continue;
                 }
-                value.counter.watch();
+                value.watch();
             }
             // A value that is refused stays watched: it may fit again when it has changed.
             let published = self.publish_value(shared, index, now);
@@ -201,9 +216,7 @@ impl Inner {
 
     pub(super) fn unwatch(&mut self) {
         for index in std::mem::take(&mut self.due) {
-            let value = &mut self.values[index];
-            value.watched = false;
-            value.counter.unwatch();
+            self.values[index].unwatch();
         }
     }
 
@@ -211,38 +224,50 @@ impl Inner {
     pub(super) fn has_moved(&self) -> bool {
         self.due.iter().any(|index| {
             let value = &self.values[*index];
-            value.dirty || value.counter.count() != value.published
+            value.dirty || value.count() != value.published
         })
     }
 
     /// Publishes what the sampler has not yet seen.
     pub(super) fn flush(&mut self, shared: &TaskShared, now: Instant) {
-        for index in std::mem::take(&mut self.due) {
+        let mut due = std::mem::take(&mut self.due);
+        self.gather(&mut due);
+        for index in due {
             let value = &self.values[index];
-            if value.dirty || value.counter.count() != value.published {
+            if value.dirty || value.count() != value.published {
                 let published = self.publish_value(shared, index, now);
                 self.refused.extend(published.err());
             }
         }
     }
 
-    fn publish_value(
+    pub(super) fn publish_value(
         &mut self,
         shared: &TaskShared,
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        self.begin_stage(shared, index, now)?;
+        let value = &mut self.values[index];
+        value.alive |= value.count() != value.published;
+        if value.alive {
+            self.begin_stage(shared, index, now)?;
+        }
         let count = self.measure(index);
         let value = &mut self.values[index];
         value.published = count;
         value.dirty = false;
         let elapsed = self.elapsed(now);
+        // What estimates build on: the time in which work was done.
         let active = self.active_elapsed(now);
-        self.estimator.record(active, self.percent.fraction());
+        self.record_pace(index, active);
+        let stage_eta = match index {
+            0 => None,
+            _ => self.stage_eta(index, active),
+        };
         let update = ProgressUpdate {
             progress: self.percent.display(),
-            eta_ms: self.estimator.remaining(active).map(millis),
+            stage_eta_ms: stage_eta.map(millis),
+            eta_ms: self.eta(active).map(millis),
             elapsed_ms: millis(elapsed),
             children: self.family.counts(),
             ..self.values[index].to_update(count)
@@ -261,16 +286,15 @@ impl Inner {
     }
 
     /// Takes a value's count into the percent of the whole.
-    fn measure(&mut self, index: usize) -> u64 {
+    pub(super) fn measure(&mut self, index: usize) -> u64 {
         let value = &mut self.values[index];
-        let count = value.counter.count();
-        value.counted |= count != 0 && value.fed.is_none();
-        if let Some(fraction) = value.fraction(count) {
-            match value.path {
-                Some(_) => self.percent.move_stage(value.weight, value.done, fraction),
-                None => self.percent.set_own(fraction),
-            }
-            value.done = fraction;
+        let count = value.count();
+        value.counted |= count != 0 && value.fed().is_none();
+        let fraction = value.fraction(count);
+        if value.path.is_some() {
+            self.set_fraction(index, fraction);
+        } else if let Some(fraction) = fraction {
+            self.percent.set_own(fraction);
         }
         count
     }
@@ -291,6 +315,8 @@ impl Inner {
             return Ok(());
         };
         let current_stage = Arc::clone(path);
+        let top = self.top_of(index);
+        self.begin_course(top);
         // The stages before have come further than the sampler has seen.
         for due in 0..self.due.len() {
             self.measure(self.due[due]);
@@ -314,15 +340,15 @@ impl Inner {
     pub(super) fn child_move(&mut self) -> Option<ChildMove> {
         let state = self.fold.snapshot().state;
         let done = if state.is_ended() {
-            CHILD
+            CHILD as i64
         } else {
-            (self.percent.displayed() / 100.0 * CHILD as f64) as u64
+            (self.percent.displayed() / 100.0 * CHILD as f64) as i64
         };
         let moved = ChildMove {
             from: self.told.to,
             to: Some(state),
-            // It falls when a run is the next of a child: the parent's sum wraps back too.
-            fraction: done.wrapping_sub(self.told.fraction),
+            // It falls when work begins again, or a run is the next of a child.
+            fraction: done - self.told.fraction,
         };
         if moved.from == moved.to && moved.fraction == 0 {
             return None;

@@ -2,16 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicU8},
 };
 
 use crate::{
     event::{Data, Event, Retention, Started},
     id::TaskId,
+    link::Outbox,
     log::{Class, Keys},
     position::{Epoch, Position, Seq},
     subscription::ResetReason,
-    task::{Family, inner::Inner, shared::TaskShared},
+    task::{
+        Family,
+        inner::Inner,
+        shared::{FREE, TaskShared},
+    },
     tracker::TrackerShared,
     transport::{Page, Record},
 };
@@ -100,9 +105,7 @@ impl TaskShared {
             inner.successor = Some(Box::new(Successor { task, reason }));
             inner.sleepers.take()
         };
-        for waker in wakers {
-            waker.wake();
-        }
+        drop(wakers.wake());
     }
 
     /// Makes a task whose events are numbered elsewhere.
@@ -121,7 +124,8 @@ impl TaskShared {
             Family::default(),
             Started::default(),
         );
-        task.held = AtomicBool::new(false);
+        task.mirror = true;
+        task.hold = AtomicU8::new(FREE);
         task.inner.get_mut().mirror = Some(Box::default());
         task
     }
@@ -136,6 +140,11 @@ impl TaskShared {
         self.inner.lock().superseded
     }
 
+    /// Tells whether the broker has had its end.
+    pub(crate) fn end_is_told(&self) -> bool {
+        self.outbox.as_ref().is_some_and(Outbox::end_is_told)
+    }
+
     /// Where to read on from.
     pub(crate) fn received(&self) -> Option<Position> {
         let head = self.head();
@@ -144,7 +153,7 @@ impl TaskShared {
 
     /// Tells whether it is known here only through the broker.
     pub(crate) fn is_mirror(&self) -> bool {
-        self.inner.lock().mirror.is_some()
+        self.mirror
     }
 
     /// Its later run's generation is above this.
@@ -154,6 +163,14 @@ impl TaskShared {
 }
 
 impl Inner {
+    /// The run that readers are to go on with. One that has come to its end is read to it, unless
+    /// that end does not count.
+    pub(crate) fn next_run(&self) -> Option<Successor> {
+        let successor = self.successor.as_deref()?;
+        let superseded = successor.reason == ResetReason::Superseded;
+        (superseded || !self.log.is_ended()).then(|| successor.clone())
+    }
+
     /// Appends an event under its number, unless it is there.
     fn take_over(&mut self, event: &Arc<Event>) {
         let seq = event.seq();

@@ -4,31 +4,38 @@ pub(crate) mod builder;
 mod children;
 mod counter;
 mod custom_keys;
+mod eta;
 mod handle;
 mod inner;
 mod life;
 mod mirror;
 mod publish;
 mod reporter;
+mod reset;
 mod shared;
 mod stop;
+mod tell;
+mod tree;
 mod unowned;
 mod value;
+mod weak;
 
 pub use self::{
     builder::TaskBuilder,
     children::ChildPolicy,
     handle::{EndError, Task},
     reporter::Reporter,
+    weak::WeakReporter,
 };
 pub(crate) use self::{
     builder::check_stage_path,
     children::{Family, Parent},
     inner::Inner,
     life::ask_descendants,
-    mirror::Received,
-    reporter::shorten,
+    mirror::{Received, Successor},
+    reporter::{shorten, to_custom},
     shared::TaskShared,
+    tree::ancestors,
     unowned::{Silence, update_of},
-    value::{BELOW_DONE, round},
+    value::{BELOW_DONE, round, stage_percent},
 };

@@ -1,6 +1,6 @@
 //! What is done to a task: publish, begin, count, end.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     error::{PublishError, StageError},
@@ -93,7 +93,6 @@ impl TaskShared {
             about.started_at = self.clock.at(now).max(inner.newest);
             inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
             inner.started = Some(now);
-            inner.estimator.record(Duration::ZERO, 0.0);
             Ok(Some(now))
         })?;
         if let (Some(now), Some(after)) = (begun, self.stall_after)
@@ -154,11 +153,14 @@ impl TaskShared {
     pub(crate) fn describe_value(self: &Arc<Self>, index: usize, change: impl FnOnce(&mut Value)) {
         let changed = self.change(|inner, now| {
             change(&mut inner.values[index]);
-            if !inner.values[index].begun || inner.log.is_ended() {
+            // A stage of which nobody has heard tells what is known of it when it begins.
+            if inner.values[index].key.is_none() || inner.log.is_ended() {
                 return Ok(());
             }
             inner.values[index].dirty = true;
-            inner.touch(self, index, now)
+            inner.touch_quietly(self, index, now)?;
+            inner.touch_ancestors(self, index, now);
+            Ok(())
         });
         self.note_refusal(changed);
     }
@@ -171,6 +173,11 @@ impl TaskShared {
                 // Increments that race with the end may go uncounted; later ones cost nothing.
                 inner.values[index].counter.watch();
                 return Ok(());
+            }
+            if inner.values[index].fed().is_some() {
+                // Told once; it is not looked at, so that later ones cost nothing.
+                inner.values[index].counter.watch();
+                return Err(PublishError::FedByChildren);
             }
             let value = &mut inner.values[index];
             value.counted = true;
@@ -201,22 +208,20 @@ impl TaskShared {
     pub(crate) fn stage(self: &Arc<Self>, path: &str) -> Result<(usize, Arc<Counter>), StageError> {
         check_stage_path(path)?;
         let mut inner = self.inner.lock();
-        let index = match inner.paths.get(path) {
-            Some(index) => *index,
-            None => {
-                let limit = self.limits.stages;
-                if inner.paths.len() >= limit {
-                    return Err(StageError::TooMany { limit });
-                }
-                let weight = if inner.about.stages.is_empty() {
-                    1.0
-                } else {
-                    0.0
-                };
-                inner.add_stage(Arc::from(path), weight)
-            }
-        };
+        let index = inner.find_stage(path, self.limits.stages)?;
         Ok((index, Arc::clone(&inner.values[index].counter)))
+    }
+
+    /// Finds or makes a stage for a child task to feed: its value's index, and the counter for what
+    /// is done of the children.
+    pub(crate) fn stage_to_feed(
+        self: &Arc<Self>,
+        path: &str,
+    ) -> Result<(usize, Arc<Counter>), StageError> {
+        let (index, _) = self.stage(path)?;
+        let mut inner = self.inner.lock();
+        let fed = inner.values[index].fed.get_or_insert_default();
+        Ok((index, Arc::clone(&fed.counter)))
     }
 }
 

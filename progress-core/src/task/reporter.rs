@@ -7,12 +7,15 @@ use serde_json::Value as Json;
 
 use crate::{
     error::PublishError,
-    event::{Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type},
+    event::{
+        Custom, Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type,
+    },
     id::{IntoTaskId, TaskId},
     limits::Limits,
     log::Class,
-    position::Position,
+    position::{Epoch, Position, Seq},
     task::{TaskBuilder, counter::Counter, shared::TaskShared, value::Value},
+    tracker::ProgressTracker,
 };
 
 /// Reports on a task or on one of its stages.
@@ -24,13 +27,13 @@ use crate::{
 /// tick is published at once, later ones together.
 #[derive(Clone)]
 pub struct Reporter {
-    /// None if the stage could not be made: then nothing is reported.
-    task: Option<Arc<TaskShared>>,
+    /// None if the stage could not be made, or nobody listens: then nothing is reported.
+    pub(super) task: Option<Arc<TaskShared>>,
     /// The task of a stage that could not be made: work on it is to stop with the task.
-    detached_from: Option<Arc<TaskShared>>,
+    pub(super) detached_from: Option<Arc<TaskShared>>,
     /// Index of the task's own value or of the stage's.
-    index: usize,
-    counter: Arc<Counter>,
+    pub(super) index: usize,
+    pub(super) counter: Arc<Counter>,
 }
 
 impl Reporter {
@@ -40,6 +43,37 @@ impl Reporter {
             task: Some(Arc::clone(task)),
             detached_from: None,
             index: 0,
+        }
+    }
+
+    /// Makes a reporter to which nobody listens, for libraries whose caller does not want to know.
+    ///
+    /// Every method works and does nothing: counting costs what it costs otherwise, events are
+    /// accepted at a [position](Position) that stands nowhere, work is never cancelled, and a
+    /// [child](Self::child) is a task of its own that nobody can watch.
+    ///
+    /// ```
+    /// use progress_core::Reporter;
+    ///
+    /// fn resize(pictures: &[&str], report: &Reporter) {
+    ///     let report = report.stage("resize").total(pictures.len() as u64);
+    ///     for _picture in pictures {
+    ///         report.inc(1);
+    ///     }
+    /// }
+    ///
+    /// resize(&["a.png", "b.png"], &Reporter::noop());
+    /// ```
+    #[must_use]
+    pub fn noop() -> Self {
+        let counter = Counter::default();
+        // Nobody publishes it: no change has anything more to do.
+        counter.watch();
+        Self {
+            task: None,
+            detached_from: None,
+            index: 0,
+            counter: Arc::new(counter),
         }
     }
 
@@ -63,7 +97,7 @@ impl Reporter {
         }
     }
 
-    /// Returns the task's id; none if the stage could not be made.
+    /// Returns the task's id; none if the stage could not be made, or nobody listens.
     #[must_use]
     pub fn task_id(&self) -> Option<&TaskId> {
         self.task.as_deref().map(|task| &task.id)
@@ -84,12 +118,26 @@ impl Reporter {
     /// Describes a child: a task of its own that feeds a stage of this one. Many children may feed
     /// one stage; its fraction is their mean, and a [`total`](Self::set_total) says how many are
     /// still to come.
+    ///
+    /// A stage that children feed is theirs: counts and percents reported on it are ignored from
+    /// then on, the first of them counted in [`TrackerStats::refused`](crate::TrackerStats).
     pub fn child(&self, id: impl IntoTaskId, stage: &str) -> TaskBuilder {
-        let tracker = self.task.as_ref().and_then(|task| task.tracker.upgrade());
+        let tracker = match &self.task {
+            Some(task) => task.tracker.upgrade(),
+            None if self.is_noop() => Some(ProgressTracker::unwatched()),
+            None => None,
+        };
         let child = TaskBuilder::new(tracker, id);
         match &self.task {
             Some(task) => child.child_of(Arc::clone(task), stage),
             None => child,
+        }
+    }
+
+    #[cfg(feature = "batch")]
+    pub(crate) fn set_child_policy(&self, policy: crate::task::ChildPolicy) {
+        if let Some(task) = &self.task {
+            task.inner.lock().family.policy = policy;
         }
     }
 
@@ -150,6 +198,8 @@ impl Reporter {
         self.change(|value, whole, _| {
             if value.path.is_none() {
                 whole.report(percent);
+            } else if value.fed().is_some() {
+                return Err(PublishError::FedByChildren);
             } else {
                 value.fraction = Some(percent.clamp(0.0, 100.0) / 100.0);
             }
@@ -162,6 +212,27 @@ impl Reporter {
     pub fn finish(&self) {
         if self.index > 0 {
             self.progress(100.0);
+        }
+    }
+
+    /// Takes back what was done: the work begins again within the run. On a task, its percent, its
+    /// counters and those of its stages, and what was reported as progress are 0 again; on a stage,
+    /// that stage's. This is the one way for the percent to fall. Estimates start afresh.
+    ///
+    /// Totals, messages and metadata stay; a stage that children feed stands as they do.
+    ///
+    /// ```
+    /// use progress_core::ProgressTracker;
+    ///
+    /// let task = ProgressTracker::new().task("video-42").start()?;
+    /// task.progress(60.0);
+    /// task.reset();
+    /// assert_eq!(task.snapshot().progress, 0.0);
+    /// # Ok::<(), progress_core::StartError>(())
+    /// ```
+    pub fn reset(&self) {
+        if let Some(task) = &self.task {
+            task.reset(self.index);
         }
     }
 
@@ -194,20 +265,27 @@ impl Reporter {
         let json = serde_json::to_value(value).map_err(|error| PublishError::NotJson {
             reason: error.to_string(),
         })?;
-        self.task()?.change_value(self.index, |value, _, limits| {
+        let Some(task) = self.task()? else {
+            return Ok(());
+        };
+        task.change_value(self.index, |value, _, limits| {
             set_metadata(&mut value.metadata, name, json, limits)
         })
     }
 
     /// Writes a line to the task's log. Longer text than an event can hold is cut.
     pub fn log(&self, level: Level, message: impl AsRef<str>) {
+        self.log_with(level, message.as_ref(), Metadata::default());
+    }
+
+    pub(crate) fn log_with(&self, level: Level, message: &str, fields: Metadata) {
         let Some(task) = &self.task else { return };
         let published = task.publish_log(LogLine {
             n: 0,
             level,
-            message: (*shorten(message.as_ref(), task.limits.payload / 2)).into(),
+            message: (*shorten(message, task.limits.payload / 2)).into(),
             stage: self.path(),
-            fields: Metadata::default(),
+            fields,
         });
         task.note_refusal(published);
     }
@@ -219,7 +297,9 @@ impl Reporter {
     ///
     /// [`PublishError`] if the task has ended or the error is too large.
     pub fn error(&self, error: TaskError) -> Result<Position, PublishError> {
-        let task = self.task()?;
+        let Some(task) = self.task()? else {
+            return Ok(NOWHERE);
+        };
         let error = match self.path() {
             Some(path) => error.in_stage(&path),
             None => error,
@@ -242,15 +322,10 @@ impl Reporter {
     /// [`PublishError`] if the task has ended, or the event's type, key or size is out of bounds.
     #[expect(clippy::needless_pass_by_value, reason = "an event is given away")]
     pub fn emit<T: EventPayload>(&self, event: T) -> Result<Position, PublishError> {
-        let task = self.task()?;
-        const { check_event_type(T::EVENT_TYPE) }.map_err(PublishError::InvalidEventType)?;
-        let key = event.key();
-        if let Some(key) = &key
-            && key.len() > Limits::NAME_LEN
-        {
-            return Err(PublishError::KeyTooLong { len: key.len() });
-        }
-        let data = to_payload(&event)?;
+        let Some(task) = self.task()? else {
+            return Ok(NOWHERE);
+        };
+        let (key, data) = check_event(&event)?;
         task.publish_custom(Cow::Borrowed(T::EVENT_TYPE), key.as_deref(), data)
     }
 
@@ -319,11 +394,34 @@ impl Reporter {
         self.task.as_ref().or(self.detached_from.as_ref())
     }
 
+    /// Shows life without saying more; a stage that was finished is no longer.
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn open(&self) {
+        self.change(|value, _, _| {
+            value.fraction = value.fraction.filter(|fraction| *fraction < 1.0);
+            Ok(())
+        });
+    }
+
+    /// Marks a stage as done that does not count how far it is.
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn close(&self) {
+        self.change(|value, _, _| {
+            if value.total.is_none() && value.fed().is_none() {
+                value.fraction = Some(1.0);
+            }
+            Ok(())
+        });
+    }
+
     /// What an adapter knows before its first unit: taken where nothing was said yet, as a sign of
     /// life. `units` come on top of what is counted already.
     pub(crate) fn expect(&self, units: Option<u64>, unit: Option<&str>) {
         if let Some(task) = &self.task {
             task.describe_value(self.index, |value| {
+                if value.fed().is_some() {
+                    return;
+                }
                 if let (None, Some(units)) = (value.total, units) {
                     value.total = Some(value.counter.count().saturating_add(units));
                 }
@@ -335,8 +433,16 @@ impl Reporter {
         self.inc(0);
     }
 
-    pub(crate) fn task(&self) -> Result<&Arc<TaskShared>, PublishError> {
-        self.task.as_ref().ok_or(PublishError::Detached)
+    /// The task to report on; none if nobody listens.
+    fn task(&self) -> Result<Option<&Arc<TaskShared>>, PublishError> {
+        match &self.task {
+            None if !self.is_noop() => Err(PublishError::Detached),
+            task => Ok(task.as_ref()),
+        }
+    }
+
+    fn is_noop(&self) -> bool {
+        self.task.is_none() && self.detached_from.is_none()
     }
 
     fn path(&self) -> Option<Arc<str>> {
@@ -376,6 +482,45 @@ impl fmt::Debug for Reporter {
             .finish_non_exhaustive()
     }
 }
+
+/// The key and data of an event of the application's own, if it can be one.
+fn check_event<T: EventPayload>(
+    event: &T,
+) -> Result<(Option<Cow<'_, str>>, Payload), PublishError> {
+    const { check_event_type(T::EVENT_TYPE) }.map_err(PublishError::InvalidEventType)?;
+    let key = event.key();
+    if let Some(key) = &key
+        && key.len() > Limits::NAME_LEN
+    {
+        return Err(PublishError::KeyTooLong { len: key.len() });
+    }
+    let data = to_payload(event)?;
+    Ok((key, data))
+}
+
+/// An event of the application's own that is of no task.
+pub(crate) fn to_custom<T: EventPayload>(
+    event: &T,
+    limits: &Limits,
+) -> Result<Custom, PublishError> {
+    let (key, data) = check_event(event)?;
+    let limit = limits.payload;
+    let len = data.json().len();
+    if len > limit {
+        return Err(PublishError::PayloadTooLarge {
+            field: "data",
+            len,
+            limit,
+        });
+    }
+    Ok(Custom {
+        event_type: Cow::Borrowed(T::EVENT_TYPE),
+        key: key.as_deref().map(Arc::from),
+        data,
+    })
+}
+/// Where events stand that nobody takes.
+const NOWHERE: Position = Position::new(Epoch::FOREIGN, Seq::ZERO);
 
 pub(crate) fn to_payload<T: Serialize + ?Sized>(value: &T) -> Result<Payload, PublishError> {
     Payload::new(value).map_err(|error| PublishError::NotJson {

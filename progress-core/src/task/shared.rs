@@ -11,9 +11,9 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
-    task::{Context, Waker},
+    task::Context,
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use crate::{
     link::Outbox,
     position::{Epoch, Position},
     snapshot::{Fold, Snapshot},
+    subscription::{Place, Wakers},
     sync::Mutex,
     task::{
         children::{ChildMove, Family, Parent},
@@ -54,7 +55,7 @@ pub(crate) struct TaskShared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) parent: Option<Parent>,
     /// Whether a [`Task`](crate::Task) still holds it: then it is never forgotten.
-    pub(crate) held: AtomicBool,
+    pub(super) hold: AtomicU8,
     /// Raised when cancellation was asked for or the task has ended.
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
@@ -65,6 +66,8 @@ pub(crate) struct TaskShared {
     pub(crate) feeds: Feeds,
     /// How far the broker has been told of it; none if it is not this node's.
     pub(crate) outbox: Option<Outbox>,
+    /// Whether its events are numbered elsewhere.
+    pub(super) mirror: bool,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -72,11 +75,14 @@ pub(crate) struct TaskShared {
 #[derive(Default)]
 #[must_use]
 struct After {
-    wakers: Vec<Waker>,
+    wakers: Wakers,
+    /// Of the channels' readers.
+    elsewhere: Vec<Wakers>,
     bytes: isize,
     refused: Vec<PublishError>,
     sample: bool,
     ended: bool,
+    tell: bool,
     child_move: Option<ChildMove>,
     /// The broker is to be told.
     send: bool,
@@ -110,12 +116,13 @@ impl TaskShared {
             clock: Arc::clone(&tracker.clock),
             limits,
             parent,
-            held: AtomicBool::new(true),
+            hold: AtomicU8::new(HELD),
             stop: Stop::default(),
             stall_after: None,
             silence: None,
             feeds: Feeds::default(),
             outbox: None,
+            mirror: false,
             inner: Mutex::new(inner),
         }
     }
@@ -162,7 +169,36 @@ impl TaskShared {
     /// Tells whether a handle still lives: one whose task its parent has ended, if it has ended.
     pub(crate) fn is_held(&self) -> bool {
         // Relaxed: it only decides how long a task is kept.
-        self.held.load(Ordering::Relaxed)
+        self.hold.load(Ordering::Relaxed) != FREE
+    }
+
+    /// Has the handle's drop told to the tracker, if there still is a handle. Call it with the
+    /// registry locked, and set the task aside before unlocking if it is true.
+    pub(crate) fn park(&self) -> bool {
+        // Of this and the swap in `release` one is first. Relaxed: what else is to be seen is
+        // behind the registry's lock.
+        let parked = self
+            .hold
+            .compare_exchange(HELD, PARKED, Ordering::Relaxed, Ordering::Relaxed);
+        !matches!(parked, Err(FREE))
+    }
+
+    /// The handle is gone.
+    pub(super) fn release(&self) {
+        if self.hold.swap(FREE, Ordering::Relaxed) == PARKED
+            && let Some(tracker) = self.tracker.upgrade()
+        {
+            tracker.released(self);
+        }
+    }
+
+    /// Bytes of its log in the tracker's account.
+    pub(crate) fn log_bytes(&self) -> usize {
+        let inner = self.inner.lock();
+        if inner.forgotten {
+            return 0;
+        }
+        inner.log.bytes()
     }
 
     /// Takes its bytes out of the tracker's account, in which it has no part from now on.
@@ -176,7 +212,7 @@ impl TaskShared {
 
     /// Tells a child's change; see [`ChildMove`].
     fn child_moved(self: &Arc<Self>, child: u64, feeds: &Parent, moved: ChildMove) -> After {
-        let due = feeds.counter.add(moved.fraction);
+        let due = feeds.counter.shift(moved.fraction);
         if !due && moved.from == moved.to {
             return After::default();
         }
@@ -218,8 +254,8 @@ impl TaskShared {
     }
 
     /// Arms a reader. Call it with the lock held, after a read that gave nothing.
-    pub(crate) fn arm(inner: &mut Inner, slot: &mut Option<u32>, cx: &Context<'_>) {
-        inner.sleepers.arm(slot, cx.waker());
+    pub(crate) fn arm(inner: &mut Inner, place: &mut Option<Place>, cx: &Context<'_>) {
+        inner.sleepers.arm(place, cx.waker());
     }
 
     /// Makes room in a log for others; tells by how much.
@@ -261,18 +297,19 @@ impl TaskShared {
         let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
-        let mut wakers = Vec::new();
+        let (mut wakers, mut elsewhere) = (Wakers::None, Vec::new());
         if appended {
             wakers = inner.sleepers.take();
             if !self.feeds.is_empty() {
                 for event in inner.log.since(head) {
-                    let copied = self.feeds.copy(event, &mut wakers);
+                    let copied = self.feeds.copy(event, &mut elsewhere);
                     inner.refused.extend(copied.err().map(PublishError::from));
                 }
             }
         }
         let after = After {
             wakers,
+            elsewhere,
             send: appended && self.outbox.is_some(),
             bytes: if inner.forgotten {
                 0
@@ -282,6 +319,7 @@ impl TaskShared {
             refused: std::mem::take(&mut inner.refused),
             sample: !was_due && !inner.due.is_empty(),
             ended: !was_ended && inner.log.is_ended(),
+            tell: inner.untold.begin(),
             child_move: match self.parent {
                 Some(_) if appended => inner.child_move(),
                 _ => None,
@@ -292,8 +330,14 @@ impl TaskShared {
 
     /// Does what is left but for telling the parent.
     fn settle(self: &Arc<Self>, after: After) {
-        for waker in after.wakers {
-            waker.wake();
+        for wakers in after.elsewhere {
+            drop(wakers.wake());
+        }
+        if let Some(storage) = after.wakers.wake() {
+            self.inner.lock().sleepers.recycle(storage);
+        }
+        if after.tell {
+            self.tell();
         }
         for refusal in after.refused {
             self.note_refusal::<()>(Err(refusal));
@@ -317,6 +361,13 @@ impl TaskShared {
         tracker.settle_bytes(after.bytes, self);
     }
 }
+
+/// A handle holds the task.
+const HELD: u8 = 0;
+/// A handle holds the task, and its drop is to be told to the tracker.
+const PARKED: u8 = 1;
+/// No handle holds the task.
+pub(super) const FREE: u8 = 2;
 
 impl Drop for TaskShared {
     fn drop(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicU8},
     time::Duration,
 };
 
@@ -14,7 +14,10 @@ use crate::{
     log::{Class, Keys},
     position::Position,
     shared::{Present, Said, author},
-    task::{inner::Inner, shared::TaskShared},
+    task::{
+        inner::Inner,
+        shared::{FREE, TaskShared},
+    },
 };
 
 /// How long a task without an owner may be silent.
@@ -51,7 +54,7 @@ impl TaskShared {
     /// Makes it a task without an owner. Call it before anybody else has the task.
     pub(crate) fn disown(&mut self, silence: Silence) {
         self.silence = Some(silence);
-        self.held = AtomicBool::new(false);
+        self.hold = AtomicU8::new(FREE);
         self.inner.get_mut().unowned = Some(Box::default());
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
+    estimator::Estimator,
     event::{Metadata, ProgressUpdate},
-    task::counter::Counter,
+    task::{counter::Counter, tree::Node},
 };
 
 /// What the task itself, or one of its stages, has reported so far.
@@ -21,8 +22,8 @@ pub(crate) struct Value {
     pub(crate) metadata: Metadata,
     /// Reported as such, hence before any count.
     pub(crate) fraction: Option<f64>,
-    /// Children whose mean is this stage's fraction; their sum is the counter, in [`CHILD`]s.
-    pub(crate) fed: Option<Fed>,
+    /// Child tasks whose mean is this stage's fraction, once there are any.
+    pub(crate) fed: Option<Box<Fed>>,
     /// Whether the counter has ever been used.
     pub(crate) counted: bool,
     /// The sampler looks at it at the next tick.
@@ -33,16 +34,40 @@ pub(crate) struct Value {
     pub(crate) published: u64,
     /// The fraction that the aggregate contains.
     pub(crate) done: f64,
+    pub(super) node: Node,
+    pub(super) estimator: Estimator,
+    /// It has shown life of its own, not only below it.
+    pub(crate) alive: bool,
+    /// Its `stage_change` is published.
     pub(crate) begun: bool,
+    /// Whether it was reset: then nothing done is a fraction too.
+    pub(crate) fallen: bool,
 }
 
-/// Children that feed a stage.
-#[derive(Debug, Default)]
+/// Child tasks that feed a stage.
+#[derive(Debug)]
 pub(crate) struct Fed {
+    /// The sum of what is done of them, in [`CHILD`]s above [`NOTHING_DONE`]: a counter of its
+    /// own, so that counts by hand do not mix with it.
+    pub(crate) counter: Arc<Counter>,
     pub(crate) children: u64,
     /// Signed: a child that begins again may tell so before the end of its run before is told.
     pub(crate) ended: i64,
 }
+
+impl Default for Fed {
+    fn default() -> Self {
+        Self {
+            counter: Arc::new(Counter::at(NOTHING_DONE)),
+            children: 0,
+            ended: 0,
+        }
+    }
+}
+
+/// Where the sum of what children have done begins: of two moves of a child, the one that takes
+/// back may come first.
+const NOTHING_DONE: u64 = 1 << 60;
 
 /// The fraction of a child that is done with, as an integer.
 pub(crate) const CHILD: u64 = 1_000_000;
@@ -56,23 +81,86 @@ impl Value {
         }
     }
 
-    /// The fraction done, 0 to 1, if anything says so.
+    /// The child tasks that feed it, if there are any.
+    pub(crate) fn fed(&self) -> Option<&Fed> {
+        self.fed.as_deref().filter(|fed| fed.children > 0)
+    }
+
+    /// Marks it as fed by one more child task.
+    pub(crate) fn feed(&mut self) {
+        let fed = self.fed.get_or_insert_default();
+        fed.children += 1;
+        if fed.children == 1 {
+            // Counts by hand no longer show; the next one is told so.
+            self.counter.unwatch();
+            if self.watched {
+                fed.counter.watch();
+            }
+            self.dirty = true;
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.unshifted(self.counter().count())
+    }
+
+    fn unshifted(&self, count: u64) -> u64 {
+        match self.fed() {
+            Some(_) => count.saturating_sub(NOTHING_DONE),
+            None => count,
+        }
+    }
+
+    /// Has the sampler look at it; the caller adds it to what is due.
+    pub(crate) fn watch(&mut self) {
+        self.watched = true;
+        self.counter().watch();
+    }
+
+    /// Returns the count, as [`Counter::unwatch`] does.
+    pub(crate) fn unwatch(&mut self) -> u64 {
+        self.watched = false;
+        self.unshifted(self.counter().unwatch())
+    }
+
+    /// Whether it is as far as its counter says.
+    pub(super) fn counts(&self) -> bool {
+        self.counted && self.fraction.is_none() && self.fed().is_none()
+    }
+
+    /// The counter that says how far it is.
+    fn counter(&self) -> &Counter {
+        self.fed().map_or(&self.counter, |fed| &fed.counter)
+    }
+
+    /// The fraction done, 0 to 1, if it says so itself.
     pub(crate) fn fraction(&self, count: u64) -> Option<f64> {
-        if let Some(fed) = &self.fed {
+        if let Some(fed) = self.fed() {
             // More children may be known to come than there are yet.
             let all = fed.children.max(self.total.unwrap_or(0)).max(1);
             return Some((count as f64 / CHILD as f64 / all as f64).min(1.0));
         }
-        self.fraction.or_else(|| match self.total {
+        let counted = || match self.total {
             Some(0) => Some(1.0),
             Some(total) if self.counted => Some((count as f64 / total as f64).min(1.0)),
             _ => None,
-        })
+        };
+        let fallen = || self.fallen.then_some(0.0);
+        self.fraction.or_else(counted).or_else(fallen)
+    }
+
+    /// Takes back what was done. A stage that children feed stands as they do.
+    pub(crate) fn reset(&mut self) {
+        if self.fed.is_none() {
+            self.counter.set(0);
+            self.fraction = None;
+            self.fallen = true;
+        }
     }
 
     /// The whole present value as an event; the task's own fields are still to be filled in.
     pub(crate) fn to_update(&self, count: u64) -> ProgressUpdate {
-        let (current, total, unit) = match &self.fed {
+        let (current, total, unit) = match self.fed() {
             Some(fed) => (
                 Some(u64::try_from(fed.ended).unwrap_or(0)),
                 Some(fed.children.max(self.total.unwrap_or(0))),
@@ -82,10 +170,8 @@ impl Value {
         };
         ProgressUpdate {
             stage: self.path.clone(),
-            stage_progress: match self.path {
-                Some(_) => self.fraction(count).map(|fraction| round(fraction * 100.0)),
-                None => None,
-            },
+            stage_progress: (self.path.is_some() && self.node.is_known())
+                .then(|| stage_percent(self.done, self.node.is_complete())),
             current,
             total,
             unit,
@@ -125,6 +211,25 @@ impl Percent {
         self.weighted += weight * (to - from);
     }
 
+    /// Whether a percent was reported as such.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported.is_some()
+    }
+
+    /// Whether stages make it up.
+    pub(crate) fn has_stages(&self) -> bool {
+        self.weights > 0.0
+    }
+
+    pub(crate) fn weights(&self) -> f64 {
+        self.weights
+    }
+
+    /// The weight that is done.
+    pub(crate) fn weighted(&self) -> f64 {
+        self.weighted
+    }
+
     /// The fraction, 0 to 1, as it is and not as it is displayed: what estimates build on.
     pub(crate) fn fraction(&self) -> f64 {
         let fraction = match self.reported {
@@ -147,6 +252,18 @@ impl Percent {
         self.displayed = percent;
     }
 
+    /// Lets what is displayed fall, once, to what it is now.
+    pub(crate) fn fall(&mut self) {
+        self.displayed = 0.0;
+        self.display();
+    }
+
+    /// Forgets what was reported of the whole; what is displayed falls.
+    pub(crate) fn reset(&mut self) {
+        self.reported = None;
+        self.fall();
+    }
+
     pub(crate) fn displayed(&self) -> f64 {
         self.displayed
     }
@@ -154,6 +271,15 @@ impl Percent {
 
 /// The most that a task shows which has not completed.
 pub(crate) const BELOW_DONE: f64 = 99.9;
+
+/// The percent of a stage, 100 only when it is done: neither rounding nor child stages without
+/// weight make it so before.
+pub(crate) fn stage_percent(fraction: f64, complete: bool) -> f64 {
+    match complete {
+        true => 100.0,
+        false => round(fraction * 100.0).min(99.99),
+    }
+}
 
 /// Two decimals: finer steps are no news to a watcher.
 pub(crate) fn round(percent: f64) -> f64 {

@@ -72,10 +72,6 @@ impl BusTopic {
         self.log.is_ended()
     }
 
-    pub(super) fn head(&self) -> Seq {
-        self.log.head()
-    }
-
     /// Takes an event that its owner has numbered; tells whether it is new.
     pub(super) fn append(&mut self, record: &Record, now: Instant) -> Result<bool, AppendError> {
         let seq = record.position().seq();

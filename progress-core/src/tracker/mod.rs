@@ -1,6 +1,7 @@
 //! The tracker: the tasks of a process.
 
 mod builder;
+mod drain;
 mod network;
 mod registry;
 mod sampler;
@@ -9,7 +10,10 @@ mod stalls;
 
 use std::{fmt, sync::Arc};
 
+use tokio::time::Instant;
+
 use crate::{
+    channel::{Channel, IntoChannelName},
     error::{CancelError, LookupError, PublishError, RemoveError},
     event::Note,
     id::{IntoTaskId, TaskId},
@@ -19,10 +23,12 @@ use crate::{
     snapshot::Snapshot,
     subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
     task::{TaskBuilder, TaskShared, ask_descendants, shorten},
+    transport::TransportError,
 };
 
 pub use self::{
     builder::TrackerBuilder,
+    drain::Drained,
     registry::{InvalidTaskCursor, TaskCursor, TaskFilter, TaskPage},
     shared::TrackerStats,
 };
@@ -38,6 +44,14 @@ pub(crate) use self::{
 ///
 /// Counters are sampled and old tasks cleaned up by one background task: on the tokio runtime that
 /// is current when the first task starts, or on a thread of its own if there is none.
+///
+/// # Tracing
+///
+/// Every milestone and end of every task is also one `tracing` event of target `progress`, in the
+/// order of the task's events: milestones, and ends `completed` or `cancelled`, at INFO, `abandoned`
+/// at WARN, `failed` at ERROR. Fields: `task`, `kind` (the event's type), `seq`, `attempt`, and where
+/// known `task_kind`, `status`, `duration_ms`, `error`, `trace_id`. Where several threads publish at
+/// a time, one of them may tell for the others.
 ///
 /// ```
 /// use progress_core::{Frame, ProgressTracker};
@@ -82,6 +96,14 @@ impl ProgressTracker {
         TrackerBuilder::default()
     }
 
+    /// The tracker of a task that nobody is to watch: it forgets it with its end.
+    pub(crate) fn unwatched() -> Arc<TrackerShared> {
+        Self::builder()
+            .retention(std::time::Duration::ZERO)
+            .build()
+            .shared
+    }
+
     pub(crate) fn from_shared(shared: Arc<TrackerShared>) -> Self {
         Self { shared }
     }
@@ -94,6 +116,13 @@ impl ProgressTracker {
     /// [queued](TaskBuilder::queue).
     pub fn task(&self, id: impl IntoTaskId) -> TaskBuilder {
         TaskBuilder::new(Some(Arc::clone(&self.shared)), id)
+    }
+
+    /// Returns a channel to publish into without a task. A name that is none is refused when
+    /// something is published.
+    #[must_use]
+    pub fn channel(&self, name: impl IntoChannelName) -> Channel {
+        Channel::new(Arc::clone(&self.shared), name)
     }
 
     /// Watches a task from its first event that is still kept.
@@ -117,13 +146,14 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// [`LookupError`] if the id is not one or there is no such task.
+    /// [`LookupError`] if the id is not one, there is no such task, or it is not held here and the
+    /// broker cannot be reached.
     ///
     /// # Cancel safety
     ///
     /// It only reads.
     pub async fn snapshot(&self, id: impl IntoTaskId) -> Result<Snapshot, LookupError> {
-        Ok(self.find(id)?.snapshot())
+        Ok(self.locate(id).await?.snapshot())
     }
 
     /// Returns up to `limit` (at least 1) of the events still kept after a position, from the first without
@@ -131,7 +161,8 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// [`LookupError`] if the id is not one or there is no such task.
+    /// [`LookupError`] if the id is not one, there is no such task, or it is not held here and the
+    /// broker cannot be reached.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +173,7 @@ impl ProgressTracker {
         after: Option<Position>,
         limit: usize,
     ) -> Result<HistoryPage, LookupError> {
-        let task = self.find(id)?;
+        let task = self.locate(id).await?;
         let inner = task.inner.lock();
         let after = after
             .filter(|after| after.epoch() == task.epoch)
@@ -160,13 +191,13 @@ impl ProgressTracker {
     ///
     /// # Errors
     ///
-    /// None for a tracker in one process; a transport may be away.
+    /// [`LookupError::Unavailable`] if the broker cannot be reached; none without a transport.
     ///
     /// # Cancel safety
     ///
     /// It only reads.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<TaskPage, LookupError> {
-        Ok(self.shared.list(&filter))
+        self.shared.list_all(&filter).await
     }
 
     /// Asks a task to stop, and all its live descendants with it.
@@ -210,21 +241,15 @@ impl ProgressTracker {
         id: impl IntoTaskId,
         reason: impl Into<Option<&'a str>>,
     ) -> Result<(), CancelError> {
-        let id = id
-            .into_task_id()
-            .map_err(|error| CancelError::Lookup(error.into()))?;
+        let task = self.locate(id).await.map_err(CancelError::Lookup)?;
         let note = Note {
             reason: reason
                 .into()
                 .map(|reason| shorten(reason, self.shared.limits.message())),
         };
-        let task = self.shared.find(&id);
-        if let Some(link) = &self.shared.link
-            && task.as_ref().is_none_or(|task| task.is_mirror())
-        {
-            return cancel_elsewhere(&self.shared, link, &id, note).await;
+        if task.is_mirror() {
+            return cancel_elsewhere(&self.shared, &task, note).await;
         }
-        let task = task.ok_or(CancelError::Lookup(LookupError::NotFound(id)))?;
         match task.ask_to_stop(&note) {
             Err(PublishError::AlreadyComplete) => {
                 Err(CancelError::AlreadyComplete(task.id.clone()))
@@ -246,12 +271,11 @@ impl ProgressTracker {
     ///
     /// It takes effect at once.
     pub async fn remove(&self, id: impl IntoTaskId) -> Result<(), RemoveError> {
-        let task = self.find(id).map_err(RemoveError::Lookup)?;
+        let task = self.locate(id).await.map_err(RemoveError::Lookup)?;
         if !task.is_ended() || task.is_held() {
             return Err(RemoveError::StillRunning(task.id.clone()));
         }
-        self.shared.forget(task.number);
-        Ok(())
+        self.shared.forget_everywhere(&task).await
     }
 
     /// Returns counts of what there is and what was refused.
@@ -266,9 +290,32 @@ impl ProgressTracker {
         self.shared.node.as_str()
     }
 
-    fn find(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {
+    /// Tells whether the other nodes can be reached, as far as is known; always without a transport.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.link.as_ref().is_none_or(|link| link.is_up())
+    }
+
+    /// Waits until all that was published here is with the broker, to the deadline; at once without
+    /// a transport.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if something is not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn flush(&self, deadline: Instant) -> Result<(), TransportError> {
+        match &self.shared.link {
+            Some(link) => link.flush(deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn locate(&self, id: impl IntoTaskId) -> Result<Arc<TaskShared>, LookupError> {
         let id: TaskId = id.into_task_id()?;
-        self.shared.find(&id).ok_or(LookupError::NotFound(id))
+        self.shared.locate(&id).await
     }
 }
 

@@ -1,18 +1,24 @@
 //! A tracker as one node of several: mirrors of tasks that run elsewhere.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::time::Instant;
 
 use crate::{
     channel::{ChannelName, ChannelShared, Feeds},
-    error::{ChannelError, StartError},
+    error::{CancelError, ChannelError, LookupError, RemoveError, StartError},
     event::Note,
     id::TaskId,
-    link::{Located, Outbox},
+    link::{Link, Located, Outbox, WatchGuard},
     position::Epoch,
     subscription::ResetReason,
     task::{TaskShared, ask_descendants},
-    tracker::TrackerShared,
-    transport::{Claim, Page, Request, Topic},
+    time::Timestamp,
+    tracker::{TaskFilter, TaskPage, TrackerShared},
+    transport::{Claim, Page, Request, RequestError, Topic, TransportError},
 };
 
 impl TrackerShared {
@@ -102,7 +108,7 @@ impl TrackerShared {
             self.task_ended(&mirror);
         }
         if let Some(task) = replaced {
-            if !task.is_mirror() && !task.is_ended() {
+            if !task.is_mirror() && !task.end_is_told() {
                 task.supersede();
             }
             let reason = if task.is_superseded() || mirror.is_ended() {
@@ -113,10 +119,93 @@ impl TrackerShared {
             self.forgotten(&task);
             task.succeed(mirror, reason);
         }
-        for waker in wakers {
-            waker.wake();
-        }
+        drop(wakers.wake());
         self.sampler.ensure_running(self);
+    }
+
+    /// Keeps a task mirrored that runs elsewhere.
+    pub(crate) fn watch_task(&self, task: &TaskShared) -> Option<WatchGuard> {
+        let link = self.link.as_ref().filter(|_| task.is_mirror())?;
+        Some(link.watch(Topic::Task(task.id.clone())))
+    }
+
+    /// The link, if other nodes may know more of a task than is known here: of one that is not
+    /// known, and of one of this node that has ended, which may run again elsewhere.
+    pub(super) fn link_to_ask(&self, known: Option<&TaskShared>) -> Option<&Arc<Link>> {
+        let ask = known.is_none_or(|task| !task.is_mirror() && task.is_ended());
+        self.link.as_ref().filter(|_| ask)
+    }
+
+    /// Finds a task here or, through the broker, elsewhere.
+    pub(crate) async fn locate(
+        self: &Arc<Self>,
+        id: &TaskId,
+    ) -> Result<Arc<TaskShared>, LookupError> {
+        let Some(link) = self.link_to_ask(self.find(id).as_deref()) else {
+            let task = self.find(id);
+            return task.ok_or_else(|| LookupError::NotFound(id.clone()));
+        };
+        link.ensure_running(self);
+        let mut watch = link.watch(Topic::Task(id.clone()));
+        let located = poll_fn(|cx| watch.poll_located(cx)).await;
+        match (self.find(id), located) {
+            (Some(task), _) => Ok(task),
+            (None, Located::Known | Located::Unknown) => Err(LookupError::NotFound(id.clone())),
+            (None, Located::Down) => Err(LookupError::Unavailable(TransportError::new(
+                "the broker cannot be reached",
+            ))),
+        }
+    }
+
+    pub(super) async fn list_all(&self, filter: &TaskFilter) -> Result<TaskPage, LookupError> {
+        let Some(link) = &self.link else {
+            return Ok(self.list(filter));
+        };
+        let page = link.transport.tasks(filter).await;
+        let mut page = page.map_err(LookupError::Unavailable)?;
+        for snapshot in &mut page.tasks {
+            // Of this node's own it knows more than the broker.
+            if let Some(task) = self.find(&snapshot.task_id)
+                && task.epoch >= snapshot.epoch
+            {
+                *snapshot = task.snapshot();
+            }
+        }
+        Ok(page)
+    }
+
+    /// Asks the node that a task runs on to stop it.
+    pub(crate) async fn ask_owner(
+        &self,
+        task: &TaskShared,
+        reason: Option<Arc<str>>,
+    ) -> Result<(), CancelError> {
+        let not_found = || CancelError::Lookup(LookupError::NotFound(task.id.clone()));
+        let link = self.link.as_ref().ok_or_else(not_found)?;
+        let request = Request::Cancel { reason };
+        link.transport
+            .request(&task.id, request)
+            .await
+            .map_err(|error| match error {
+                RequestError::Unknown => not_found(),
+                RequestError::AlreadyComplete => CancelError::AlreadyComplete(task.id.clone()),
+                RequestError::Unavailable(error) => {
+                    CancelError::Lookup(LookupError::Unavailable(error))
+                }
+            })
+    }
+
+    pub(super) async fn forget_everywhere(&self, task: &TaskShared) -> Result<(), RemoveError> {
+        if let Some(link) = &self.link {
+            let removed = link.transport.remove(&Topic::Task(task.id.clone())).await;
+            removed.map_err(|error| RemoveError::Lookup(LookupError::Unavailable(error)))?;
+        }
+        self.forget(task.number);
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.at(Instant::now())
     }
 
     /// Does what another node asks of a task of this one.

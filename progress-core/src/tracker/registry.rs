@@ -10,7 +10,11 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    event::TaskState, id::TaskId, snapshot::Snapshot, subscription::Sleepers, task::TaskShared,
+    event::TaskState,
+    id::TaskId,
+    snapshot::Snapshot,
+    subscription::{Place, Sleepers, Wakers},
+    task::TaskShared,
     tracker::stalls::Stalls,
 };
 
@@ -20,13 +24,21 @@ pub(super) struct Registry {
     by_id: HashMap<TaskId, Arc<TaskShared>>,
     /// In the order of their creation.
     by_number: BTreeMap<u64, Kept>,
-    /// When tasks ended and their numbers, by their place in the queue.
+    /// When tasks ended and their numbers, by their place in the queue, which is the order of their
+    /// ends.
     ended: BTreeMap<u64, (Instant, u64)>,
+    /// Those that were to go while a handle still held them, by number: they wait for its drop.
+    parked: HashMap<u64, Instant>,
     last_place: u64,
     /// Readers of tasks that do not exist yet.
     awaited: HashMap<TaskId, Awaited>,
     last_list: u64,
+    /// Of those that run elsewhere, how many have not ended.
+    live_mirrors: usize,
+    ends: u64,
     stalls: Stalls,
+    /// Whether only children of tasks that are here may come.
+    pub(super) draining: bool,
 }
 
 #[derive(Debug)]
@@ -34,13 +46,14 @@ struct Kept {
     task: Arc<TaskShared>,
     /// Its place among the ended.
     ended: Option<u64>,
+    mirror: bool,
 }
 
 /// A reader's place among those who wait for a task.
 #[derive(Debug)]
 pub(crate) struct WaitingPlace {
     list: u64,
-    slot: u32,
+    slot: Place,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +70,17 @@ impl Registry {
     }
 
     pub(super) fn ended(&self) -> usize {
-        self.ended.len()
+        self.ended.len() + self.parked.len()
+    }
+
+    /// Tasks of this node that have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.len() - self.ended() - self.live_mirrors
+    }
+
+    /// How many tasks of this node have ended so far, forgotten ones included.
+    pub(super) fn ends(&self) -> u64 {
+        self.ends
     }
 
     pub(super) fn get(&self, id: &TaskId) -> Option<&Arc<TaskShared>> {
@@ -65,28 +88,46 @@ impl Registry {
     }
 
     /// Adds a task whose id is free; gives the wakers of those who waited for it.
-    pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Vec<std::task::Waker> {
+    pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Wakers {
         self.by_id.insert(task.id.clone(), Arc::clone(&task));
         let awaited = self.awaited.remove(&task.id);
-        self.by_number
-            .insert(task.number, Kept { task, ended: None });
-        awaited.map_or_else(Vec::new, |mut awaited| awaited.sleepers.take())
+        let mirror = task.is_mirror();
+        self.live_mirrors += usize::from(mirror);
+        let kept = Kept {
+            task,
+            ended: None,
+            mirror,
+        };
+        self.by_number.insert(kept.task.number, kept);
+        awaited.map_or(Wakers::None, |mut awaited| awaited.sleepers.take())
     }
 
     pub(super) fn note_end(&mut self, task: &TaskShared, now: Instant) {
         if let Some(kept) = self.by_number.get_mut(&task.number) {
             self.last_place += 1;
             kept.ended = Some(self.last_place);
+            if kept.mirror {
+                self.live_mirrors -= 1;
+            } else {
+                self.ends += 1;
+            }
             self.ended.insert(self.last_place, (now, task.number));
             self.stalls.disarm(task.number);
         }
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Arc<TaskShared>> {
-        let Kept { task, ended } = self.by_number.remove(&number)?;
+        let Kept {
+            task,
+            ended,
+            mirror,
+        } = self.by_number.remove(&number)?;
         self.stalls.disarm(number);
         if let Some(place) = ended {
             self.ended.remove(&place);
+            self.parked.remove(&number);
+        } else if mirror {
+            self.live_mirrors -= 1;
         }
         self.by_id.remove(&task.id);
         Some(task)
@@ -94,38 +135,54 @@ impl Registry {
 
     /// Puts a task in the place of the one of its id, if there is one; gives also the wakers of
     /// those who waited for it.
-    pub(super) fn replace(
-        &mut self,
-        task: Arc<TaskShared>,
-    ) -> (Vec<std::task::Waker>, Option<Arc<TaskShared>>) {
+    pub(super) fn replace(&mut self, task: Arc<TaskShared>) -> (Wakers, Option<Arc<TaskShared>>) {
         let number = self.by_id.get(&task.id).map(|present| present.number);
         let replaced = number.and_then(|number| self.remove(number));
         (self.insert(task), replaced)
     }
 
-    /// The oldest ended task that nobody holds; one that is held goes to the back of the queue.
-    pub(super) fn pop_ended(
-        &mut self,
-        ended_before: Option<Instant>,
-        now: Instant,
-    ) -> Option<Arc<TaskShared>> {
-        for _ in 0..self.ended.len() {
-            let oldest = self.ended.first_entry()?;
-            let (at, number) = *oldest.get();
-            if ended_before.is_some_and(|before| at > before) {
-                return None;
+    /// Takes out the oldest ended task that nobody holds. One that is held is set aside until its
+    /// handle drops, so that it is met once.
+    pub(super) fn pop_ended(&mut self) -> Option<Arc<TaskShared>> {
+        while !self.ended.is_empty() {
+            if let Some(task) = self.pop_or_park() {
+                return Some(task);
             }
-            oldest.remove();
-            let kept = self.by_number.get_mut(&number)?;
-            if !kept.task.is_held() {
-                kept.ended = None;
-                return self.remove(number);
-            }
-            self.last_place += 1;
-            kept.ended = Some(self.last_place);
-            self.ended.insert(self.last_place, (now, number));
         }
         None
+    }
+
+    /// The same for those that ended by then, looking at `count` of them at most.
+    pub(super) fn pop_ended_by(&mut self, then: Instant, count: usize) -> Vec<Arc<TaskShared>> {
+        let mut tasks = Vec::new();
+        for _ in 0..count {
+            if self.oldest_end().is_none_or(|at| at > then) {
+                break;
+            }
+            tasks.extend(self.pop_or_park());
+        }
+        tasks
+    }
+
+    fn pop_or_park(&mut self) -> Option<Arc<TaskShared>> {
+        let (_, (at, number)) = self.ended.pop_first()?;
+        let kept = self.by_number.get(&number)?;
+        if kept.task.park() {
+            self.parked.insert(number, at);
+            return None;
+        }
+        self.remove(number)
+    }
+
+    /// Puts a task that was set aside back to its place, its handle being dropped.
+    pub(super) fn unpark(&mut self, number: u64) {
+        if let Some(at) = self.parked.remove(&number)
+            && let Some(Kept {
+                ended: Some(place), ..
+            }) = self.by_number.get(&number)
+        {
+            self.ended.insert(*place, (at, number));
+        }
     }
 
     /// Has a live task looked at; tells whether it is the first to be.
@@ -191,7 +248,7 @@ impl Registry {
         if awaited.list != place.list {
             return;
         }
-        awaited.sleepers.release(place.slot);
+        awaited.sleepers.release(&place.slot);
         awaited.readers -= 1;
         if awaited.readers == 0 {
             self.awaited.remove(id);
@@ -199,10 +256,19 @@ impl Registry {
     }
 
     /// All wakers of those who wait, when there is nothing left to wait for.
-    pub(super) fn take_waiting(&mut self) -> Vec<std::task::Waker> {
+    pub(super) fn take_waiting(&mut self) -> Vec<Wakers> {
         self.awaited
             .drain()
-            .flat_map(|(_, mut awaited)| awaited.sleepers.take())
+            .map(|(_, mut awaited)| awaited.sleepers.take())
+            .collect()
+    }
+
+    /// Up to `count` tasks newer than `after`, the oldest first.
+    pub(super) fn newer(&self, after: u64, count: usize) -> Vec<Arc<TaskShared>> {
+        self.by_number
+            .range(after.saturating_add(1)..)
+            .take(count)
+            .map(|(_, kept)| Arc::clone(&kept.task))
             .collect()
     }
 

@@ -38,10 +38,6 @@ impl Sampler {
         }
     }
 
-    pub(super) fn tick(&self) -> Duration {
-        self.tick
-    }
-
     pub(crate) fn add(&self, task: Arc<TaskShared>) {
         self.due.lock().push(task);
     }

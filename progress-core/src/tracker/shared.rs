@@ -5,11 +5,11 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::Context,
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     channel::{ChannelName, Channels},
@@ -19,7 +19,7 @@ use crate::{
     limits::Limits,
     link::Link,
     position::Epoch,
-    subscription::{SubscribeError, SubscribeOptions, Subscription},
+    subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
     task::{Family, Inner, Parent, Silence, TaskShared},
     time::{Clock, Timestamp},
@@ -27,7 +27,7 @@ use crate::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
         sampler::Sampler,
     },
-    transport::NodeId,
+    transport::{NodeId, Topic},
 };
 
 /// What the handles of a tracker share.
@@ -50,6 +50,10 @@ pub(crate) struct TrackerShared {
     /// How long they may be silent before they are ended.
     pub(crate) shared_abandon_after: Duration,
     pub(super) registry: RwLock<Registry>,
+    /// Tells those who drain the tracker that no task is live.
+    pub(super) drained: Notify,
+    /// The newest task that was looked at for room.
+    hand: AtomicU64,
     /// Bytes of all retained logs. Signed: a log's loss may be settled before its gain.
     bytes: AtomicI64,
     last_epoch: AtomicU64,
@@ -74,6 +78,8 @@ impl TrackerShared {
             shared_silence: None,
             shared_abandon_after: Duration::from_secs(3600),
             registry: RwLock::default(),
+            drained: Notify::new(),
+            hand: AtomicU64::new(0),
             bytes: AtomicI64::new(0),
             last_epoch: AtomicU64::new(0),
             last_number: AtomicU64::new(0),
@@ -107,9 +113,7 @@ impl TrackerShared {
         if let Some(evicted) = evicted {
             self.forgotten(&evicted);
         }
-        for waker in inserted? {
-            waker.wake();
-        }
+        drop(inserted?.wake());
         self.sampler.ensure_running(self);
         Ok(task)
     }
@@ -120,7 +124,7 @@ impl TrackerShared {
         task: &Arc<TaskShared>,
         previous: Option<Arc<TaskShared>>,
         evicted: &mut Option<Arc<TaskShared>>,
-    ) -> Result<Vec<Waker>, StartError> {
+    ) -> Result<Wakers, StartError> {
         let mut registry = self.registry.write();
         // Before another task has to go for one that cannot be.
         self.check(
@@ -133,7 +137,7 @@ impl TrackerShared {
         let previous = previous.filter(|_| registry.get(&task.id).is_some());
         let limit = self.limits.tasks;
         if previous.is_none() && registry.len() >= limit {
-            *evicted = registry.pop_ended(None, Instant::now());
+            *evicted = registry.pop_ended();
             if evicted.is_none() {
                 return Err(StartError::TooManyTasks { limit });
             }
@@ -182,6 +186,9 @@ impl TrackerShared {
         parent: Option<&TaskShared>,
         previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
+        if registry.draining && parent.is_none() {
+            return Err(StartError::Draining);
+        }
         let current = registry.get(id);
         match (current, previous) {
             (None, _) => {}
@@ -229,14 +236,26 @@ impl TrackerShared {
         let Some(permit) = SubscriptionPermit::take(&self.subscriptions, limit) else {
             return Subscription::rejected(SubscribeError::TooMany { limit });
         };
-        if let Some(task) = self.find(&id) {
-            return Subscription::known(task, options, permit);
+        let known = self.find(&id);
+        if let Some(link) = self.link_to_ask(known.as_deref()) {
+            link.ensure_running(self);
+            let watch = link.watch(Topic::Task(id.clone()));
+            return Subscription::sought(id, self, options, permit, watch);
         }
+        if let Some(task) = known {
+            let watch = self.watch_task(&task);
+            return Subscription::known(task, &options, permit, watch);
+        }
+        match self.waiting_permit() {
+            Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
+            Err(error) => Subscription::rejected(error),
+        }
+    }
+
+    pub(crate) fn waiting_permit(&self) -> Result<SubscriptionPermit, SubscribeError> {
         let limit = self.limits.waiting;
-        match SubscriptionPermit::take(&self.waiting, limit) {
-            Some(waiting) => Subscription::awaited(id, self, options, permit, waiting),
-            None => Subscription::rejected(SubscribeError::TooManyWaiting { limit }),
-        }
+        SubscriptionPermit::take(&self.waiting, limit)
+            .ok_or(SubscribeError::TooManyWaiting { limit })
     }
 
     pub(crate) fn await_task(
@@ -278,7 +297,14 @@ impl TrackerShared {
     }
 
     pub(crate) fn task_ended(&self, task: &TaskShared) {
-        self.registry.write().note_end(task, Instant::now());
+        let drained = {
+            let mut registry = self.registry.write();
+            registry.note_end(task, Instant::now());
+            registry.draining && registry.live() == 0
+        };
+        if drained {
+            self.drained.notify_waiters();
+        }
         self.sampler.notify();
     }
 
@@ -291,22 +317,14 @@ impl TrackerShared {
 
     /// Forgets some of the tasks whose retention is over; tells when to come again.
     pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
-        let before = now.checked_sub(self.retention);
-        let mut forgotten = Vec::new();
-        let next = {
+        let (forgotten, next) = {
             let mut registry = self.registry.write();
-            while forgotten.len() < SWEEP_CHUNK
-                && let Some(before) = before
-                && let Some(task) = registry.pop_ended(Some(before), now)
-            {
-                forgotten.push(task);
-            }
-            registry.oldest_end().map(|end| end + self.retention)
-        };
-        // Only what is held was found: it is no use to come back at once.
-        let next = match forgotten.is_empty() {
-            true => next.map(|at| at.max(now + self.sampler.tick())),
-            false => next,
+            let forgotten = match now.checked_sub(self.retention) {
+                Some(then) => registry.pop_ended_by(then, SWEEP_CHUNK),
+                None => Vec::new(),
+            };
+            let next = registry.oldest_end().map(|end| end + self.retention);
+            (forgotten, next)
         };
         for task in &forgotten {
             self.forgotten(task);
@@ -321,16 +339,45 @@ impl TrackerShared {
             return;
         }
         while self.over_budget(self.bytes.load(Ordering::Relaxed)) {
-            let oldest = self.registry.write().pop_ended(None, Instant::now());
+            let oldest = self.registry.write().pop_ended();
             match oldest {
                 Some(task) => self.forgotten(&task),
                 None => {
-                    let freed = grown.shrink();
+                    let largest = self.larger_log(grown);
+                    let freed = largest.as_deref().unwrap_or(grown).shrink();
                     self.bytes.fetch_sub(freed as i64, Ordering::Relaxed);
                     return;
                 }
             }
         }
+    }
+
+    /// The largest log of the next few tasks, round and round, if it is larger than the one that
+    /// grew: so that those that are idle give way too, at a cost that does not grow with their
+    /// number.
+    fn larger_log(&self, grown: &TaskShared) -> Option<Arc<TaskShared>> {
+        let some = {
+            let registry = self.registry.read();
+            let some = registry.newer(self.hand.load(Ordering::Relaxed), HAND);
+            let hand = match &*some {
+                [.., last] if some.len() == HAND => last.number,
+                // Round again.
+                _ => 0,
+            };
+            self.hand.store(hand, Ordering::Relaxed);
+            some
+        };
+        some.into_iter()
+            .map(|task| (task.log_bytes(), task))
+            .filter(|(bytes, _)| *bytes > grown.log_bytes())
+            .max_by_key(|(bytes, _)| *bytes)
+            .map(|(_, task)| task)
+    }
+
+    /// A task that has ended, and that was to go, is no longer held.
+    pub(crate) fn released(&self, task: &TaskShared) {
+        self.registry.write().unpark(task.number);
+        self.sampler.notify();
     }
 
     pub(crate) fn wake_sampler(self: &Arc<Self>) {
@@ -339,14 +386,19 @@ impl TrackerShared {
     }
 
     pub(super) fn stats(&self) -> TrackerStats {
+        let link = self.link.as_deref();
         let registry = self.registry.read();
         TrackerStats {
             tasks: registry.len(),
             ended: registry.ended(),
+            channels: self.channels.len(),
             waiting: self.waiting.load(Ordering::Relaxed),
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             bytes: usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0),
             refused: self.refused.load(Ordering::Relaxed),
+            superseded: link.map_or(0, |link| link.counts.superseded.load(Ordering::Relaxed)),
+            resyncs: link.map_or(0, |link| link.counts.resyncs.load(Ordering::Relaxed)),
+            refused_by_broker: link.map_or(0, |link| link.counts.refused.load(Ordering::Relaxed)),
         }
     }
 
@@ -381,8 +433,8 @@ impl TrackerShared {
 impl Drop for TrackerShared {
     fn drop(&mut self) {
         let waiting = self.registry.write().take_waiting();
-        for waker in waiting {
-            waker.wake();
+        for wakers in waiting {
+            drop(wakers.wake());
         }
         self.sampler.notify();
         if let Some(link) = &self.link {
@@ -414,6 +466,8 @@ pub struct TrackerStats {
     pub tasks: usize,
     /// Those of them that have ended.
     pub ended: usize,
+    /// Channels, besides the live list of tasks.
+    pub channels: usize,
     /// Those of the subscriptions that wait for their task to come into being.
     pub waiting: usize,
     /// Subscriptions.
@@ -422,6 +476,12 @@ pub struct TrackerStats {
     pub bytes: usize,
     /// Reports that were refused without an error to their caller.
     pub refused: u64,
+    /// Runs of this node in whose place another run counts.
+    pub superseded: u64,
+    /// Times that records from other nodes were found missing and read again.
+    pub resyncs: u64,
+    /// Events that the broker refused.
+    pub refused_by_broker: u64,
 }
 
 /// A place among the subscriptions, or among those that wait, given back on drop.
@@ -446,5 +506,7 @@ impl Drop for SubscriptionPermit {
 
 /// Tasks looked at under one lock while listing.
 pub(super) const LIST_CHUNK: usize = 512;
+/// Tasks whose logs are compared when one is to give way.
+const HAND: usize = 8;
 /// Tasks forgotten under one lock.
 const SWEEP_CHUNK: usize = 1_024;

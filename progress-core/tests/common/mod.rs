@@ -113,7 +113,7 @@ pub(crate) fn gaps(frames: &[Frame]) -> Vec<&GapFrame> {
     frames
         .iter()
         .filter_map(|frame| match frame {
-            Frame::Gap(gap) => Some(gap),
+            Frame::Gap(gap) => Some(&**gap),
             _ => None,
         })
         .collect()

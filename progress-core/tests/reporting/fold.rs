@@ -20,7 +20,7 @@ struct Client {
     stage: Option<String>,
     message: Option<String>,
     metadata: BTreeMap<String, Value>,
-    /// By path: percent, current, total.
+    /// By path: percent, current, total. Those above it are there with the first below.
     stages: BTreeMap<String, (f64, Option<u64>, Option<u64>)>,
     custom: BTreeMap<String, Value>,
     last_error: Option<TaskError>,
@@ -53,6 +53,9 @@ impl Client {
                     self.metadata.insert(name.to_owned(), value.clone());
                 }
                 if let Some(path) = &update.stage {
+                    for (at, _) in path.match_indices('/') {
+                        self.stages.entry(path[..at].to_owned()).or_default();
+                    }
                     let stage = self.stages.entry(path.to_string()).or_default();
                     *stage = (
                         update.stage_progress.unwrap_or_default(),
@@ -119,6 +122,8 @@ async fn work(task: &Task, round: u64) {
         a.inc(1);
         b.progress(n as f64 * 5.0);
         b.metadata("shared", json!({"round": round, "n": n}));
+        task.stage(&format!("c/{}/{}", n % 2, n % 3)).inc(1);
+        task.stage("d/x").progress(n as f64 * 5.0);
         a.metadata(if n % 2 == 0 { "shared" } else { "even" }, n);
         task.emit(Gauge::new(format!("k{}", n % 3), n)).unwrap();
         task.log(Level::INFO, "line");
@@ -139,6 +144,8 @@ async fn a_snapshot_equals_the_fold_of_what_a_watcher_saw() {
         .task("t")
         .stage("a", 2.0)
         .stage("b", 1.0)
+        .stage("d/x", 1.0)
+        .stage("d/y", 1.0)
         .queue()
         .unwrap();
     let watch = |options| (tracker.subscribe_with("t", options), Client::default());

@@ -87,7 +87,7 @@ async fn the_data_of_each_event_type() {
         (
             "started",
             format!(
-                r#"{{"name":"Talking \"video\"","kind":"video","labels":{{"user":"7"}},"parent":"parent","stages":[{{"path":"detect","label":"detect","weight":1.0}},{{"path":"render/tile-3","label":"tile-3","weight":4.5}}],"attempt":1,"started_at":"{started}"}}"#
+                r#"{{"name":"Talking \"video\"","kind":"video","labels":{{"user":"7"}},"parent":"parent","stages":[{{"path":"detect","label":"detect","weight":1.0}},{{"path":"render","label":"render","weight":4.5}},{{"path":"render/tile-3","label":"tile-3","weight":4.5}}],"attempt":1,"started_at":"{started}"}}"#
             ),
         ),
         (
@@ -97,6 +97,10 @@ async fn the_data_of_each_event_type() {
         (
             "progress_update",
             r#"{"stage":"render/tile-3","progress":51.14,"stage_progress":62.5,"current":75,"total":120,"unit":"frames","elapsed_ms":1500}"#.to_owned(),
+        ),
+        (
+            "progress_update",
+            r#"{"stage":"render","progress":51.14,"stage_progress":62.5,"elapsed_ms":1500}"#.to_owned(),
         ),
         (
             "progress_update",
@@ -235,7 +239,7 @@ async fn an_event_survives_the_way_there_and_back() {
     let tracker = ProgressTracker::new();
     let task = everything(&tracker).await;
     let frames = ready(&mut tracker.subscribe(task.id()));
-    assert_eq!(types(&frames).len(), 13);
+    assert_eq!(types(&frames).len(), 14);
     for event in events(&frames) {
         let back = Event::from_json(&event.to_json(event.seq(), 0)).unwrap();
         assert_eq!(back, *event);
@@ -346,14 +350,18 @@ async fn a_snapshot_on_the_wire() {
     for (name, value) in present {
         tile[name] = value;
     }
+    let mut render = stage("render", "render", 4.5);
+    for name in ["state", "progress", "elapsed_ms"] {
+        render[name] = tile[name].clone();
+    }
     let expected = json!({
-        "task_id": "video-42", "epoch": snapshot.epoch.to_string(), "seq": 13,
+        "task_id": "video-42", "epoch": snapshot.epoch.to_string(), "seq": 14,
         "name": "Talking \"video\"", "kind": "video", "labels": {"user": "7"},
         "parent": "parent", "state": "cancelled", "progress": 51.14,
         "stage": "render/tile-3", "message": "zeile\n2",
         "metadata": {"confidence": {"a": [1, 0.95, null]}},
         "eta_ms": null, "elapsed_ms": 1601, "started_at": null, "updated_at": null, "attempt": 1,
-        "stages": [stage("detect", "detect", 1.0), tile],
+        "stages": [stage("detect", "detect", 1.0), render, tile],
         "custom": {"a": {"value": 2}},
         "last_error": {
             "code": "DID_API_ERROR", "message": "The service is busy", "is_retryable": true,

@@ -255,6 +255,20 @@ fn a_stage_above_others_moves_with_them() {
 }
 
 #[test]
+fn a_stage_is_done_when_all_below_it_are() {
+    let mut task = Task::started(&[("a", 1.0), ("a/b", 1.0)]);
+    task.update(json!({"stage": "a/late", "message": "weighs nothing"}));
+    task.update(json!({"stage": "a/b", "stage_progress": 100}));
+    assert_eq!(task.snapshot().stage("a").unwrap().progress, 99.99);
+    task.update(json!({"stage": "a/late", "stage_progress": 100}));
+    assert_eq!(task.snapshot().stage("a").unwrap().progress, 100.0);
+    assert_eq!(
+        task.snapshot().stage("a").unwrap().state,
+        StageState::Completed
+    );
+}
+
+#[test]
 fn an_estimate_grows_old() {
     let mut task = Task::started(&[]);
     assert_eq!(task.update(json!({"eta_ms": 1_000})).eta_ms, Some(1_000));

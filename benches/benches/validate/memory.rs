@@ -1,0 +1,20 @@
+//! What is idle: measured by the `memory` program, whose allocator counts.
+
+use std::process::Command;
+
+use crate::table::{Row, Table};
+
+pub(crate) fn rows(table: &mut Table) {
+    let output = Command::new(env!("CARGO_BIN_EXE_memory"))
+        .output()
+        .expect("the memory program starts");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let bytes = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.unwrap_or_else(|| panic!("no line of {name} in {text}"));
+        line.trim().parse().expect("it prints numbers")
+    };
+    table.push(Row::new("idle task, four events", bytes("task"), "B").at_most(1536.0));
+    table.push(Row::new("idle subscription", bytes("subscription"), "B").at_most(200.0));
+}

@@ -1,0 +1,72 @@
+//! Contenders measured in turns: a machine that speeds up or slows down does it to all of them.
+
+use std::time::Duration;
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) rounds: usize,
+    /// What numbers of repetitions are divided by.
+    pub(crate) divisor: u64,
+}
+
+impl Effort {
+    pub(crate) const FULL: Self = Self {
+        rounds: 15,
+        divisor: 1,
+    };
+    /// Once, to see that it runs.
+    pub(crate) const LEAST: Self = Self {
+        rounds: 1,
+        divisor: 100,
+    };
+
+    pub(crate) fn repeat(self, times: u64) -> u64 {
+        (times / self.divisor).max(1)
+    }
+}
+
+/// The medians of a contender's rounds, and of their ratios to the first contender's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Medians {
+    pub(crate) value: f64,
+    pub(crate) ratio: f64,
+}
+
+/// Runs all contenders in each round, after one that does not count. Each gives a cost.
+pub(crate) fn rounds<const N: usize>(
+    effort: Effort,
+    mut contenders: [&mut dyn FnMut() -> f64; N],
+) -> [Medians; N] {
+    let mut costs = [const { Vec::new() }; N];
+    for contender in &mut contenders {
+        contender();
+    }
+    for _ in 0..effort.rounds {
+        for (contender, costs) in contenders.iter_mut().zip(&mut costs) {
+            costs.push(contender());
+        }
+    }
+    let first = costs[0].clone();
+    costs.map(|costs| Medians {
+        ratio: median(costs.iter().zip(&first).map(|(cost, first)| cost / first)),
+        value: median(costs.into_iter()),
+    })
+}
+
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value that a part of all are at or below.
+pub(crate) fn quantile(values: impl Iterator<Item = f64>, part: f64) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let last = values.len() - 1;
+    values[((last as f64) * part).round() as usize]
+}
+
+/// Nanoseconds of each of so many.
+pub(crate) fn each(whole: Duration, count: u64) -> f64 {
+    whole.as_nanos() as f64 / count as f64
+}

@@ -1,0 +1,155 @@
+//! Rows: a name, a target, what was measured beside its baseline, and whether it will do.
+
+use std::fmt;
+
+/// The rows, judged with one slack.
+pub(crate) struct Table {
+    slack: f64,
+    rows: Vec<Row>,
+}
+
+pub(crate) struct Row {
+    name: String,
+    unit: &'static str,
+    measured: f64,
+    baseline: Option<f64>,
+    ratio: Option<f64>,
+    targets: Vec<Target>,
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+    RatioAtMost(f64),
+}
+
+impl Table {
+    pub(crate) fn new(slack: f64) -> Self {
+        Self {
+            slack,
+            rows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    pub(crate) fn is_met(&self) -> bool {
+        self.rows.iter().all(|row| row.is_met(self.slack))
+    }
+}
+
+impl Row {
+    pub(crate) fn new(name: impl Into<String>, measured: f64, unit: &'static str) -> Self {
+        Self {
+            name: name.into(),
+            unit,
+            measured,
+            baseline: None,
+            ratio: None,
+            targets: Vec::new(),
+        }
+    }
+
+    pub(crate) fn beside(mut self, baseline: f64, ratio: f64) -> Self {
+        self.baseline = Some(baseline);
+        self.ratio = Some(ratio);
+        self
+    }
+
+    pub(crate) fn at_most(mut self, value: f64) -> Self {
+        self.targets.push(Target::AtMost(value));
+        self
+    }
+
+    pub(crate) fn at_least(mut self, value: f64) -> Self {
+        self.targets.push(Target::AtLeast(value));
+        self
+    }
+
+    pub(crate) fn ratio_at_most(mut self, ratio: f64) -> Self {
+        self.targets.push(Target::RatioAtMost(ratio));
+        self
+    }
+
+    /// A row without a target cannot miss it; one whose figure is missing or is none does.
+    fn is_met(&self, slack: f64) -> bool {
+        self.targets.iter().all(|target| match *target {
+            Target::AtMost(value) => self.measured <= value * slack,
+            Target::AtLeast(value) => self.measured >= value / slack,
+            Target::RatioAtMost(value) => self.ratio.is_some_and(|ratio| ratio <= value * slack),
+        })
+    }
+
+    fn target(&self) -> String {
+        let targets: Vec<_> = self
+            .targets
+            .iter()
+            .map(|target| match target {
+                Target::AtMost(value) => format!("<= {value} {}", self.unit),
+                Target::AtLeast(value) => format!(">= {value} {}", self.unit),
+                Target::RatioAtMost(value) => format!("<= {value}x"),
+            })
+            .collect();
+        targets.join(", ")
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["name", "target", "measured", "baseline", "ratio", "verdict"];
+        let mut lines = vec![header.map(str::to_owned)];
+        for row in &self.rows {
+            lines.push([
+                row.name.clone(),
+                row.target(),
+                format!("{} {}", digits(row.measured), row.unit),
+                row.baseline.map_or_else(String::new, |baseline| {
+                    format!("{} {}", digits(baseline), row.unit)
+                }),
+                row.ratio
+                    .map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
+                match row.is_met(self.slack) {
+                    true => "ok".to_owned(),
+                    false => "MISSED".to_owned(),
+                },
+            ]);
+        }
+        let mut widths = [0; 6];
+        for line in &lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = cell.len().max(*width);
+            }
+        }
+        for line in &lines {
+            let [name, target, numbers @ .., verdict] = line;
+            write!(f, "{name:0$}  {target:1$}", widths[0], widths[1])?;
+            for (cell, width) in numbers.iter().zip(&widths[2..5]) {
+                write!(f, "  {cell:>width$}")?;
+            }
+            writeln!(f, "  {verdict}")?;
+        }
+        let missed = self
+            .rows
+            .iter()
+            .filter(|row| !row.is_met(self.slack))
+            .count();
+        writeln!(
+            f,
+            "{} rows, {missed} missed, slack {}",
+            self.rows.len(),
+            self.slack
+        )
+    }
+}
+
+/// Three digits that count.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}

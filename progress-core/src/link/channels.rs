@@ -1,0 +1,103 @@
+//! Events of no task, on their way into channels.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    channel::ChannelName,
+    error::PublishError,
+    event::{Custom, Data},
+    link::Link,
+    position::Position,
+    sync::Mutex,
+    time::Timestamp,
+    transport::{AppendError, Draft, Topic, TransportError},
+};
+
+/// Events that wait for the broker, in order.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    queue: Mutex<VecDeque<(ChannelName, Draft)>>,
+    last_number: AtomicU64,
+}
+
+impl Link {
+    /// Has an event sent as soon as that can be.
+    pub(crate) fn emit(
+        &self,
+        channel: ChannelName,
+        custom: Custom,
+        now: Timestamp,
+    ) -> Result<(), PublishError> {
+        let draft = self.draft(custom, now);
+        {
+            let mut queue = self.waiting.queue.lock();
+            if queue.len() >= MOST_WAITING {
+                return Err(PublishError::QueueFull {
+                    limit: MOST_WAITING,
+                });
+            }
+            queue.push_back((channel, draft));
+        }
+        self.wake_outbox();
+        Ok(())
+    }
+
+    pub(crate) async fn submit_to_channel(
+        &self,
+        channel: ChannelName,
+        custom: Custom,
+        now: Timestamp,
+    ) -> Result<Position, PublishError> {
+        let drafts = vec![self.draft(custom, now)];
+        let topic = Topic::Channel(channel);
+        let answers = self.transport.submit(&topic, drafts).await;
+        answers
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(TransportError::new("the broker gave no answer").into()))
+            .map_err(PublishError::from)
+    }
+
+    /// Sends what waits; tells whether there was anything. What could not be sent waits on.
+    pub(super) async fn send_waiting(&self) -> Result<bool, TransportError> {
+        let mut any = false;
+        loop {
+            // It stays in the queue until the broker has it: the id tells a repetition.
+            let Some((channel, draft)) = self.waiting.queue.lock().front().cloned() else {
+                return Ok(any);
+            };
+            any = true;
+            let topic = Topic::Channel(channel);
+            for answer in self.transport.submit(&topic, vec![draft]).await {
+                match answer {
+                    Ok(_) => {}
+                    Err(AppendError::Unavailable(error)) => return Err(error),
+                    Err(error) => {
+                        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                        tracing::debug!(?topic, %error, "event refused by the broker");
+                    }
+                }
+            }
+            self.waiting.queue.lock().pop_front();
+        }
+    }
+
+    pub(super) fn nothing_waits(&self) -> bool {
+        self.waiting.queue.lock().is_empty()
+    }
+
+    fn draft(&self, custom: Custom, now: Timestamp) -> Draft {
+        let number = self.waiting.last_number.fetch_add(1, Ordering::Relaxed);
+        let id: Arc<str> = format!("{}#{number}", self.node).into();
+        Draft::new(Data::Custom(custom), now).id(id)
+    }
+}
+
+/// Events of no task that wait for the broker, on one node.
+pub(crate) const MOST_WAITING: usize = 4_096;
