@@ -4,10 +4,17 @@ mod common;
 
 #[path = "shared/kept.rs"]
 mod kept;
+#[cfg(feature = "testing")]
+#[path = "shared/nodes.rs"]
+mod nodes;
 #[path = "shared/publishing.rs"]
 mod publishing;
 #[path = "shared/silence.rs"]
 mod silence;
+#[cfg(feature = "testing")]
+#[allow(dead_code, reason = "every test file uses its part of it")]
+#[path = "nodes/support.rs"]
+mod support;
 
 use progress_core::{EventInput, ProgressTracker, Published};
 use serde_json::{Value, json};

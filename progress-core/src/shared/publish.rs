@@ -89,11 +89,15 @@ pub(super) async fn publish(
 ) -> Result<Published, PublishError> {
     let here = tracker.find(id).filter(|task| !task.is_mirror());
     match (here, &tracker.link) {
-        (Some(task), None) => publish_here(&task, &events),
         // One that has ended may run again elsewhere.
-        (Some(task), Some(_)) if !task.is_ended() => publish_here(&task, &events),
+        (Some(task), link) if link.is_none() || !task.is_ended() => {
+            if run.is_some_and(|run| run != task.epoch) {
+                return Err(PublishError::Superseded);
+            }
+            publish_here(&task, &events)
+        }
         (_, Some(link)) => remote::publish(tracker, link, id, run, events).await,
-        (None, None) => Err(PublishError::NotFound),
+        (_, None) => Err(PublishError::NotFound),
     }
 }
 

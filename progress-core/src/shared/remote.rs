@@ -5,7 +5,7 @@
 //! Implied events carry ids of their own, so that nodes that imply the same at the same time say
 //! it once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     background::spawn,
@@ -55,8 +55,17 @@ pub(super) async fn open(plan: SharePlan, link: &Arc<Link>) -> Result<SharedTask
         silence: silence.or(tracker.shared_silence),
         restart: false,
     };
-    // Accepted also while another shared run is live, which is then the one answered.
-    if claimed(link, &id, proposed, &claim).await? != proposed {
+    // Accepted also while another shared run is live, which is then the one answered. Two nodes may
+    // have proposed the same in the same millisecond: one of them gets it.
+    let claimed = claimed(link, &id, proposed, &claim).await?;
+    let key = format!("share {id} {claimed}");
+    if claimed != proposed
+        || !link
+            .transport
+            .once(&key, CLAIMED_FOR)
+            .await
+            .map_err(StartError::Unavailable)?
+    {
         return Err(StartError::AlreadyExists(id));
     }
     let topic = Topic::Task(id.clone());
@@ -94,10 +103,7 @@ pub(super) async fn publish(
     let topic = Topic::Task(id.clone());
     // Kept some seconds longer, for what is published next.
     let _watch = link.watch(topic.clone());
-    let mut base = Base::read(tracker, link, id).await?;
-    if run.is_some_and(|run| run != base.epoch()) {
-        return Err(PublishError::Superseded);
-    }
+    let mut base = Base::read(tracker, link, id, run).await?;
     let mut published = Published::none();
     let mut positions = Vec::new();
     let mut index = 0;
@@ -195,6 +201,7 @@ impl Base {
         tracker: &Arc<TrackerShared>,
         link: &Arc<Link>,
         id: &TaskId,
+        run: Option<Epoch>,
     ) -> Result<Self, PublishError> {
         let mirror = tracker.find(id).filter(|task| task.is_mirror());
         let after = mirror.as_ref().and_then(|mirror| mirror.received());
@@ -203,6 +210,9 @@ impl Base {
         let page = page
             .map_err(PublishError::Unavailable)?
             .ok_or(PublishError::NotFound)?;
+        if run.is_some_and(|run| run != page.epoch) {
+            return Err(PublishError::Superseded);
+        }
         let (fold, own) = match mirror.filter(|mirror| mirror.epoch == page.epoch) {
             Some(mirror) => {
                 mirror.merge(&page);
@@ -382,3 +392,5 @@ async fn copied(
 const EVENTS_AT_ONCE: usize = 256;
 /// How often a call is made whose answer is lost.
 const TRIES: u32 = 3;
+/// Longer than two nodes can be apart that make the same claim.
+const CLAIMED_FOR: Duration = Duration::from_secs(600);

@@ -147,7 +147,7 @@ async fn one_bad_event_does_not_keep_the_others_out() {
 }
 
 #[tokio::test]
-async fn what_is_sent_again_is_answered_with_its_first_position() {
+async fn g4_what_is_sent_again_is_answered_with_its_first_position() {
     let tracker = ProgressTracker::new();
     let shared = tracker.task("t").share().await.unwrap();
     let line = input("log", json!({"message": "m"})).id("w/1");

@@ -15,7 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn silence_stalls_and_then_ends_a_task() {
+async fn g5_silence_stalls_and_then_ends_a_task() {
     let tracker = ProgressTracker::new();
     let begin = Instant::now();
     tracker.task("t").share().await.unwrap();
@@ -45,7 +45,7 @@ async fn silence_stalls_and_then_ends_a_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_publication_ends_a_stall_and_the_count_begins_anew() {
+async fn g5_the_next_publication_ends_a_stall_and_the_count_begins_anew() {
     let tracker = ProgressTracker::new();
     let begin = Instant::now();
     tracker.task("t").share().await.unwrap();
