@@ -9,6 +9,9 @@ mod kept;
 mod nodes;
 #[path = "shared/publishing.rs"]
 mod publishing;
+#[cfg(feature = "testing")]
+#[path = "shared/races.rs"]
+mod races;
 #[path = "shared/silence.rs"]
 mod silence;
 #[cfg(feature = "testing")]

@@ -3,8 +3,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use progress_core::{
-    Data, EventInput, Frame, LookupError, ProgressTracker, PublishError, ResetReason, StartError,
-    Status, TaskState,
+    Data, EventInput, Frame, LookupError, ProgressTracker, ProgressUpdate, PublishError,
+    ResetReason, StartError, Status, TaskState,
     testing::{Faults, MemoryBus},
     transport::{Page, Record, Topic, Transport},
 };
@@ -43,6 +43,17 @@ fn held_types(page: &Page) -> Vec<String> {
             },
         })
         .collect()
+}
+
+/// The newest event that the broker holds, an update.
+async fn newest_update(bus: &MemoryBus) -> ProgressUpdate {
+    match held_of_task(bus).await.records.last() {
+        Some(Record::Task(event)) => match event.data() {
+            Data::ProgressUpdate(update) => (**update).clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn state(node: &Node) -> TaskState {
@@ -125,6 +136,74 @@ async fn g1_workers_on_two_nodes_report_one_task() {
         .collect();
     assert_eq!(lines, [1, 2, 3]);
     assert_eq!(shared.head(), last.last.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_node_has_published_counts_before_it_arrives() {
+    let bus = MemoryBus::new();
+    let (a, b) = (node(&bus), node(&bus));
+    a.tracker.task("t").share().await.unwrap();
+    // Both mirror it; from now on records are long under way.
+    for (seed, node) in [(1, &a), (2, &b)] {
+        assert_eq!(state(node).await, TaskState::Running);
+        node.wire.faults(Faults::none().delay(MINUTE), seed);
+    }
+    let parts = [
+        json!({"current": 1}),
+        json!({"total": 4}),
+        json!({"message": "one of four"}),
+        json!({"metadata": {"gpu": 0}}),
+    ];
+    for (n, part) in parts.into_iter().enumerate() {
+        let tracker = [&a.tracker, &b.tracker][n % 2];
+        let published = publish(tracker, "progress_update", part).await;
+        // Who has published sees it at once.
+        let seen = tracker.snapshot("t").await.unwrap();
+        assert_eq!(Some(seen.position()), published.last);
+    }
+    let whole = newest_update(&bus).await;
+    assert_eq!((whole.current, whole.total), (Some(1), Some(4)));
+    assert_eq!(whole.message.as_deref(), Some("one of four"));
+    assert_eq!(whole.metadata.get("gpu"), Some(&json!(0)));
+    assert_eq!(whole.progress, 25.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_one_call_build_on_each_other_and_on_what_the_broker_holds() {
+    let bus = MemoryBus::new();
+    let a = node(&bus);
+    a.tracker.task("t").share().await.unwrap();
+    let update = |data| input("progress_update", data);
+    let first = vec![
+        update(json!({"current": 1, "total": 4})),
+        update(json!({"message": "m"})),
+        update(json!({"stage": "a", "current": 1, "total": 2})),
+        update(json!({"stage": "a", "unit": "tiles"})),
+        update(json!({"progress": 60})),
+        update(json!({"current": 2})),
+    ];
+    let published = a.tracker.publish("t", first).await.unwrap();
+    // One implied: the stage begins.
+    assert_eq!(published.last.unwrap().seq().get(), 1 + 1 + 6);
+    let whole = newest_update(&bus).await;
+    assert_eq!((whole.current, whole.total), (Some(2), Some(4)));
+    assert_eq!(whole.message.as_deref(), Some("m"));
+    assert_eq!((whole.progress, whole.reported), (60.0, true));
+    // A node that has never heard of the task reads all of it.
+    let b = node(&bus);
+    publish(&b.tracker, "progress_update", json!({"metadata": {"b": 1}})).await;
+    let whole = newest_update(&bus).await;
+    assert_eq!((whole.current, whole.total), (Some(2), Some(4)));
+    assert_eq!((whole.progress, whole.reported), (60.0, true));
+    let c = node(&bus);
+    let stage = json!({"stage": "a", "stage_progress": 100});
+    publish(&c.tracker, "progress_update", stage).await;
+    let stage = newest_update(&bus).await;
+    assert_eq!(
+        (stage.current, stage.unit.as_deref()),
+        (Some(1), Some("tiles"))
+    );
+    assert_eq!((stage.progress, stage.reported), (60.0, true));
 }
 
 #[tokio::test(start_paused = true)]
