@@ -25,6 +25,7 @@ mod limits;
 mod link;
 pub mod log;
 mod position;
+mod shared;
 mod snapshot;
 mod subscription;
 mod sync;
@@ -55,6 +56,7 @@ pub use self::{
     limits::Limits,
     log::{GapReason, Lagged, OnLag},
     position::{Epoch, InvalidPosition, Position, Seq},
+    shared::{EventInput, InvalidInput, Published, SharedTask},
     snapshot::{Snapshot, StageSnapshot, StageState},
     subscription::{
         ChannelDelivered, ChannelFrame, ChannelSubscription, ChannelVerdict, Delivered, Frame,

@@ -184,6 +184,8 @@ pub(crate) struct Fold {
     nodes: Vec<Node>,
     /// The newest `error` event.
     last_error: Option<Arc<Event>>,
+    /// Whether the percent is as reported: see [`ProgressUpdate::reported`].
+    reported: bool,
 }
 
 /// What a snapshot does not show of a stage.
@@ -231,12 +233,17 @@ impl Fold {
             declared: false,
             nodes: Vec::new(),
             last_error: None,
+            reported: false,
         }
     }
 
     /// The snapshot but for `last_error`; see [`Fold::to_snapshot`].
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
     }
 
     /// The snapshot, whole. The newest error is copied here, and not whenever there is one.
@@ -313,7 +320,12 @@ impl Fold {
         snapshot.seq = event.seq();
         snapshot.updated_at = event.timestamp();
         match event.data() {
-            Data::Queued(_) => snapshot.state = TaskState::Queued,
+            Data::Queued(queued) => {
+                snapshot.state = TaskState::Queued;
+                if let Some(about) = &queued.about {
+                    self.describe(about);
+                }
+            }
             Data::Started(about) => {
                 snapshot.state = TaskState::Running;
                 snapshot.started_at = Some(about.started_at);
@@ -347,6 +359,7 @@ impl Fold {
     fn update(&mut self, update: &ProgressUpdate) {
         let snapshot = &mut self.snapshot;
         snapshot.progress = update.progress;
+        self.reported |= update.reported;
         snapshot.eta_ms = update.eta_ms;
         snapshot.elapsed_ms = update.elapsed_ms;
         if update.message.is_some() {

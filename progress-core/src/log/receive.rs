@@ -63,6 +63,18 @@ impl<T: Item> Log<T> {
         }
     }
 
+    /// The newest State of a key.
+    pub(crate) fn newest_of(&self, key: u32) -> Option<&T> {
+        let seq = self.newest.get(key as usize).copied()?;
+        let base = self.below_window();
+        let slot = match seq {
+            0 => None,
+            seq if seq > base => self.window.get((seq - base - 1) as usize),
+            seq => self.states.get(&seq),
+        };
+        slot.map(|slot| &slot.item)
+    }
+
     /// Moves the head over numbers that hold nothing: the window is of contiguous numbers, so
     /// what it holds goes below it.
     fn skip_to(&mut self, head: u64) {

@@ -21,6 +21,7 @@ use crate::{
         mirror::{Mirror, Successor},
         shared::TaskShared,
         tell::Untold,
+        unowned::Unowned,
         value::{CHILD, Percent, Value},
     },
     time::Timestamp,
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     pub(super) life: Life,
     /// Of a task whose events are numbered elsewhere.
     pub(super) mirror: Option<Box<Mirror>>,
+    /// Of a task without an owner whose events this tracker numbers.
+    pub(super) unowned: Option<Box<Unowned>>,
     /// Another run that readers are to go on with.
     pub(crate) successor: Option<Box<Successor>>,
     /// Whether another run is the one that counts.
@@ -96,6 +99,7 @@ impl Inner {
             forgotten: false,
             life: Life::default(),
             mirror: None,
+            unowned: None,
             successor: None,
             superseded: false,
             untold: Untold::default(),
@@ -393,7 +397,7 @@ pub(super) fn check_size(data: &Data, limits: &Limits) -> Result<(), PublishErro
 
 fn check_len(data: &Data, len: usize, limits: &Limits) -> Result<(), PublishError> {
     let limit = limits.payload;
-    if len > limit && !matches!(data, Data::Started(_)) {
+    if len > limit && !matches!(data, Data::Started(_) | Data::Queued(_)) {
         return Err(PublishError::PayloadTooLarge {
             field: "data",
             len,

@@ -96,6 +96,9 @@ impl TaskShared {
     /// Publishes `stalled` if the task runs and has shown no change for too long; tells when to
     /// look again, never once it has ended.
     pub(crate) fn check_stall(self: &Arc<Self>) -> Option<Instant> {
+        if let Some(silence) = self.silence {
+            return self.check_silence(silence);
+        }
         let after = self.stall_after?;
         let mut again = None;
         let checked = self.change(|inner, now| {
@@ -112,7 +115,7 @@ impl TaskShared {
                 let changed = inner.life.changed.unwrap_or(now);
                 next = changed + after;
                 if next <= now {
-                    published = inner.stall(self, now);
+                    published = inner.stall(self, Note::default(), now);
                     next = now + after;
                 }
             }
@@ -168,10 +171,24 @@ impl Inner {
         self.append_from_outside(shared, Data::CancelRequested(note.clone()), now)
     }
 
-    fn stall(&mut self, shared: &TaskShared, now: Instant) -> Result<(), PublishError> {
-        self.append_from_outside(shared, Data::Stalled(Note::default()), now)?;
+    pub(super) fn stall(
+        &mut self,
+        shared: &TaskShared,
+        note: Note,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        self.append_from_outside(shared, Data::Stalled(note), now)?;
         self.life.stalled = true;
         Ok(())
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.life.stalled
+    }
+
+    /// When the work last did anything that shows, if it ever did.
+    pub(super) fn changed(&self) -> Option<Instant> {
+        self.life.changed
     }
 
     /// Takes note of a sign of life, which is about to be published; ends a stall.

@@ -24,7 +24,7 @@ use crate::{
 /// What a mirror knows besides its log.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
-    keys: Keys,
+    pub(super) keys: Keys,
     /// What arrived before something that is missing, by number.
     early: BTreeMap<u64, Arc<Event>>,
 }

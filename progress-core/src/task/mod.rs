@@ -16,6 +16,7 @@ mod shared;
 mod stop;
 mod tell;
 mod tree;
+mod unowned;
 mod value;
 mod weak;
 
@@ -27,10 +28,14 @@ pub use self::{
     weak::WeakReporter,
 };
 pub(crate) use self::{
+    builder::check_stage_path,
     children::{Family, Parent},
     inner::Inner,
     life::ask_descendants,
     mirror::{Received, Successor},
     reporter::{shorten, to_custom},
     shared::TaskShared,
+    tree::ancestors,
+    unowned::{Silence, update_of},
+    value::{BELOW_DONE, round, stage_percent},
 };

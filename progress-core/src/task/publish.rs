@@ -72,7 +72,10 @@ impl TaskShared {
             if inner.started.is_some() {
                 return Ok(());
             }
-            let queued = Data::Queued(Queued { position });
+            let queued = Data::Queued(Queued {
+                position,
+                about: None,
+            });
             inner.append(self, Class::Milestone, queued, now).map(drop)
         })
     }

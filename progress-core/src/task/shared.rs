@@ -35,6 +35,7 @@ use crate::{
         counter::Counter,
         inner::Inner,
         stop::Stop,
+        unowned::Silence,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -59,6 +60,8 @@ pub(crate) struct TaskShared {
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
+    /// Of a task without an owner whose events this tracker numbers.
+    pub(crate) silence: Option<Silence>,
     /// The channels of this process that its events are copied into.
     pub(crate) feeds: Feeds,
     /// How far the broker has been told of it; none if it is not this node's.
@@ -116,6 +119,7 @@ impl TaskShared {
             hold: AtomicU8::new(HELD),
             stop: Stop::default(),
             stall_after: None,
+            silence: None,
             feeds: Feeds::default(),
             outbox: None,
             mirror: false,

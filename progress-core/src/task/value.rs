@@ -230,6 +230,11 @@ impl Percent {
         self.displayed
     }
 
+    /// Takes over what is displayed, where others reckon it.
+    pub(crate) fn show(&mut self, percent: f64) {
+        self.displayed = percent;
+    }
+
     /// Lets what is displayed fall, once, to what it is now.
     pub(crate) fn fall(&mut self) {
         self.displayed = 0.0;
@@ -248,11 +253,11 @@ impl Percent {
 }
 
 /// The most that a task shows which has not completed.
-const BELOW_DONE: f64 = 99.9;
+pub(crate) const BELOW_DONE: f64 = 99.9;
 
 /// The percent of a stage, 100 only when it is done: neither rounding nor child stages without
 /// weight make it so before.
-fn stage_percent(fraction: f64, complete: bool) -> f64 {
+pub(crate) fn stage_percent(fraction: f64, complete: bool) -> f64 {
     match complete {
         true => 100.0,
         false => round(fraction * 100.0).min(99.99),
@@ -260,7 +265,7 @@ fn stage_percent(fraction: f64, complete: bool) -> f64 {
 }
 
 /// Two decimals: finer steps are no news to a watcher.
-fn round(percent: f64) -> f64 {
+pub(crate) fn round(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0
 }
 

@@ -19,6 +19,7 @@ use crate::{
     id::{IntoTaskId, TaskId},
     log::Delivery,
     position::{Position, Seq},
+    shared::cancel_elsewhere,
     snapshot::Snapshot,
     subscription::{
         ChannelSubscription, Delivered, SubscribeError, SubscribeOptions, Subscription,
@@ -109,8 +110,7 @@ impl ProgressTracker {
         Self { shared }
     }
 
-    #[cfg(feature = "tracing-layer")]
-    pub(crate) fn shared(&self) -> &TrackerShared {
+    pub(crate) fn shared(&self) -> &Arc<TrackerShared> {
         &self.shared
     }
 
@@ -267,10 +267,10 @@ impl ProgressTracker {
         let note = Note {
             reason: reason
                 .into()
-                .map(|reason| shorten(reason, task.limits.message())),
+                .map(|reason| shorten(reason, self.shared.limits.message())),
         };
         if task.is_mirror() {
-            return self.shared.ask_owner(&task, note.reason).await;
+            return cancel_elsewhere(&self.shared, &task, note).await;
         }
         match task.ask_to_stop(&note) {
             Err(PublishError::AlreadyComplete) => {

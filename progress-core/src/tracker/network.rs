@@ -196,7 +196,7 @@ impl TrackerShared {
     }
 
     /// Asks the node that a task runs on to stop it.
-    pub(super) async fn ask_owner(
+    pub(crate) async fn ask_owner(
         &self,
         task: &TaskShared,
         reason: Option<Arc<str>>,
