@@ -2,9 +2,12 @@
 
 use std::process::Command;
 
-use crate::table::{Row, Table};
+use crate::{
+    rounds::Effort,
+    table::{Row, Table},
+};
 
-pub(crate) fn rows(table: &mut Table) {
+pub(crate) fn rows(_: Effort, table: &mut Table) {
     let output = Command::new(env!("CARGO_BIN_EXE_memory"))
         .output()
         .expect("the memory program starts");

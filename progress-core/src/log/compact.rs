@@ -58,6 +58,10 @@ impl LogLimits {
         self.window
     }
 
+    pub(crate) fn byte_budget(&self) -> usize {
+        self.bytes
+    }
+
     /// Sets how many of the newest items are all kept (default 256, at least 1).
     #[must_use]
     pub fn window(mut self, items: usize) -> Self {
@@ -131,6 +135,8 @@ pub struct Log<T> {
     states: BTreeMap<u64, Slot<T>>,
     /// Sequence number of each key's newest State, 0 for none.
     newest: Vec<u64>,
+    /// The item dropped last, if it was small.
+    spare: Option<T>,
 }
 
 #[derive(Debug, Clone)]
@@ -176,6 +182,7 @@ impl<T: Item> Log<T> {
             logs: VecDeque::new(),
             states: BTreeMap::new(),
             newest: Vec::new(),
+            spare: None,
         }
     }
 
@@ -286,6 +293,18 @@ impl<T: Item> Log<T> {
         });
         self.compact(self.limits.window, self.limits.bytes);
         Ok(self.head())
+    }
+
+    /// Returns the newest item.
+    #[must_use]
+    pub fn newest(&self) -> Option<&T> {
+        self.window.back().map(|slot| &slot.item)
+    }
+
+    /// Takes an item that was dropped, so that the next one can use its storage: of a full log each
+    /// item takes the place of another.
+    pub fn take_spare(&mut self) -> Option<T> {
+        self.spare.take()
     }
 
     /// Evicts down to `bytes`, in the order of [`LogLimits::bytes`], whatever the log's own budget
@@ -404,8 +423,8 @@ impl<T: Item> Log<T> {
         self.live_state = live_state;
         if old > base {
             self.window[(old - base - 1) as usize].mark = Mark::Superseded;
-        } else if self.states.remove(&old).is_some() {
-            self.bytes -= old_size;
+        } else if let Some(slot) = self.states.remove(&old) {
+            self.drop_item(slot.item, old_size);
         }
         if self.newest.len() <= index {
             self.newest.resize(index + 1, 0);
@@ -433,8 +452,8 @@ impl<T: Item> Log<T> {
             return;
         };
         if slot.mark == Mark::Superseded {
-            self.bytes -= slot.item.size();
-            return;
+            let size = slot.item.size();
+            return self.drop_item(slot.item, size);
         }
         slot.item.release();
         match slot.mark {
@@ -458,15 +477,24 @@ impl<T: Item> Log<T> {
 
     fn drop_line(&mut self) {
         if let Some((_, slot)) = self.logs.pop_front() {
-            self.bytes -= slot.item.size();
+            let size = slot.item.size();
+            self.drop_item(slot.item, size);
             self.dropped_lines += 1;
         }
     }
 
     fn drop_milestone(&mut self) {
         if let Some((seq, slot)) = self.milestones.pop_front() {
-            self.bytes -= slot.item.size();
+            let size = slot.item.size();
+            self.drop_item(slot.item, size);
             self.floor = seq;
+        }
+    }
+
+    fn drop_item(&mut self, item: T, size: usize) {
+        self.bytes -= size;
+        if size <= LARGEST_SPARE {
+            self.spare = Some(item);
         }
     }
 }
@@ -504,6 +532,9 @@ fn ring_after<T>(
     ring.range(ring.partition_point(|(at, _)| *at <= seq)..)
         .map(|(at, slot)| (*at, slot))
 }
+
+/// What a dropped item may hold on to until the next one comes, uncounted.
+const LARGEST_SPARE: usize = 1024;
 
 /// An item was not appended; it is given back.
 #[derive(Clone, PartialEq, Eq)]

@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     pub(super) refused: Vec<PublishError>,
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
+    /// Bytes of the log that stand in the tracker's account: see [`Inner::charge`].
+    pub(super) charged: usize,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -76,6 +78,7 @@ impl Inner {
             log_lines: 0,
             refused: Vec::new(),
             forgotten: false,
+            charged: 0,
             told: ChildMove::default(),
             about,
         };
@@ -99,6 +102,28 @@ impl Inner {
         snapshot
     }
 
+    /// What the tracker's account is to change by.
+    ///
+    /// It is charged in steps and ahead, so that it never holds less than there is, an eighth more
+    /// at most while a log grows, and threads that publish to different tasks seldom meet there.
+    pub(super) fn charge(&mut self) -> isize {
+        let bytes = self.log.bytes();
+        if self.forgotten
+            || (bytes <= self.charged && bytes >= self.charged / 2 && !self.log.is_ended())
+        {
+            return 0;
+        }
+        // A log that is as large as it may be grows no more.
+        let ahead = (bytes + bytes / 8).min(self.log.limits().byte_budget());
+        let charged = match self.log.is_ended() || bytes < self.charged {
+            true => bytes,
+            false => bytes.max(ahead),
+        };
+        let change = charged as isize - self.charged as isize;
+        self.charged = charged;
+        change
+    }
+
     /// Marks a stage as fed by one more child.
     pub(crate) fn feed(&mut self, stage: usize) {
         self.values[stage].fed.get_or_insert_default().children += 1;
@@ -112,25 +137,35 @@ impl Inner {
         now: Instant,
     ) -> Result<Position, PublishError> {
         let timestamp = shared.clock.at(now).max(self.newest);
-        let event = Event::new(
-            Arc::clone(&shared.origin),
-            self.log.next_seq(),
-            self.log.newest_milestone(),
-            timestamp,
-            data,
-        );
+        let (seq, prev) = (self.log.next_seq(), self.log.newest_milestone());
+        let make = |data| {
+            let origin = Arc::clone(&shared.origin);
+            Arc::new(Event::new(origin, seq, prev, timestamp, data))
+        };
+        let event = match self.log.take_spare() {
+            None => make(data),
+            Some(mut spare) => match Arc::get_mut(&mut spare) {
+                None => make(data),
+                // Nobody holds it any more: the new event takes its place.
+                Some(event) => {
+                    event.renew(seq, prev, timestamp, data);
+                    spare
+                }
+            },
+        };
         check_len(event.data(), event.data_size(), &shared.limits)?;
-        let event = Arc::new(event);
         let seq = self
             .log
-            .push(class, Arc::clone(&event))
+            .push(class, event)
             .map_err(|refused| match refused.kind {
                 PushErrorKind::Ended => PublishError::AlreadyComplete,
                 PushErrorKind::TooManyKeys { limit } => PublishError::TooManyKeys { limit },
                 PushErrorKind::Full { limit } => PublishError::HistoryFull { limit },
             })?;
         self.newest = timestamp;
-        self.fold.apply(&event);
+        if let Some(event) = self.log.newest() {
+            self.fold.apply(event);
+        }
         Ok(Position::new(shared.epoch, seq))
     }
 

@@ -131,7 +131,7 @@ impl TaskShared {
         if std::mem::replace(&mut inner.forgotten, true) {
             return 0;
         }
-        inner.log.bytes()
+        std::mem::take(&mut inner.charged)
     }
 
     /// Tells a child's change; see [`ChildMove`].
@@ -187,9 +187,10 @@ impl TaskShared {
         if inner.forgotten {
             return 0;
         }
-        let before = inner.log.bytes();
-        inner.log.shrink_to(before / 2);
-        before - inner.log.bytes()
+        let half = inner.log.bytes() / 2;
+        inner.log.shrink_to(half);
+        let bytes = inner.log.bytes();
+        std::mem::replace(&mut inner.charged, bytes).saturating_sub(bytes)
     }
 
     pub(crate) fn change<T>(
@@ -216,7 +217,7 @@ impl TaskShared {
         let now = Instant::now();
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
-        let (head, bytes) = (inner.log.head(), inner.log.bytes());
+        let head = inner.log.head();
         let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
@@ -226,11 +227,7 @@ impl TaskShared {
             } else {
                 Wakers::None
             },
-            bytes: if inner.forgotten {
-                0
-            } else {
-                inner.log.bytes() as isize - bytes as isize
-            },
+            bytes: inner.charge(),
             refused: std::mem::take(&mut inner.refused),
             sample: !was_due && !inner.due.is_empty(),
             ended: !was_ended && inner.log.is_ended(),
