@@ -21,6 +21,7 @@ mod limits;
 pub mod log;
 mod position;
 mod snapshot;
+mod stage_index;
 mod subscription;
 mod sync;
 mod task;

@@ -1,9 +1,6 @@
 //! The present of a task, folded from its events.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +11,7 @@ use crate::{
     },
     id::TaskId,
     position::{Epoch, Position, Seq},
+    stage_index::{StageIndex, push_exact},
     time::Timestamp,
 };
 
@@ -151,7 +149,7 @@ impl Snapshot {
 #[derive(Debug, Clone)]
 pub(crate) struct Fold {
     snapshot: Snapshot,
-    stages: HashMap<Arc<str>, usize>,
+    stages: StageIndex,
     /// Whether stages were declared, so that others get no weight.
     declared: bool,
     /// Elapsed milliseconds of the task when each stage began.
@@ -190,7 +188,7 @@ impl Fold {
                 cause: None,
                 dropped_logs: 0,
             },
-            stages: HashMap::new(),
+            stages: StageIndex::default(),
             declared: false,
             begun: Vec::new(),
             last_error: None,
@@ -238,8 +236,8 @@ impl Fold {
         }
         let index = self.snapshot.stages.len();
         self.stages.insert(Arc::clone(path), index);
-        self.begun.push(None);
-        self.snapshot.stages.push(StageSnapshot {
+        push_exact(&mut self.begun, None);
+        let stage = StageSnapshot {
             path: Arc::clone(path),
             label: stage_label(path),
             weight,
@@ -251,7 +249,8 @@ impl Fold {
             message: None,
             metadata: Metadata::default(),
             elapsed_ms: 0,
-        });
+        };
+        push_exact(&mut self.snapshot.stages, stage);
         index
     }
 

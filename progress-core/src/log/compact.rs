@@ -5,6 +5,7 @@ use std::{
     fmt,
     iter::Peekable,
     ops::ControlFlow,
+    sync::Arc,
 };
 
 use crate::position::Seq;
@@ -114,7 +115,7 @@ impl Default for LogLimits {
 /// The compacting log; see the [module's page](super).
 #[derive(Clone)]
 pub struct Log<T> {
-    limits: LogLimits,
+    limits: Arc<LogLimits>,
     head: u64,
     /// The newest item lost for good; 0 while nothing is.
     floor: u64,
@@ -130,13 +131,36 @@ pub struct Log<T> {
     live_state: usize,
     /// The newest `window.len()` items without a hole: sequence number to index is a subtraction.
     window: VecDeque<Slot<T>>,
-    milestones: VecDeque<(u64, Slot<T>)>,
-    logs: VecDeque<(u64, Slot<T>)>,
-    states: BTreeMap<u64, Slot<T>>,
+    /// None until something that is kept has left the window.
+    below: Option<Box<Below<T>>>,
     /// Sequence number of each key's newest State, 0 for none.
     newest: Vec<u64>,
     /// The item dropped last, if it was small.
     spare: Option<T>,
+}
+
+/// What is kept below the window.
+#[derive(Clone)]
+struct Below<T> {
+    milestones: VecDeque<(u64, Slot<T>)>,
+    logs: VecDeque<(u64, Slot<T>)>,
+    states: BTreeMap<u64, Slot<T>>,
+}
+
+impl<T> Default for Below<T> {
+    fn default() -> Self {
+        Self {
+            milestones: VecDeque::new(),
+            logs: VecDeque::new(),
+            states: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T> Below<T> {
+    fn len(&self) -> usize {
+        self.milestones.len() + self.logs.len() + self.states.len()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -166,9 +190,9 @@ impl Mark {
 impl<T: Item> Log<T> {
     /// Makes an empty log.
     #[must_use]
-    pub fn new(limits: LogLimits) -> Self {
+    pub fn new(limits: impl Into<Arc<LogLimits>>) -> Self {
         Self {
-            limits,
+            limits: limits.into(),
             head: 0,
             floor: 0,
             ended: false,
@@ -178,9 +202,7 @@ impl<T: Item> Log<T> {
             bytes: 0,
             live_state: 0,
             window: VecDeque::new(),
-            milestones: VecDeque::new(),
-            logs: VecDeque::new(),
-            states: BTreeMap::new(),
+            below: None,
             newest: Vec::new(),
             spare: None,
         }
@@ -245,7 +267,7 @@ impl<T: Item> Log<T> {
     /// Returns how many items are retained.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.window.len() + self.milestones.len() + self.logs.len() + self.states.len()
+        self.window.len() + self.below.as_ref().map_or(0, |below| below.len())
     }
 
     /// Tells whether nothing is retained, which is so only before the first item.
@@ -330,6 +352,7 @@ impl<T: Item> Log<T> {
         {
             return first.lines.wrapping_sub(first.mark.lines());
         }
+        let Some(below) = &self.below else { return 0 };
         let newest_of = |ring: &VecDeque<(u64, Slot<T>)>| {
             let after = ring.partition_point(|(at, _)| *at <= seq);
             after.checked_sub(1).map_or((0, 0), |index| {
@@ -337,12 +360,12 @@ impl<T: Item> Log<T> {
                 (*at, slot.lines)
             })
         };
-        let state = self
+        let state = below
             .states
             .range(..=seq)
             .next_back()
             .map_or((0, 0), |(at, slot)| (*at, slot.lines));
-        [newest_of(&self.milestones), newest_of(&self.logs), state]
+        [newest_of(&below.milestones), newest_of(&below.logs), state]
             .into_iter()
             .max()
             .map_or(0, |(_, lines)| lines)
@@ -376,9 +399,12 @@ impl<T: Item> Log<T> {
         seq: u64,
         visit: &mut impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut milestones = ring_after(&self.milestones, seq).peekable();
-        let mut logs = ring_after(&self.logs, seq).peekable();
-        let mut states = self
+        let Some(below) = &self.below else {
+            return ControlFlow::Continue(());
+        };
+        let mut milestones = ring_after(&below.milestones, seq).peekable();
+        let mut logs = ring_after(&below.logs, seq).peekable();
+        let mut states = below
             .states
             .range(seq.saturating_add(1)..)
             .map(|(at, slot)| (*at, slot))
@@ -412,7 +438,11 @@ impl<T: Item> Log<T> {
         let old_size = match old {
             0 => 0,
             seq if seq > base => self.window[(seq - base - 1) as usize].item.size(),
-            seq => self.states.get(&seq).map_or(0, |slot| slot.item.size()),
+            seq => {
+                let below = self.below.as_ref();
+                let slot = below.and_then(|below| below.states.get(&seq));
+                slot.map_or(0, |slot| slot.item.size())
+            }
         };
         let live_state = self.live_state - old_size + size;
         if live_state > self.limits.bytes {
@@ -423,7 +453,9 @@ impl<T: Item> Log<T> {
         self.live_state = live_state;
         if old > base {
             self.window[(old - base - 1) as usize].mark = Mark::Superseded;
-        } else if let Some(slot) = self.states.remove(&old) {
+        } else if let Some(below) = &mut self.below
+            && let Some(slot) = below.states.remove(&old)
+        {
             self.drop_item(slot.item, old_size);
         }
         if self.newest.len() <= index {
@@ -438,12 +470,8 @@ impl<T: Item> Log<T> {
         while self.window.len() > window || (self.bytes > bytes && self.window.len() > 1) {
             self.evict_oldest();
         }
-        while self.bytes > bytes && !self.logs.is_empty() {
-            self.drop_line();
-        }
-        while self.bytes > bytes && !self.milestones.is_empty() {
-            self.drop_milestone();
-        }
+        while self.bytes > bytes && self.drop_line() {}
+        while self.bytes > bytes && self.drop_milestone() {}
     }
 
     fn evict_oldest(&mut self) {
@@ -456,39 +484,50 @@ impl<T: Item> Log<T> {
             return self.drop_item(slot.item, size);
         }
         slot.item.release();
+        let below = self.below.get_or_insert_default();
         match slot.mark {
             Mark::Live => {
-                self.states.insert(seq, slot);
+                below.states.insert(seq, slot);
             }
             Mark::Log => {
-                self.logs.push_back((seq, slot));
-                if self.logs.len() > self.limits.logs {
+                below.logs.push_back((seq, slot));
+                if below.logs.len() > self.limits.logs {
                     self.drop_line();
                 }
             }
             Mark::Milestone | Mark::Terminal | Mark::Superseded => {
-                self.milestones.push_back((seq, slot));
-                if self.milestones.len() > self.limits.milestones {
+                below.milestones.push_back((seq, slot));
+                if below.milestones.len() > self.limits.milestones {
                     self.drop_milestone();
                 }
             }
         }
     }
 
-    fn drop_line(&mut self) {
-        if let Some((_, slot)) = self.logs.pop_front() {
+    /// Drops the oldest log line below the window; tells whether there was one.
+    fn drop_line(&mut self) -> bool {
+        let below = self.below.as_mut();
+        let line = below.and_then(|below| below.logs.pop_front());
+        let dropped = line.is_some();
+        if let Some((_, slot)) = line {
             let size = slot.item.size();
             self.drop_item(slot.item, size);
             self.dropped_lines += 1;
         }
+        dropped
     }
 
-    fn drop_milestone(&mut self) {
-        if let Some((seq, slot)) = self.milestones.pop_front() {
+    /// Drops the oldest milestone below the window; tells whether there was one.
+    fn drop_milestone(&mut self) -> bool {
+        let below = self.below.as_mut();
+        let milestone = below.and_then(|below| below.milestones.pop_front());
+        let dropped = milestone.is_some();
+        if let Some((seq, slot)) = milestone {
             let size = slot.item.size();
             self.drop_item(slot.item, size);
             self.floor = seq;
         }
+        dropped
     }
 
     fn drop_item(&mut self, item: T, size: usize) {
@@ -507,9 +546,7 @@ impl<T> fmt::Debug for Log<T> {
             .field("ended", &self.ended)
             .field("bytes", &self.bytes)
             .field("window", &self.window.len())
-            .field("milestones", &self.milestones.len())
-            .field("logs", &self.logs.len())
-            .field("states", &self.states.len())
+            .field("below", &self.below.as_ref().map_or(0, |below| below.len()))
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! What a task's lock guards: its log and fold, the present values behind the counters, the percent.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::{
     log::{Class, Log, LogLimits, PushErrorKind},
     position::Position,
     snapshot::{Fold, Snapshot},
+    stage_index::{StageIndex, push_exact},
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
@@ -29,10 +30,11 @@ pub(crate) struct Inner {
     pub(crate) fold: Fold,
     pub(crate) sleepers: Sleepers,
     pub(crate) family: Family,
-    pub(super) about: Started,
+    /// Shared with the `started` event.
+    pub(super) about: Arc<Started>,
     /// The task's own value, then those of its stages.
     pub(super) values: Vec<Value>,
-    pub(super) paths: HashMap<Arc<str>, usize>,
+    pub(super) paths: StageIndex,
     pub(super) custom_keys: CustomKeys,
     pub(super) next_key: u32,
     /// Indices of the values that the sampler looks at.
@@ -55,19 +57,19 @@ pub(crate) struct Inner {
 impl Inner {
     /// Makes the inside of a task that has no event yet.
     pub(super) fn new(
-        limits: &LogLimits,
+        limits: &Arc<LogLimits>,
         fold: Fold,
         family: Family,
         about: Started,
         now: Timestamp,
     ) -> Self {
         let mut inner = Self {
-            log: Log::new(limits.clone()),
+            log: Log::new(Arc::clone(limits)),
             fold,
             sleepers: Sleepers::default(),
             family,
             values: vec![Value::default()],
-            paths: HashMap::new(),
+            paths: StageIndex::default(),
             custom_keys: CustomKeys::default(),
             next_key: 0,
             due: Vec::new(),
@@ -80,7 +82,7 @@ impl Inner {
             forgotten: false,
             charged: 0,
             told: ChildMove::default(),
-            about,
+            about: Arc::new(about),
         };
         for index in 0..inner.about.stages.len() {
             let stage = &inner.about.stages[index];
@@ -172,7 +174,7 @@ impl Inner {
     pub(super) fn add_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
         let index = self.values.len();
         self.paths.insert(Arc::clone(&path), index);
-        self.values.push(Value::stage(path, weight));
+        push_exact(&mut self.values, Value::stage(path, weight));
         self.percent.add_stage(weight);
         index
     }
