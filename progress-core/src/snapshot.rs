@@ -195,11 +195,6 @@ impl Fold {
         }
     }
 
-    /// The snapshot but for `last_error`; see [`Fold::to_snapshot`].
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
     /// The snapshot, whole. The newest error is copied here, and not whenever there is one.
     pub(crate) fn to_snapshot(&self) -> Snapshot {
         let mut snapshot = self.snapshot.clone();

@@ -317,6 +317,11 @@ impl<T: Item> Log<T> {
         Ok(self.head())
     }
 
+    /// The items in the window, in order: all there ever were while nothing has left it.
+    pub(crate) fn window(&self) -> impl Iterator<Item = &T> {
+        self.window.iter().map(|slot| &slot.item)
+    }
+
     /// Returns the newest item.
     #[must_use]
     pub fn newest(&self) -> Option<&T> {

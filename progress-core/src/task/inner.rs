@@ -11,12 +11,13 @@ use crate::{
     limits::Limits,
     log::{Class, Log, LogLimits, PushErrorKind},
     position::Position,
-    snapshot::{Fold, Snapshot},
+    snapshot::Snapshot,
     stage_index::{StageIndex, push_exact},
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
         custom_keys::CustomKeys,
+        lazy_fold::LazyFold,
         shared::TaskShared,
         value::{CHILD, Percent, Value},
     },
@@ -27,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) log: Log<Arc<Event>>,
-    pub(crate) fold: Fold,
+    pub(crate) fold: LazyFold,
     pub(crate) sleepers: Sleepers,
     pub(crate) family: Family,
     /// Shared with the `started` event.
@@ -58,7 +59,7 @@ impl Inner {
     /// Makes the inside of a task that has no event yet.
     pub(super) fn new(
         limits: &Arc<LogLimits>,
-        fold: Fold,
+        fold: LazyFold,
         family: Family,
         about: Started,
         now: Timestamp,
@@ -96,7 +97,7 @@ impl Inner {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
-        let mut snapshot = self.fold.to_snapshot();
+        let mut snapshot = self.fold.to_snapshot(&self.log, &self.about);
         if !snapshot.state.is_ended() {
             snapshot.elapsed_ms = self.elapsed_ms(now);
         }
@@ -124,6 +125,12 @@ impl Inner {
         let change = charged as isize - self.charged as isize;
         self.charged = charged;
         change
+    }
+
+    /// Makes room in the log for others.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        self.fold.keep(&self.log, &self.about);
+        self.log.shrink_to(bytes);
     }
 
     /// Marks a stage as fed by one more child.
@@ -156,6 +163,7 @@ impl Inner {
             },
         };
         check_len(event.data(), event.data_size(), &shared.limits)?;
+        self.fold.before(&event, &self.log, &self.about);
         let seq = self
             .log
             .push(class, event)

@@ -6,6 +6,7 @@ mod counter;
 mod custom_keys;
 mod handle;
 mod inner;
+mod lazy_fold;
 mod publish;
 mod reporter;
 mod shared;

@@ -24,13 +24,14 @@ use crate::{
     id::TaskId,
     limits::Limits,
     position::{Epoch, Position},
-    snapshot::{Fold, Snapshot},
+    snapshot::Snapshot,
     subscription::{Place, Wakers},
     sync::Mutex,
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
         inner::Inner,
+        lazy_fold::LazyFold,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -78,13 +79,12 @@ impl TaskShared {
     ) -> Self {
         let limits = Arc::clone(&tracker.limits);
         let now = tracker.clock.at(Instant::now());
-        let mut fold = Fold::new(id.clone(), epoch, now);
-        fold.describe(&about);
-        let inner = Inner::new(&limits.log, fold, family, about, now);
         let origin = Arc::new(Origin {
             task_id: id.clone(),
             epoch,
         });
+        let fold = LazyFold::new(Arc::clone(&origin), now);
+        let inner = Inner::new(&limits.log, fold, family, about, now);
         Self {
             id,
             epoch,
@@ -188,7 +188,7 @@ impl TaskShared {
             return 0;
         }
         let half = inner.log.bytes() / 2;
-        inner.log.shrink_to(half);
+        inner.shrink_to(half);
         let bytes = inner.log.bytes();
         std::mem::replace(&mut inner.charged, bytes).saturating_sub(bytes)
     }
