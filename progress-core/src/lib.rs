@@ -27,6 +27,7 @@ pub mod log;
 mod position;
 mod shared;
 mod snapshot;
+mod stage_index;
 mod subscription;
 mod sync;
 mod task;

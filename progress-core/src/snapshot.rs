@@ -1,9 +1,6 @@
 //! The present of a task, folded from its events.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +11,7 @@ use crate::{
     },
     id::TaskId,
     position::{Epoch, Position, Seq},
+    stage_index::{StageIndex, push_exact},
     time::Timestamp,
 };
 
@@ -177,7 +175,7 @@ impl Snapshot {
 #[derive(Debug, Clone)]
 pub(crate) struct Fold {
     snapshot: Snapshot,
-    stages: HashMap<Arc<str>, usize>,
+    stages: StageIndex,
     /// Whether stages were declared, so that others at the top get no weight.
     declared: bool,
     /// One for each stage.
@@ -229,7 +227,7 @@ impl Fold {
                 cause: None,
                 dropped_logs: 0,
             },
-            stages: HashMap::new(),
+            stages: StageIndex::default(),
             declared: false,
             nodes: Vec::new(),
             last_error: None,
@@ -293,11 +291,12 @@ impl Fold {
         let weight = if declared { 0.0 } else { 1.0 };
         let index = self.snapshot.stages.len();
         self.stages.insert(Arc::clone(path), index);
-        self.nodes.push(Node {
+        let node = Node {
             parent,
             ..Node::default()
-        });
-        self.snapshot.stages.push(StageSnapshot {
+        };
+        push_exact(&mut self.nodes, node);
+        let stage = StageSnapshot {
             path: Arc::clone(path),
             label: stage_label(path),
             weight,
@@ -310,7 +309,8 @@ impl Fold {
             metadata: Metadata::default(),
             eta_ms: None,
             elapsed_ms: 0,
-        });
+        };
+        push_exact(&mut self.snapshot.stages, stage);
         index
     }
 

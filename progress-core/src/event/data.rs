@@ -17,7 +17,7 @@ pub enum Data {
     /// The task waits for its turn.
     Queued(Queued),
     /// The task runs.
-    Started(Box<Started>),
+    Started(Arc<Started>),
     /// Another stage became the current one.
     StageChange(Box<StageChange>),
     /// The whole present value of the task or of one of its stages.

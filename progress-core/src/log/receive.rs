@@ -57,7 +57,11 @@ impl<T: Item> Log<T> {
             let slot = &mut self.window[(seq - base - 1) as usize];
             slot.mark = Mark::Superseded;
             self.live_state -= slot.item.size();
-        } else if let Some(slot) = self.states.remove(&seq) {
+        } else if let Some(slot) = self
+            .below
+            .as_mut()
+            .and_then(|below| below.states.remove(&seq))
+        {
             self.live_state -= slot.item.size();
             self.bytes -= slot.item.size();
         }
@@ -70,7 +74,7 @@ impl<T: Item> Log<T> {
         let slot = match seq {
             0 => None,
             seq if seq > base => self.window.get((seq - base - 1) as usize),
-            seq => self.states.get(&seq),
+            seq => self.below.as_ref().and_then(|below| below.states.get(&seq)),
         };
         slot.map(|slot| &slot.item)
     }

@@ -54,7 +54,7 @@ pub(crate) fn author(said: Said, present: &Present<'_>) -> Result<Authored, Publ
         before.push(Data::Recovered(Note::default()));
     }
     if snapshot.started_at.is_none() && !matches!(said, Said::Complete(_)) {
-        before.push(Data::Started(Box::new(started(snapshot, present.now))));
+        before.push(Data::Started(Arc::new(started(snapshot, present.now))));
     }
     let main = match said {
         Said::Update(update) => return progress(&update, present, before),

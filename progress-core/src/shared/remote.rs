@@ -78,7 +78,7 @@ pub(super) async fn open(plan: SharePlan, link: &Arc<Link>) -> Result<SharedTask
         })
     } else {
         about.started_at = now;
-        Data::Started(Box::new(about))
+        Data::Started(Arc::new(about))
     };
     let draft = Draft::new(data.clone(), now).id(implied(proposed, &data));
     let first = submitted(link, &topic, draft)
@@ -216,8 +216,8 @@ impl Base {
         let (fold, own) = match mirror.filter(|mirror| mirror.epoch == page.epoch) {
             Some(mirror) => {
                 mirror.merge(&page);
-                let inner = mirror.inner.lock();
-                (inner.fold.clone(), inner.own_update())
+                let mut inner = mirror.inner.lock();
+                (inner.full_fold().clone(), inner.own_update())
             }
             // Then it holds all that is kept.
             None => folded(id, &page),

@@ -7,6 +7,7 @@ mod custom_keys;
 mod eta;
 mod handle;
 mod inner;
+mod lazy_fold;
 mod life;
 mod mirror;
 mod publish;

@@ -74,7 +74,7 @@ impl Inner {
             return Ok(*index);
         }
         let missing = 1 + ancestors(path)
-            .take_while(|above| !self.paths.contains_key(*above))
+            .take_while(|above| self.paths.get(above).is_none())
             .count();
         if self.paths.len() + missing > limit {
             return Err(StageError::TooMany { limit });

@@ -61,7 +61,7 @@ impl TaskShared {
     /// Publishes the first event, and has the task looked at when it could be too silent.
     pub(crate) fn open(self: &Arc<Self>, queued: bool) -> Result<(), PublishError> {
         let opened = self.change(|inner, now| {
-            let mut about = inner.about.clone();
+            let mut about = (*inner.about).clone();
             let data = if queued {
                 Data::Queued(Queued {
                     position: None,
@@ -69,7 +69,7 @@ impl TaskShared {
                 })
             } else {
                 about.started_at = self.clock.at(now).max(inner.newest);
-                Data::Started(Box::new(about))
+                Data::Started(Arc::new(about))
             };
             inner.append_unowned(self, data, now)?;
             Ok(now)
@@ -147,11 +147,13 @@ impl Inner {
             return Err(PublishError::AlreadyComplete);
         }
         let own = self.own_update();
+        let elapsed_ms = self.elapsed_ms(now);
+        let newest = self.newest;
         let present = Present {
-            fold: &self.fold,
+            fold: self.full_fold(),
             own: own.as_deref().and_then(update_of),
-            elapsed_ms: self.elapsed_ms(now),
-            now: shared.clock.at(now).max(self.newest),
+            elapsed_ms,
+            now: shared.clock.at(now).max(newest),
             limits: &shared.limits,
         };
         let authored = author(said, &present)?;
@@ -177,13 +179,13 @@ impl Inner {
         self.log.newest_of(keys.find(&own)?).cloned()
     }
 
-    fn abandoned(&self, now: Instant) -> Data {
+    fn abandoned(&mut self, now: Instant) -> Data {
         Data::Complete(Box::new(Complete {
             status: Status::Abandoned,
             result: None,
             error: None,
             cause: Some(Arc::from(SILENT)),
-            progress: self.fold.snapshot().progress,
+            progress: self.full_fold().snapshot().progress,
             duration_ms: self.elapsed_ms(now),
         }))
     }
@@ -216,7 +218,8 @@ impl Inner {
             _ if starts => self.started = Some(now),
             _ => {}
         }
-        self.percent.show(self.fold.snapshot().progress);
+        let shown = self.full_fold().snapshot().progress;
+        self.percent.show(shown);
         Ok(position)
     }
 }
