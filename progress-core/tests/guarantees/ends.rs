@@ -3,7 +3,7 @@
 use std::thread;
 
 use progress_core::{
-    Complete, Data, Frame, ProgressTracker, PublishError, Replay, Status, SubscribeOptions,
+    Complete, Data, Frame, Limits, ProgressTracker, PublishError, Replay, Status, SubscribeOptions,
     TaskError, TaskState, log::LogLimits,
 };
 
