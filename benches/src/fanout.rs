@@ -1,4 +1,4 @@
-//! Tasks and the subscribers that drain them, all on one thread.
+//! A task and the subscribers that drain it, all on one thread.
 
 use std::{
     sync::{
@@ -30,13 +30,13 @@ pub enum Reading {
     Batches,
 }
 
-/// Publishers and their subscribers, who have all read what there was and sleep.
+/// A publisher and its subscribers, who have all read what there was and sleep.
 #[derive(Debug)]
 pub struct Fanout {
     runtime: Runtime,
     count: Count,
     subscribers: u64,
-    publishers: Vec<Publisher>,
+    publisher: Publisher,
 }
 
 #[derive(Debug)]
@@ -62,41 +62,23 @@ impl Fanout {
     /// If there is no room for a runtime or a task.
     #[must_use]
     pub fn new(reading: Reading, subscribers: u64) -> Self {
-        Self::with_publishers(1, reading, subscribers)
-    }
-
-    /// Makes publishers with so many subscribers each.
-    ///
-    /// # Panics
-    ///
-    /// If there is no room for a runtime or a task.
-    #[must_use]
-    pub fn with_publishers(publishers: u64, reading: Reading, subscribers: u64) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let count = Count::default();
-        let publishers = (0..publishers)
-            .map(|_| Publisher::new(&runtime, reading, subscribers, &count))
-            .collect();
-        let fanout = Self {
-            runtime,
-            count,
-            subscribers,
-            publishers,
-        };
-        let watchers = fanout.watchers();
-        fanout.runtime.block_on(async {
-            for _ in 0..2 * watchers {
+        let publisher = Publisher::new(&runtime, reading, subscribers, &count);
+        runtime.block_on(async {
+            for _ in 0..2 * subscribers {
                 yield_now().await;
             }
         });
-        fanout
+        Self {
+            runtime,
+            count,
+            subscribers,
+            publisher,
+        }
     }
 
-    fn watchers(&self) -> u64 {
-        self.subscribers * self.publishers.len() as u64
-    }
-
-    /// Has each publisher publish bursts, each when the one before has reached everybody.
+    /// Publishes bursts, each when the one before has reached everybody.
     ///
     /// # Panics
     ///
@@ -108,13 +90,11 @@ impl Fanout {
             let start = Instant::now();
             for _ in 0..bursts {
                 let before = Instant::now();
-                for publisher in &self.publishers {
-                    for _ in 0..burst {
-                        publisher.publish();
-                    }
+                for _ in 0..burst {
+                    self.publisher.publish();
                 }
                 publishing += before.elapsed();
-                target += burst * self.watchers();
+                target += burst * self.subscribers;
                 while self.count.get() < target {
                     yield_now().await;
                 }

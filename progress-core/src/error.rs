@@ -8,6 +8,7 @@ use crate::{
     id::{InvalidTaskId, TaskId},
     limits::Limits,
     log::PushErrorKind,
+    shared::InvalidInput,
     transport::{AppendError, TransportError},
 };
 
@@ -59,6 +60,9 @@ pub enum StartError {
     TrackerGone,
     /// The tracker [takes no new tasks](crate::ProgressTracker::drain).
     Draining,
+    /// The broker, which has to number a shared task's events, cannot be reached. It may know the
+    /// task all the same.
+    Unavailable(TransportError),
 }
 
 impl fmt::Display for StartError {
@@ -87,6 +91,7 @@ impl fmt::Display for StartError {
             }
             Self::TrackerGone => f.write_str("the tracker is gone"),
             Self::Draining => f.write_str("the tracker takes no new tasks"),
+            Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }
 }
@@ -94,6 +99,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Unavailable(error) => Some(error),
             Self::InvalidTaskId(error) => Some(error),
             Self::Stage(error) => Some(error),
             Self::Channel(error) => Some(error),
@@ -252,7 +258,8 @@ pub enum PublishError {
         /// How many can.
         limit: usize,
     },
-    /// The broker cannot be reached.
+    /// The broker cannot be reached. An event of a shared task may have been published all the
+    /// same: with an [`id`](crate::EventInput::id) it can be repeated.
     Unavailable(TransportError),
     /// The task has an owner, who alone publishes on it.
     Owned,
@@ -270,6 +277,10 @@ pub enum PublishError {
     FedByChildren,
     /// The reporter stands for nothing: its stage could not be made.
     Detached,
+    /// An event from outside does not say what it has to.
+    InvalidInput(InvalidInput),
+    /// What is to name a task is no id.
+    InvalidTaskId(InvalidTaskId),
 }
 
 impl fmt::Display for PublishError {
@@ -305,6 +316,8 @@ impl fmt::Display for PublishError {
             Self::Superseded => f.write_str("another run of the task has taken its place"),
             Self::FedByChildren => f.write_str("the stage is fed by child tasks"),
             Self::Detached => f.write_str("the reporter's stage could not be made"),
+            Self::InvalidInput(_) => f.write_str("the event is invalid"),
+            Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
         }
     }
 }
@@ -313,9 +326,21 @@ impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::InvalidEventType(error) => Some(error),
+            Self::InvalidInput(error) => Some(error),
+            Self::InvalidTaskId(error) => Some(error),
             Self::Channel(error) => Some(error),
             Self::Unavailable(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<LookupError> for PublishError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::InvalidTaskId(error) => Self::InvalidTaskId(error),
+            LookupError::NotFound(_) => Self::NotFound,
+            LookupError::Unavailable(error) => Self::Unavailable(error),
         }
     }
 }

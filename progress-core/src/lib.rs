@@ -25,7 +25,9 @@ mod limits;
 mod link;
 pub mod log;
 mod position;
+mod shared;
 mod snapshot;
+mod stage_index;
 mod subscription;
 mod sync;
 mod task;
@@ -55,10 +57,12 @@ pub use self::{
     limits::Limits,
     log::{GapReason, Lagged, OnLag},
     position::{Epoch, InvalidPosition, Position, Seq},
+    shared::{EventInput, InvalidInput, Published, SharedTask},
     snapshot::{Snapshot, StageSnapshot, StageState},
     subscription::{
-        Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
-        SubscribeOptions, Subscription, Verdict,
+        ChannelDelivered, ChannelFrame, ChannelSubscription, ChannelVerdict, Delivered, Frame,
+        GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError, SubscribeOptions,
+        Subscription, Verdict,
     },
     task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},

@@ -1,13 +1,13 @@
 //! The bounds of a tracker.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{event::ProgressUpdate, log::LogLimits};
 
 /// Bounds of a tracker and of each of its tasks. Every one has a default and a typed error.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{sync::Arc, time::Duration};
 /// use progress_core::{Limits, ProgressTracker};
 ///
 /// let tracker = ProgressTracker::builder()
@@ -18,7 +18,7 @@ use crate::{event::ProgressUpdate, log::LogLimits};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    pub(crate) log: LogLimits,
+    pub(crate) log: Arc<LogLimits>,
     pub(crate) bytes: usize,
     pub(crate) tasks: usize,
     pub(crate) payload: usize,
@@ -53,7 +53,7 @@ impl Limits {
     /// Sets the bounds of each task's log; see [`LogLimits`] for their defaults.
     #[must_use]
     pub fn log(mut self, limits: LogLimits) -> Self {
-        self.log = limits;
+        self.log = Arc::new(limits);
         self
     }
 
@@ -148,7 +148,7 @@ const UPDATE_FIELDS: usize = ProgressUpdate::NUMBERS_LEN + 2 * Limits::NAME_LEN;
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            log: LogLimits::default(),
+            log: Arc::default(),
             bytes: 1024 * 1024 * 1024,
             tasks: 1_000_000,
             payload: 64 * 1024,

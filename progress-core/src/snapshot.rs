@@ -1,9 +1,6 @@
 //! The present of a task, folded from its events.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +11,7 @@ use crate::{
     },
     id::TaskId,
     position::{Epoch, Position, Seq},
+    stage_index::{StageIndex, push_exact},
     time::Timestamp,
 };
 
@@ -177,13 +175,15 @@ impl Snapshot {
 #[derive(Debug, Clone)]
 pub(crate) struct Fold {
     snapshot: Snapshot,
-    stages: HashMap<Arc<str>, usize>,
+    stages: StageIndex,
     /// Whether stages were declared, so that others at the top get no weight.
     declared: bool,
     /// One for each stage.
     nodes: Vec<Node>,
     /// The newest `error` event.
     last_error: Option<Arc<Event>>,
+    /// Whether the percent is as reported: see [`ProgressUpdate::reported`].
+    reported: bool,
 }
 
 /// What a snapshot does not show of a stage.
@@ -227,16 +227,21 @@ impl Fold {
                 cause: None,
                 dropped_logs: 0,
             },
-            stages: HashMap::new(),
+            stages: StageIndex::default(),
             declared: false,
             nodes: Vec::new(),
             last_error: None,
+            reported: false,
         }
     }
 
     /// The snapshot but for `last_error`; see [`Fold::to_snapshot`].
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
     }
 
     /// The snapshot, whole. The newest error is copied here, and not whenever there is one.
@@ -286,11 +291,12 @@ impl Fold {
         let weight = if declared { 0.0 } else { 1.0 };
         let index = self.snapshot.stages.len();
         self.stages.insert(Arc::clone(path), index);
-        self.nodes.push(Node {
+        let node = Node {
             parent,
             ..Node::default()
-        });
-        self.snapshot.stages.push(StageSnapshot {
+        };
+        push_exact(&mut self.nodes, node);
+        let stage = StageSnapshot {
             path: Arc::clone(path),
             label: stage_label(path),
             weight,
@@ -303,7 +309,8 @@ impl Fold {
             metadata: Metadata::default(),
             eta_ms: None,
             elapsed_ms: 0,
-        });
+        };
+        push_exact(&mut self.snapshot.stages, stage);
         index
     }
 
@@ -313,7 +320,12 @@ impl Fold {
         snapshot.seq = event.seq();
         snapshot.updated_at = event.timestamp();
         match event.data() {
-            Data::Queued(_) => snapshot.state = TaskState::Queued,
+            Data::Queued(queued) => {
+                snapshot.state = TaskState::Queued;
+                if let Some(about) = &queued.about {
+                    self.describe(about);
+                }
+            }
             Data::Started(about) => {
                 snapshot.state = TaskState::Running;
                 snapshot.started_at = Some(about.started_at);
@@ -347,6 +359,7 @@ impl Fold {
     fn update(&mut self, update: &ProgressUpdate) {
         let snapshot = &mut self.snapshot;
         snapshot.progress = update.progress;
+        self.reported |= update.reported;
         snapshot.eta_ms = update.eta_ms;
         snapshot.elapsed_ms = update.elapsed_ms;
         if update.message.is_some() {

@@ -1,7 +1,8 @@
 //! All targets in one table: `cargo bench -p progress-benches --bench validate`.
 //!
 //! Exits with 1 if a row misses its target. `--slack 10` makes every target ten times as easy, for a
-//! machine that is busy with other things; `--test` only shows that everything runs.
+//! machine that is busy with other things; `--only publish` measures one part; `--test` only shows that
+//! everything runs.
 #![forbid(unsafe_code)]
 
 mod core_rows;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let only_run = arguments.iter().any(|argument| argument == "--test");
+    let only = after(&arguments, "--only");
     let slack = match slack(&arguments) {
         Ok(slack) => slack,
         Err(error) => {
@@ -35,14 +37,16 @@ fn main() -> ExitCode {
         Effort::FULL
     };
     let mut table = Table::new(slack);
-    core_rows::counter(effort, &mut table);
-    core_rows::publish(effort, &mut table);
-    core_rows::wake(effort, &mut table);
-    core_rows::fanout(effort, &mut table);
-    core_rows::replay(effort, &mut table);
-    memory::rows(&mut table);
-    core_rows::throughput(effort, &mut table);
-    web_rows::rows(effort, &mut table);
+    for (name, rows) in PARTS {
+        if only.is_none_or(|only| only == name) {
+            rows(effort, &mut table);
+        }
+    }
+    if table.is_empty() {
+        let names = PARTS.map(|(name, _)| name).join(", ");
+        eprintln!("error: --only takes one of {names}");
+        return ExitCode::from(2);
+    }
 
     print!("{table}");
     if table.is_met() || only_run {
@@ -52,16 +56,34 @@ fn main() -> ExitCode {
     }
 }
 
+type Part = (&'static str, fn(Effort, &mut Table));
+
+const PARTS: [Part; 8] = [
+    ("counter", core_rows::counter),
+    ("publish", core_rows::publish),
+    ("wake", core_rows::wake),
+    ("fanout", core_rows::fanout),
+    ("replay", core_rows::replay),
+    ("memory", memory::rows),
+    ("throughput", core_rows::throughput),
+    ("web", web_rows::rows),
+];
+
 /// From `--slack N`, else 1.
 fn slack(arguments: &[String]) -> Result<f64, String> {
-    let Some(at) = arguments.iter().position(|argument| argument == "--slack") else {
+    let Some(value) = after(arguments, "--slack") else {
         return Ok(1.0);
     };
-    let value = arguments.get(at + 1).map_or("", String::as_str);
     match value.parse() {
         Ok(slack) if slack >= 1.0 && f64::is_finite(slack) => Ok(slack),
         _ => Err(format!(
             "--slack takes a number of at least 1, not `{value}`"
         )),
     }
+}
+
+/// The value of an option; empty if there is none behind it.
+fn after<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
+    let at = arguments.iter().position(|argument| argument == option)?;
+    Some(arguments.get(at + 1).map_or("", String::as_str))
 }

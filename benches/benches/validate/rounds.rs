@@ -1,4 +1,6 @@
 //! Contenders measured in turns: a machine that speeds up or slows down does it to all of them.
+//!
+//! A turn takes a few milliseconds, so that in most of them nobody else gets the processor.
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ pub(crate) struct Effort {
 
 impl Effort {
     pub(crate) const FULL: Self = Self {
-        rounds: 15,
+        rounds: 41,
         divisor: 1,
     };
     /// Once, to see that it runs.

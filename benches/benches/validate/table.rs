@@ -36,6 +36,10 @@ impl Table {
         self.rows.push(row);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub(crate) fn is_met(&self) -> bool {
         self.rows.iter().all(|row| row.is_met(self.slack))
     }

@@ -16,13 +16,15 @@ use progress_core::{ProgressTracker, SubscribeOptions, Subscription};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() {
-    println!("task {}", idle_task());
+    println!("plain_task {}", idle_task(false));
+    println!("staged_task {}", idle_task(true));
     println!("subscription {}", idle_subscription());
 }
 
-/// A task with four events: `started`, `stage_change`, `progress_update`, one of its own. Its part of
-/// the tracker's indices is in it, its handle is not.
-fn idle_task() -> i64 {
+/// A task with four events: `started` and three of its own, or with a stage `started`,
+/// `stage_change`, `progress_update` and one of its own. Its part of the tracker's indices is in it,
+/// its handle is not.
+fn idle_task(staged: bool) -> i64 {
     const TASKS: i64 = 20_000;
     let runtime = runtime();
     let _in_runtime = runtime.enter();
@@ -31,8 +33,12 @@ fn idle_task() -> i64 {
     let held = allocation_counter::measure(|| {
         for number in 0..TASKS {
             let task = tracker.task(format!("task-{number:05}")).start().unwrap();
-            task.stage("render").total(100).inc(1);
-            task.emit(PhotoApproved { photo: 9 }).unwrap();
+            if staged {
+                task.stage("render").total(100).inc(1);
+            }
+            while task.head().seq().get() < 4 {
+                task.emit(PhotoApproved { photo: 9 }).unwrap();
+            }
             tasks.push(task);
         }
         // Past the ticks after which nobody looks at the counters any more. Here, because the

@@ -17,7 +17,7 @@ pub enum Data {
     /// The task waits for its turn.
     Queued(Queued),
     /// The task runs.
-    Started(Box<Started>),
+    Started(Arc<Started>),
     /// Another stage became the current one.
     StageChange(Box<StageChange>),
     /// The whole present value of the task or of one of its stages.
@@ -67,26 +67,8 @@ impl Data {
     pub(crate) fn size(&self) -> usize {
         let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
         match self {
-            Self::Queued(_) => 16,
-            Self::Started(started) => {
-                let stages: usize = started
-                    .stages
-                    .iter()
-                    .map(|stage| {
-                        let counted = match (stage.total, &stage.unit) {
-                            (None, None) => 0,
-                            _ => 40 + text(&stage.unit),
-                        };
-                        44 + stage.path.len() + stage.label.len() + counted
-                    })
-                    .sum();
-                let labels: usize = started
-                    .labels
-                    .iter()
-                    .map(|(k, v)| k.len() + v.len() + 6)
-                    .sum();
-                160 + text(&started.name) + text(&started.kind) + stages + labels
-            }
+            Self::Queued(queued) => 16 + queued.about.as_ref().map_or(0, |about| about.size()),
+            Self::Started(started) => started.size(),
             Self::StageChange(change) => {
                 64 + text(&change.previous_stage) + change.current_stage.len()
             }
@@ -117,12 +99,16 @@ impl Data {
 }
 
 /// Data of `queued`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Queued {
     /// The place in the queue, from 1, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
+    /// What `started` will say, but for the time: in shared tasks, which another node may start
+    /// than the one that queued them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Box<Started>>,
 }
 
 /// Data of `started`.
@@ -146,7 +132,31 @@ pub struct Started {
     #[serde(default = "first_attempt")]
     pub attempt: u32,
     /// When the run began.
+    #[serde(default, skip_serializing_if = "is_unset")]
     pub started_at: Timestamp,
+}
+
+impl Started {
+    fn size(&self) -> usize {
+        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+        let stages: usize = self
+            .stages
+            .iter()
+            .map(|stage| {
+                let counted = match (stage.total, &stage.unit) {
+                    (None, None) => 0,
+                    _ => 40 + text(&stage.unit),
+                };
+                44 + stage.path.len() + stage.label.len() + counted
+            })
+            .sum();
+        let labels: usize = self.labels.iter().map(|(k, v)| k.len() + v.len() + 6).sum();
+        160 + text(&self.name) + text(&self.kind) + stages + labels
+    }
+}
+
+fn is_unset(timestamp: &Timestamp) -> bool {
+    *timestamp == Timestamp::default()
 }
 
 fn first_attempt() -> u32 {
@@ -204,6 +214,10 @@ pub struct ProgressUpdate {
     pub stage: Option<Arc<str>>,
     /// Percent of the whole task, 0 to 100.
     pub progress: f64,
+    /// Whether that percent is as its publisher reported it, and no longer what the stages add up
+    /// to: said in shared tasks, whose next publisher may be another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reported: bool,
     /// Percent of the stage, 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_progress: Option<f64>,

@@ -17,7 +17,12 @@ use crate::{event::Metadata, time::Timestamp};
 /// assert_eq!(error.code(), "DID_API_ERROR");
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskError {
+#[serde(transparent)]
+pub struct TaskError(Box<Object>);
+
+/// Apart, because most places for an error are empty: two in each snapshot, one in each end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Object {
     code: Box<str>,
     message: Box<str>,
     #[serde(default)]
@@ -84,31 +89,31 @@ impl TaskError {
     /// for them: no paths, no addresses, no secrets.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Object {
             code: code.into(),
             message: message.into().into(),
             is_retryable: false,
             more: Extra::default(),
-        }
+        }))
     }
 
     /// Sets whether the same thing may succeed if tried again (default no).
     #[must_use]
     pub fn retryable(mut self, retryable: bool) -> Self {
-        self.is_retryable = retryable;
+        self.0.is_retryable = retryable;
         self
     }
 
     /// Sets the stage in which it happened.
     #[must_use]
     pub fn stage(mut self, path: impl Into<String>) -> Self {
-        self.more.get_mut().stage = Some(path.into());
+        self.0.more.get_mut().stage = Some(path.into());
         self
     }
 
     /// Sets the stage unless one is set.
     pub(crate) fn in_stage(mut self, path: &str) -> Self {
-        let stage = &mut self.more.get_mut().stage;
+        let stage = &mut self.0.more.get_mut().stage;
         stage.get_or_insert_with(|| path.to_owned());
         self
     }
@@ -116,7 +121,7 @@ impl TaskError {
     /// Sets which retry comes next, of how many.
     #[must_use]
     pub fn retry(mut self, retry_count: u32, max_retries: u32) -> Self {
-        let more = self.more.get_mut();
+        let more = self.0.more.get_mut();
         more.retry_count = Some(retry_count);
         more.max_retries = Some(max_retries);
         self
@@ -126,64 +131,64 @@ impl TaskError {
     #[must_use]
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        self.more.get_mut().retry_after_ms = Some(wait);
+        self.0.more.get_mut().retry_after_ms = Some(wait);
         self
     }
 
     /// Adds a detail for programs.
     #[must_use]
     pub fn detail(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.more.get_mut().details.insert(name, value.into());
+        self.0.more.get_mut().details.insert(name, value.into());
         self
     }
 
     /// Adds something the user can do about it.
     #[must_use]
     pub fn solution(mut self, text: impl Into<String>) -> Self {
-        self.more.get_mut().solutions.push(text.into());
+        self.0.more.get_mut().solutions.push(text.into());
         self
     }
 
     /// Sets the trace that explains it.
     #[must_use]
     pub fn trace_id(mut self, id: impl Into<String>) -> Self {
-        self.more.get_mut().trace_id = Some(id.into());
+        self.0.more.get_mut().trace_id = Some(id.into());
         self
     }
 
     pub(crate) fn trace(&self) -> Option<&str> {
-        self.more.get()?.trace_id.as_deref()
+        self.0.more.get()?.trace_id.as_deref()
     }
 
     /// Returns the code.
     #[must_use]
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// Returns the message for users.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// Tells whether the same thing may succeed if tried again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.is_retryable
+        self.0.is_retryable
     }
 
     /// Returns what the user can do about it.
     #[must_use]
     pub fn solutions(&self) -> &[String] {
-        self.more.get().map_or(&[], |more| &more.solutions)
+        self.0.more.get().map_or(&[], |more| &more.solutions)
     }
 
     /// Returns the details for programs.
     #[must_use]
     pub fn details(&self) -> &Metadata {
         static NONE: LazyLock<Metadata> = LazyLock::new(Metadata::default);
-        match self.more.get() {
+        match self.0.more.get() {
             Some(more) => &more.details,
             None => &NONE,
         }
@@ -192,24 +197,24 @@ impl TaskError {
     /// Returns how long to wait before trying again, in milliseconds.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
-        self.more.get()?.retry_after_ms
+        self.0.more.get()?.retry_after_ms
     }
 
     pub(crate) fn size(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let more = self.more.get().map_or(0, |more| {
+        let more = self.0.more.get().map_or(0, |more| {
             text(&more.stage)
                 + text(&more.trace_id)
                 + more.details.size()
                 + more.solutions.iter().map(String::len).sum::<usize>()
         });
-        self.code.len() + self.message.len() + more
+        self.0.code.len() + self.0.message.len() + more
     }
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.0.code, self.0.message)
     }
 }
 

@@ -92,6 +92,16 @@ impl Event {
         Self::new(origin, position.seq(), prev, timestamp, data)
     }
 
+    /// Makes another event of the same run in the place of one that is over.
+    pub(crate) fn renew(&mut self, seq: Seq, prev: Seq, timestamp: Timestamp, data: Data) {
+        self.seq = seq;
+        self.prev = prev;
+        self.timestamp = timestamp;
+        self.size = u32::try_from(data.size()).unwrap_or(u32::MAX);
+        self.data = data;
+        self.json = OnceLock::new();
+    }
+
     /// Returns the task.
     #[must_use]
     pub fn task_id(&self) -> &TaskId {

@@ -109,7 +109,8 @@ const KEPT: usize = 16 * 1024;
 /// A cheap clone of a shared map.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metadata {
-    map: Arc<Map<String, Value>>,
+    /// None while it is empty.
+    map: Option<Arc<Map<String, Value>>>,
     /// Bytes of its JSON text, about: kept so that publishing need not walk the values.
     size: usize,
 }
@@ -118,18 +119,19 @@ impl Metadata {
     /// Returns the value of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.map.get(name)
+        self.map.as_ref()?.get(name)
     }
 
     /// Tells whether there is no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.map.is_none()
     }
 
     /// Iterates over names and values, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.map.iter().map(|(name, value)| (name.as_str(), value))
+        let pairs = self.map.iter().flat_map(|map| map.iter());
+        pairs.map(|(name, value)| (name.as_str(), value))
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -143,16 +145,20 @@ impl Metadata {
 
     pub(crate) fn insert(&mut self, name: &str, value: Value) {
         self.size = self.size_with(name, &value);
-        Arc::make_mut(&mut self.map).insert(name.to_owned(), value);
+        let map = self.map.get_or_insert_default();
+        Arc::make_mut(map).insert(name.to_owned(), value);
     }
 
     pub(crate) fn merge(&mut self, newer: &Self) {
-        if self.map.is_empty() {
-            self.clone_from(newer);
-        } else if !Arc::ptr_eq(&self.map, &newer.map) {
-            for (name, value) in newer.map.iter() {
-                if self.get(name) != Some(value) {
-                    self.insert(name, value.clone());
+        let Some(map) = &newer.map else { return };
+        match &self.map {
+            None => self.clone_from(newer),
+            Some(known) if Arc::ptr_eq(known, map) => {}
+            Some(_) => {
+                for (name, value) in map.iter() {
+                    if self.get(name) != Some(value) {
+                        self.insert(name, value.clone());
+                    }
                 }
             }
         }
@@ -161,7 +167,7 @@ impl Metadata {
 
 impl Serialize for Metadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.map.serialize(serializer)
+        serializer.collect_map(self.iter())
     }
 }
 
@@ -173,7 +179,7 @@ impl<'de> Deserialize<'de> for Metadata {
             .map(|(name, value)| entry_size(name, value))
             .sum();
         Ok(Self {
-            map: Arc::new(map),
+            map: (!map.is_empty()).then(|| Arc::new(map)),
             size,
         })
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    event::{Complete, Data, Event, Note, Status},
+    event::{Complete, Data, Event, Note, Status, TaskState},
     id::TaskId,
     link::{Backoff, Link},
     position::{Epoch, Position, Seq},
@@ -103,40 +103,75 @@ impl Link {
         endings: &mut Vec<Ending>,
     ) -> Result<(), TransportError> {
         let Expired { task, epoch, cause } = expired;
-        let now = tracker.clock.at(Instant::now());
-        let data = match cause {
-            ExpiredCause::Lease => {
-                let claim = Claim::End {
-                    node: self.node.clone(),
-                    of: epoch,
-                };
-                let proposed = tracker.next_epoch();
-                match self.transport.claim(&task, proposed, claim).await {
-                    Ok(epoch) => endings.push(Ending { task, epoch }),
-                    Err(ClaimError::Unavailable(error)) => return Err(error),
-                    // Another node was first.
-                    Err(_) => {}
+        if cause != ExpiredCause::Lease {
+            return self.silent(tracker, task, epoch, cause).await;
+        }
+        let claim = Claim::End {
+            node: self.node.clone(),
+            of: epoch,
+        };
+        match self
+            .transport
+            .claim(&task, tracker.next_epoch(), claim)
+            .await
+        {
+            Ok(epoch) => endings.push(Ending { task, epoch }),
+            Err(ClaimError::Unavailable(error)) => return Err(error),
+            // Another node was first.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Stalls a shared task that has been silent, or ends it.
+    async fn silent(
+        &self,
+        tracker: &TrackerShared,
+        task: TaskId,
+        epoch: Epoch,
+        cause: ExpiredCause,
+    ) -> Result<(), TransportError> {
+        let topic = Topic::Task(task.clone());
+        let page = self.transport.read(&topic, None).await?;
+        let Some(page) = page.filter(|page| page.epoch == epoch) else {
+            return Ok(());
+        };
+        let snapshot = page.snapshot();
+        let mut now = tracker.now();
+        if let Some(snapshot) = &snapshot {
+            now = now.max(snapshot.updated_at);
+        }
+        // Several nodes may see the same silence: one of them is heard.
+        let (data, id) = match cause {
+            ExpiredCause::Quiet => {
+                let stalled = |snapshot: &Snapshot| snapshot.state == TaskState::Stalled;
+                if snapshot.as_ref().is_some_and(stalled) {
+                    return Ok(());
                 }
-                return Ok(());
+                let reason = Some(Arc::from("silent"));
+                let id = format!("{epoch} stalled {}", page.head);
+                (Data::Stalled(Note { reason }), id)
             }
-            ExpiredCause::Quiet => Data::Stalled(Note {
-                reason: Some(Arc::from("silent")),
-            }),
-            ExpiredCause::Silent => {
-                let snapshot = self.snapshot(&task).await?;
+            _ => {
                 let (progress, duration_ms) = snapshot.map_or((0.0, 0), |snapshot| {
                     (snapshot.progress, snapshot.elapsed_at(now))
                 });
-                abandoned("silent", progress, duration_ms)
+                let data = abandoned("silent", progress, duration_ms);
+                (data, format!("{epoch} complete"))
             }
         };
-        // Several nodes may see the same silence: one of them is heard.
-        let id = format!("{epoch} {}", data.event_type());
-        let topic = Topic::Task(task);
-        let drafts = vec![Draft::new(data, now).id(id)];
+        let drafts = vec![Draft::new(data.clone(), now).id(id)];
         for answer in self.transport.submit(&topic, drafts).await {
-            if let Err(AppendError::Unavailable(error)) = answer {
-                return Err(error);
+            match answer {
+                Ok(position) => {
+                    let event =
+                        Event::numbered(task.clone(), position, Seq::ZERO, now, data.clone());
+                    self.copy_to_channels(&page.channels, &[Arc::new(event)])
+                        .await?;
+                }
+                Err(AppendError::Unavailable(error)) => return Err(error),
+                // It has ended meanwhile.
+                Err(error) => tracing::debug!(%task, %error, "silence not told"),
             }
         }
         Ok(())
@@ -171,15 +206,6 @@ impl Link {
             }
         }
         self.copy_to_channels(&page.channels, &[end]).await
-    }
-
-    /// The task as the broker holds it.
-    async fn snapshot(&self, task: &TaskId) -> Result<Option<Snapshot>, TransportError> {
-        let page = self
-            .transport
-            .read(&Topic::Task(task.clone()), None)
-            .await?;
-        Ok(page.and_then(|page| page.snapshot()))
     }
 
     async fn let_go(&self, tracker: &TrackerShared) {

@@ -11,6 +11,7 @@
 //!   what nobody watches.
 
 mod channels;
+mod copies;
 mod inbox;
 mod keeper;
 mod outbox;

@@ -5,6 +5,7 @@ use std::{
     fmt,
     iter::Peekable,
     ops::ControlFlow,
+    sync::Arc,
 };
 
 use crate::position::Seq;
@@ -56,6 +57,10 @@ impl LogLimits {
     #[must_use]
     pub fn window_len(&self) -> usize {
         self.window
+    }
+
+    pub(crate) fn byte_budget(&self) -> usize {
+        self.bytes
     }
 
     /// Sets how many of the newest items are all kept (default 256, at least 1).
@@ -110,7 +115,7 @@ impl Default for LogLimits {
 /// The compacting log; see the [module's page](super).
 #[derive(Clone)]
 pub struct Log<T> {
-    limits: LogLimits,
+    limits: Arc<LogLimits>,
     pub(super) head: u64,
     /// The newest item lost for good; 0 while nothing is.
     pub(super) floor: u64,
@@ -126,11 +131,36 @@ pub struct Log<T> {
     pub(super) live_state: usize,
     /// The newest `window.len()` items without a hole: sequence number to index is a subtraction.
     pub(super) window: VecDeque<Slot<T>>,
+    /// None until something that is kept has left the window.
+    pub(super) below: Option<Box<Below<T>>>,
+    /// Sequence number of each key's newest State, 0 for none.
+    pub(super) newest: Vec<u64>,
+    /// The item dropped last, if it was small.
+    spare: Option<T>,
+}
+
+/// What is kept below the window.
+#[derive(Clone)]
+pub(super) struct Below<T> {
     milestones: VecDeque<(u64, Slot<T>)>,
     logs: VecDeque<(u64, Slot<T>)>,
     pub(super) states: BTreeMap<u64, Slot<T>>,
-    /// Sequence number of each key's newest State, 0 for none.
-    pub(super) newest: Vec<u64>,
+}
+
+impl<T> Default for Below<T> {
+    fn default() -> Self {
+        Self {
+            milestones: VecDeque::new(),
+            logs: VecDeque::new(),
+            states: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T> Below<T> {
+    fn len(&self) -> usize {
+        self.milestones.len() + self.logs.len() + self.states.len()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -160,9 +190,9 @@ impl Mark {
 impl<T: Item> Log<T> {
     /// Makes an empty log.
     #[must_use]
-    pub fn new(limits: LogLimits) -> Self {
+    pub fn new(limits: impl Into<Arc<LogLimits>>) -> Self {
         Self {
-            limits,
+            limits: limits.into(),
             head: 0,
             floor: 0,
             ended: false,
@@ -172,10 +202,9 @@ impl<T: Item> Log<T> {
             bytes: 0,
             live_state: 0,
             window: VecDeque::new(),
-            milestones: VecDeque::new(),
-            logs: VecDeque::new(),
-            states: BTreeMap::new(),
+            below: None,
             newest: Vec::new(),
+            spare: None,
         }
     }
 
@@ -238,7 +267,7 @@ impl<T: Item> Log<T> {
     /// Returns how many items are retained.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.window.len() + self.milestones.len() + self.logs.len() + self.states.len()
+        self.window.len() + self.below.as_ref().map_or(0, |below| below.len())
     }
 
     /// Tells whether nothing is retained, which is so only before the first item.
@@ -288,6 +317,23 @@ impl<T: Item> Log<T> {
         Ok(self.head())
     }
 
+    /// The items in the window, in order: all there ever were while nothing has left it.
+    pub(crate) fn window(&self) -> impl Iterator<Item = &T> {
+        self.window.iter().map(|slot| &slot.item)
+    }
+
+    /// Returns the newest item.
+    #[must_use]
+    pub fn newest(&self) -> Option<&T> {
+        self.window.back().map(|slot| &slot.item)
+    }
+
+    /// Takes an item that was dropped, so that the next one can use its storage: of a full log each
+    /// item takes the place of another.
+    pub fn take_spare(&mut self) -> Option<T> {
+        self.spare.take()
+    }
+
     /// Evicts down to `bytes`, in the order of [`LogLimits::bytes`], whatever the log's own budget
     /// is: for an owner that holds many logs under one common budget.
     pub fn shrink_to(&mut self, bytes: usize) {
@@ -319,6 +365,7 @@ impl<T: Item> Log<T> {
         {
             return first.lines.wrapping_sub(first.mark.lines());
         }
+        let Some(below) = &self.below else { return 0 };
         let newest_of = |ring: &VecDeque<(u64, Slot<T>)>| {
             let after = ring.partition_point(|(at, _)| *at <= seq);
             after.checked_sub(1).map_or((0, 0), |index| {
@@ -326,12 +373,12 @@ impl<T: Item> Log<T> {
                 (*at, slot.lines)
             })
         };
-        let state = self
+        let state = below
             .states
             .range(..=seq)
             .next_back()
             .map_or((0, 0), |(at, slot)| (*at, slot.lines));
-        [newest_of(&self.milestones), newest_of(&self.logs), state]
+        [newest_of(&below.milestones), newest_of(&below.logs), state]
             .into_iter()
             .max()
             .map_or(0, |(_, lines)| lines)
@@ -365,9 +412,12 @@ impl<T: Item> Log<T> {
         seq: u64,
         visit: &mut impl FnMut(u64, &'a Slot<T>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut milestones = ring_after(&self.milestones, seq).peekable();
-        let mut logs = ring_after(&self.logs, seq).peekable();
-        let mut states = self
+        let Some(below) = &self.below else {
+            return ControlFlow::Continue(());
+        };
+        let mut milestones = ring_after(&below.milestones, seq).peekable();
+        let mut logs = ring_after(&below.logs, seq).peekable();
+        let mut states = below
             .states
             .range(seq.saturating_add(1)..)
             .map(|(at, slot)| (*at, slot))
@@ -401,7 +451,11 @@ impl<T: Item> Log<T> {
         let old_size = match old {
             0 => 0,
             seq if seq > base => self.window[(seq - base - 1) as usize].item.size(),
-            seq => self.states.get(&seq).map_or(0, |slot| slot.item.size()),
+            seq => {
+                let below = self.below.as_ref();
+                let slot = below.and_then(|below| below.states.get(&seq));
+                slot.map_or(0, |slot| slot.item.size())
+            }
         };
         let live_state = self.live_state - old_size + size;
         if live_state > self.limits.bytes {
@@ -412,8 +466,10 @@ impl<T: Item> Log<T> {
         self.live_state = live_state;
         if old > base {
             self.window[(old - base - 1) as usize].mark = Mark::Superseded;
-        } else if self.states.remove(&old).is_some() {
-            self.bytes -= old_size;
+        } else if let Some(below) = &mut self.below
+            && let Some(slot) = below.states.remove(&old)
+        {
+            self.drop_item(slot.item, old_size);
         }
         if self.newest.len() <= index {
             self.newest.resize(index + 1, 0);
@@ -427,12 +483,8 @@ impl<T: Item> Log<T> {
         while self.window.len() > window || (self.bytes > bytes && self.window.len() > 1) {
             self.evict_oldest();
         }
-        while self.bytes > bytes && !self.logs.is_empty() {
-            self.drop_line();
-        }
-        while self.bytes > bytes && !self.milestones.is_empty() {
-            self.drop_milestone();
-        }
+        while self.bytes > bytes && self.drop_line() {}
+        while self.bytes > bytes && self.drop_milestone() {}
     }
 
     pub(super) fn evict_oldest(&mut self) {
@@ -441,40 +493,60 @@ impl<T: Item> Log<T> {
             return;
         };
         if slot.mark == Mark::Superseded {
-            self.bytes -= slot.item.size();
-            return;
+            let size = slot.item.size();
+            return self.drop_item(slot.item, size);
         }
         slot.item.release();
+        let below = self.below.get_or_insert_default();
         match slot.mark {
             Mark::Live => {
-                self.states.insert(seq, slot);
+                below.states.insert(seq, slot);
             }
             Mark::Log => {
-                self.logs.push_back((seq, slot));
-                if self.logs.len() > self.limits.logs {
+                below.logs.push_back((seq, slot));
+                if below.logs.len() > self.limits.logs {
                     self.drop_line();
                 }
             }
             Mark::Milestone | Mark::Terminal | Mark::Superseded => {
-                self.milestones.push_back((seq, slot));
-                if self.milestones.len() > self.limits.milestones {
+                below.milestones.push_back((seq, slot));
+                if below.milestones.len() > self.limits.milestones {
                     self.drop_milestone();
                 }
             }
         }
     }
 
-    fn drop_line(&mut self) {
-        if let Some((_, slot)) = self.logs.pop_front() {
-            self.bytes -= slot.item.size();
+    /// Drops the oldest log line below the window; tells whether there was one.
+    fn drop_line(&mut self) -> bool {
+        let below = self.below.as_mut();
+        let line = below.and_then(|below| below.logs.pop_front());
+        let dropped = line.is_some();
+        if let Some((_, slot)) = line {
+            let size = slot.item.size();
+            self.drop_item(slot.item, size);
             self.dropped_lines += 1;
         }
+        dropped
     }
 
-    fn drop_milestone(&mut self) {
-        if let Some((seq, slot)) = self.milestones.pop_front() {
-            self.bytes -= slot.item.size();
+    /// Drops the oldest milestone below the window; tells whether there was one.
+    fn drop_milestone(&mut self) -> bool {
+        let below = self.below.as_mut();
+        let milestone = below.and_then(|below| below.milestones.pop_front());
+        let dropped = milestone.is_some();
+        if let Some((seq, slot)) = milestone {
+            let size = slot.item.size();
+            self.drop_item(slot.item, size);
             self.floor = seq;
+        }
+        dropped
+    }
+
+    fn drop_item(&mut self, item: T, size: usize) {
+        self.bytes -= size;
+        if size <= LARGEST_SPARE {
+            self.spare = Some(item);
         }
     }
 }
@@ -487,9 +559,7 @@ impl<T> fmt::Debug for Log<T> {
             .field("ended", &self.ended)
             .field("bytes", &self.bytes)
             .field("window", &self.window.len())
-            .field("milestones", &self.milestones.len())
-            .field("logs", &self.logs.len())
-            .field("states", &self.states.len())
+            .field("below", &self.below.as_ref().map_or(0, |below| below.len()))
             .finish_non_exhaustive()
     }
 }
@@ -512,6 +582,9 @@ fn ring_after<T>(
     ring.range(ring.partition_point(|(at, _)| *at <= seq)..)
         .map(|(at, slot)| (*at, slot))
 }
+
+/// What a dropped item may hold on to until the next one comes, uncounted.
+const LARGEST_SPARE: usize = 1024;
 
 /// An item was not appended; it is given back.
 #[derive(Clone, PartialEq, Eq)]

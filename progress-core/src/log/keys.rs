@@ -11,9 +11,14 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// The number of a name, if it has one.
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
     /// The number of a name: its own, or one that is free.
     pub(crate) fn number(&self, name: &str) -> u32 {
-        self.by_name.get(name).copied().unwrap_or_else(|| {
+        self.find(name).unwrap_or_else(|| {
             let next = (self.by_name.len() + self.free.len()) as u32;
             self.free.last().copied().unwrap_or(next)
         })

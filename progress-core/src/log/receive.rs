@@ -57,10 +57,26 @@ impl<T: Item> Log<T> {
             let slot = &mut self.window[(seq - base - 1) as usize];
             slot.mark = Mark::Superseded;
             self.live_state -= slot.item.size();
-        } else if let Some(slot) = self.states.remove(&seq) {
+        } else if let Some(slot) = self
+            .below
+            .as_mut()
+            .and_then(|below| below.states.remove(&seq))
+        {
             self.live_state -= slot.item.size();
             self.bytes -= slot.item.size();
         }
+    }
+
+    /// The newest State of a key.
+    pub(crate) fn newest_of(&self, key: u32) -> Option<&T> {
+        let seq = self.newest.get(key as usize).copied()?;
+        let base = self.below_window();
+        let slot = match seq {
+            0 => None,
+            seq if seq > base => self.window.get((seq - base - 1) as usize),
+            seq => self.below.as_ref().and_then(|below| below.states.get(&seq)),
+        };
+        slot.map(|slot| &slot.item)
     }
 
     /// Moves the head over numbers that hold nothing: the window is of contiguous numbers, so

@@ -1,9 +1,8 @@
 //! Wakers of parked readers.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
-};
+use std::{num::NonZeroU32, task::Waker};
+
+use crate::sync::wake_all;
 
 /// The wakers of a log's sleeping readers, which a publisher takes away in one step.
 ///
@@ -14,6 +13,12 @@ use std::{
 pub(crate) struct Sleepers {
     round: u64,
     armed: Vec<Option<Waker>>,
+    /// What a log with few sleepers has no need of.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
     /// Places of this round whose readers have left.
     vacant: Vec<u32>,
     /// Where the round after this one is kept: the storage of the one before.
@@ -24,7 +29,14 @@ pub(crate) struct Sleepers {
 #[derive(Debug)]
 pub(crate) struct Place {
     round: u64,
-    index: u32,
+    /// One more than its index, so that no place takes no room.
+    number: NonZeroU32,
+}
+
+impl Place {
+    fn at(&self) -> usize {
+        self.number.get() as usize - 1
+    }
 }
 
 impl Sleepers {
@@ -33,14 +45,14 @@ impl Sleepers {
         if let Some(place) = place
             && place.round == self.round
         {
-            match &mut self.armed[place.index as usize] {
+            match &mut self.armed[place.at()] {
                 Some(armed) => armed.clone_from(waker),
                 none => *none = Some(waker.clone()),
             }
             return;
         }
         let waker = Some(waker.clone());
-        let index = match self.vacant.pop() {
+        let index = match self.more.as_mut().and_then(|more| more.vacant.pop()) {
             Some(index) => {
                 self.armed[index as usize] = waker;
                 index
@@ -53,7 +65,7 @@ impl Sleepers {
         };
         *place = Some(Place {
             round: self.round,
-            index,
+            number: NonZeroU32::MIN.saturating_add(index),
         });
     }
 
@@ -63,26 +75,30 @@ impl Sleepers {
             0 => return Wakers::default(),
             // The usual one watcher needs no storage to be moved in.
             1 => self.armed.pop().flatten().map_or(Wakers::None, Wakers::One),
-            _ => Wakers::Many(std::mem::replace(
-                &mut self.armed,
-                std::mem::take(&mut self.spare),
-            )),
+            _ => {
+                let spare = self.more.as_mut().map(|more| &mut more.spare);
+                let spare = spare.map_or_else(Vec::new, std::mem::take);
+                Wakers::Many(std::mem::replace(&mut self.armed, spare))
+            }
         };
-        self.vacant.clear();
+        if let Some(more) = &mut self.more {
+            more.vacant.clear();
+        }
         self.round += 1;
         wakers
     }
 
     /// Takes back the storage of wakers that were woken.
     pub(crate) fn recycle(&mut self, storage: Vec<Option<Waker>>) {
-        self.spare = storage;
+        self.more.get_or_insert_default().spare = storage;
     }
 
     /// Gives a place back.
     pub(crate) fn release(&mut self, place: &Place) {
         if place.round == self.round {
-            self.armed[place.index as usize] = None;
-            self.vacant.push(place.index);
+            self.armed[place.at()] = None;
+            let more = self.more.get_or_insert_default();
+            more.vacant.push(place.at() as u32);
         }
     }
 }
@@ -98,26 +114,19 @@ pub(crate) enum Wakers {
 }
 
 impl Wakers {
-    /// Wakes them in the order in which they went to sleep, also those after one that panics: a
-    /// watcher that is broken is no business of who publishes, and none of the other watchers'.
-    /// Call it without any lock. Returns storage to be
+    /// Wakes them in the order in which they went to sleep, as [`wake_all`] does. Returns storage to be
     /// [recycled](Sleepers::recycle), if it is worth a lock.
     pub(crate) fn wake(self) -> Option<Vec<Option<Waker>>> {
         match self {
             Self::None => None,
             Self::One(waker) => {
-                let _woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                wake_all([waker]);
                 None
             }
             Self::Many(mut wakers) => {
                 // Storage that was once needed for many more is not kept for ever.
                 let fits = wakers.capacity() <= 4 * wakers.len();
-                let mut rest = wakers.drain(..).flatten();
-                // One frame for as many as go well.
-                while catch_unwind(AssertUnwindSafe(|| rest.by_ref().for_each(Waker::wake)))
-                    .is_err()
-                {}
-                drop(rest);
+                wake_all(wakers.drain(..).flatten());
                 fits.then_some(wakers)
             }
         }
@@ -163,7 +172,8 @@ mod tests {
             sleepers.arm(&mut place, Waker::noop());
             sleepers.release(&place.unwrap());
         }
-        assert_eq!((sleepers.armed.len(), sleepers.vacant.len()), (1, 1));
+        let vacant = &sleepers.more.as_ref().unwrap().vacant;
+        assert_eq!((sleepers.armed.len(), vacant.len()), (1, 1));
     }
 
     #[test]
@@ -208,11 +218,15 @@ mod tests {
             arm(&mut sleepers, 100);
             wake(&mut sleepers, &count);
         }
-        assert!(sleepers.armed.capacity() >= 100 && sleepers.spare.capacity() >= 100);
+        let kept = |sleepers: &Sleepers| {
+            let spare = &sleepers.more.as_ref().unwrap().spare;
+            [sleepers.armed.capacity(), spare.capacity()]
+        };
+        assert!(kept(&sleepers).iter().all(|room| *room >= 100));
         for _ in 0..2 {
             arm(&mut sleepers, 2);
             wake(&mut sleepers, &count);
         }
-        assert!(sleepers.armed.capacity() < 100 && sleepers.spare.capacity() < 100);
+        assert!(kept(&sleepers).iter().all(|room| *room < 100));
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     event::{StageDecl, Started, stage_label},
     id::{IntoTaskId, TaskId},
     limits::Limits,
+    shared::SharePlan,
     task::{
         Task,
         children::{ChildPolicy, Family, Parent},
@@ -43,6 +44,9 @@ pub struct TaskBuilder {
     restart: bool,
     /// The run that this one follows.
     previous: Option<Arc<TaskShared>>,
+    queued: bool,
+    /// None: as the tracker has it.
+    silence: Option<Duration>,
 }
 
 impl TaskBuilder {
@@ -60,6 +64,8 @@ impl TaskBuilder {
             channels: Vec::new(),
             restart: false,
             previous: None,
+            queued: false,
+            silence: None,
         }
     }
 
@@ -148,12 +154,31 @@ impl TaskBuilder {
         self
     }
 
+    /// Has the task begin in state `queued` (default: it starts at once). [`start`](Self::start)
+    /// is then [`queue`](Self::queue); a task that is [shared](Self::share) starts with the first
+    /// event that is published to it.
+    pub fn queued(mut self) -> Self {
+        self.queued = true;
+        self
+    }
+
+    /// Sets after how long without a publication a [shared](Self::share) task is `stalled`
+    /// (default: as [the tracker](crate::TrackerBuilder::shared_silence) has it; at least a
+    /// millisecond). A task with an owner is not concerned.
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.silence = Some(Limits::stall_after(silence));
+        self
+    }
+
     /// Makes the task and publishes `started`.
     ///
     /// # Errors
     ///
     /// [`StartError`] if the id or a description is bad, the id is taken, or a limit is reached.
     pub fn start(self) -> Result<Task, StartError> {
+        if self.queued {
+            return self.queue();
+        }
         let (task, tracker) = self.make()?;
         // Nothing but an end could refuse it, and nobody has the handle yet; only a parent that
         // ends at this very moment can have ended it, which the next publish tells.
@@ -277,10 +302,51 @@ impl TaskBuilder {
         self
     }
 
-    fn make(self) -> Result<(Arc<TaskShared>, Arc<TrackerShared>), StartError> {
-        let id = self.id?;
-        let tracker = self.tracker.ok_or(StartError::TrackerGone)?;
-        let limits = &tracker.limits;
+    /// Checks what it was given for a task without an owner.
+    pub(crate) fn plan(mut self) -> Result<SharePlan, StartError> {
+        let id = self.id.clone()?;
+        let tracker = self.tracker.clone().ok_or(StartError::TrackerGone)?;
+        let about = self.describe(&tracker.limits)?;
+        Ok(SharePlan {
+            tracker,
+            id,
+            about,
+            channels: channels(self.channels)?,
+            queued: self.queued,
+            silence: self.silence,
+        })
+    }
+
+    fn make(mut self) -> Result<(Arc<TaskShared>, Arc<TrackerShared>), StartError> {
+        let id = self.id.clone()?;
+        let tracker = self.tracker.clone().ok_or(StartError::TrackerGone)?;
+        let about = self.describe(&tracker.limits)?;
+        let parent = match self.parent {
+            None => None,
+            Some((task, stage)) => {
+                // Before the parent gets a stage for a child that cannot be.
+                tracker.check_start(&id, Some(&task), self.previous.as_ref())?;
+                let (stage, counter) = task.stage_to_feed(&stage)?;
+                Some(Parent {
+                    task,
+                    stage,
+                    counter,
+                })
+            }
+        };
+        let run = Run {
+            stall_after: self.stall_after.unwrap_or(tracker.stall_after),
+            channels: channels(self.channels)?,
+            restart: self.restart,
+            previous: self.previous,
+            silence: None,
+        };
+        let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
+        Ok((task, tracker))
+    }
+
+    /// Checks the description of the task, and takes it out.
+    fn describe(&mut self, limits: &Limits) -> Result<Started, StartError> {
         let short = |field, text: Option<&str>, limit| match text {
             Some(text) if text.len() > limit => Err(StartError::TooLong {
                 field,
@@ -300,10 +366,10 @@ impl TaskBuilder {
             short("label name", Some(name), Limits::NAME_LEN)?;
             short("label value", Some(value), Limits::NAME_LEN)?;
         }
-        let about = Started {
-            name: self.name,
-            kind: self.kind,
-            labels: Arc::new(self.labels),
+        Ok(Started {
+            name: self.name.take(),
+            kind: self.kind.take(),
+            labels: Arc::new(std::mem::take(&mut self.labels)),
             parent: self.parent.as_ref().map(|(parent, _)| parent.id.clone()),
             stages: declare(&self.stages, limits)?,
             attempt: match &self.previous {
@@ -311,28 +377,7 @@ impl TaskBuilder {
                 None => 1,
             },
             started_at: Timestamp::from_millis(0),
-        };
-        let parent = match self.parent {
-            None => None,
-            Some((task, stage)) => {
-                // Before the parent gets a stage for a child that cannot be.
-                tracker.check_start(&id, Some(&task), self.previous.as_ref())?;
-                let (stage, counter) = task.stage_to_feed(&stage)?;
-                Some(Parent {
-                    task,
-                    stage,
-                    counter,
-                })
-            }
-        };
-        let run = Run {
-            stall_after: self.stall_after.unwrap_or(tracker.stall_after),
-            channels: channels(self.channels)?,
-            restart: self.restart,
-            previous: self.previous,
-        };
-        let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
-        Ok((task, tracker))
+        })
     }
 }
 

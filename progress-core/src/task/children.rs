@@ -46,7 +46,7 @@ pub(crate) struct Parent {
 }
 
 /// A child's change: of state, and by how much it is nearer to its end, in
-/// [`CHILD`](crate::task::value::CHILD)s. Changes add up in any order.
+/// [`CHILD`](crate::task::value::CHILD)s, negative if it begins again. Changes add up in any order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ChildMove {
     pub(crate) from: Option<TaskState>,
@@ -58,6 +58,12 @@ pub(crate) struct ChildMove {
 #[derive(Debug, Default)]
 pub(crate) struct Family {
     pub(crate) policy: ChildPolicy,
+    /// None while there never was a child.
+    members: Option<Box<Members>>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
     /// Places taken so far, also by children that could not start after all.
     total: u64,
     /// Signed, because two moves of one child may arrive in the other order.
@@ -70,47 +76,54 @@ impl Family {
     pub(crate) fn new(policy: ChildPolicy) -> Self {
         Self {
             policy,
-            ..Self::default()
+            members: None,
         }
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.total
+        self.members.as_ref().map_or(0, |members| members.total)
     }
 
     pub(crate) fn add(&mut self, child: &Arc<TaskShared>) {
-        self.total += 1;
-        self.live.insert(child.number, Arc::downgrade(child));
+        let members = self.members.get_or_insert_default();
+        members.total += 1;
+        members.live.insert(child.number, Arc::downgrade(child));
     }
 
     /// The next run of a child that is counted already.
     pub(crate) fn add_again(&mut self, child: &Arc<TaskShared>) {
-        self.live.insert(child.number, Arc::downgrade(child));
+        let members = self.members.get_or_insert_default();
+        members.live.insert(child.number, Arc::downgrade(child));
     }
 
     pub(crate) fn remove(&mut self, number: u64) {
-        self.live.remove(&number);
+        if let Some(members) = &mut self.members {
+            members.live.remove(&number);
+        }
     }
 
     pub(crate) fn moved(&mut self, from: Option<TaskState>, to: Option<TaskState>) {
+        let by_state = &mut self.members.get_or_insert_default().by_state;
         if let Some(state) = from {
-            *self.by_state.entry(state).or_default() -= 1;
+            *by_state.entry(state).or_default() -= 1;
         }
         if let Some(state) = to {
-            *self.by_state.entry(state).or_default() += 1;
+            *by_state.entry(state).or_default() += 1;
         }
     }
 
     pub(crate) fn count(&self, state: TaskState) -> u64 {
-        self.by_state
-            .get(&state)
+        let members = self.members.as_ref();
+        members
+            .and_then(|members| members.by_state.get(&state))
             .map_or(0, |count| u64::try_from(*count).unwrap_or(0))
     }
 
     pub(crate) fn counts(&self) -> Option<Children> {
-        (self.total > 0).then(|| Children {
-            total: self.total,
-            by_state: self
+        let members = self.members.as_ref().filter(|members| members.total > 0)?;
+        Some(Children {
+            total: members.total,
+            by_state: members
                 .by_state
                 .keys()
                 .map(|state| (*state, self.count(*state)))
@@ -121,7 +134,11 @@ impl Family {
 
     /// The children that have not told their end.
     pub(crate) fn live(&self) -> Vec<Arc<TaskShared>> {
-        self.live.values().filter_map(Weak::upgrade).collect()
+        let live = self
+            .members
+            .iter()
+            .flat_map(|members| members.live.values());
+        live.filter_map(Weak::upgrade).collect()
     }
 }
 

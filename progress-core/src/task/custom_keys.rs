@@ -13,20 +13,35 @@ pub(super) struct CustomKeys(Option<Box<Names>>);
 
 /// Apart, because most tasks have none.
 #[derive(Debug, Default)]
-struct Names(HashMap<Name, u32>);
+struct Names {
+    /// The first [`FEW`]: to look at each costs less than to hash what is looked for.
+    few: Vec<(Name, u32)>,
+    rest: HashMap<Name, u32>,
+}
+
+const FEW: usize = 8;
 
 impl CustomKeys {
     /// The number of a key, and its text to share.
     pub(super) fn find(&self, event_type: &str, key: &str) -> Option<(u32, Arc<str>)> {
-        let names = self.0.as_ref()?;
-        let wanted: &dyn Pair = &(event_type, key);
-        let (name, number) = names.0.get_key_value(wanted)?;
-        Some((*number, Arc::clone(&name.key)))
+        let Names { few, rest } = &**self.0.as_ref()?;
+        let wanted = (event_type, key);
+        let found = match few.iter().find(|(name, _)| name.pair() == wanted) {
+            Some((name, number)) => Some((name, number)),
+            None if rest.is_empty() => None,
+            None => rest.get_key_value(&wanted as &dyn Pair),
+        };
+        found.map(|(name, number)| (*number, Arc::clone(&name.key)))
     }
 
     pub(super) fn insert(&mut self, event_type: Cow<'static, str>, key: Arc<str>, number: u32) {
         let names = self.0.get_or_insert_default();
-        names.0.insert(Name { event_type, key }, number);
+        let name = Name { event_type, key };
+        if names.few.len() < FEW {
+            names.few.push((name, number));
+        } else {
+            names.rest.insert(name, number);
+        }
     }
 }
 
@@ -103,5 +118,19 @@ mod tests {
         assert_eq!(number("score", "b"), None);
         // One text cut elsewhere.
         assert_eq!(number("scor", "ea"), None);
+    }
+
+    #[test]
+    fn many_keys_keep_their_numbers() {
+        let mut keys = CustomKeys::default();
+        for number in 0..100 {
+            keys.insert(Cow::Borrowed("face"), Arc::from(number.to_string()), number);
+        }
+        for number in 0..100 {
+            let text = number.to_string();
+            let (found, key) = keys.find("face", &text).unwrap();
+            assert_eq!((found, &*key), (number, &*text));
+            assert_eq!(keys.find("score", &text), None);
+        }
     }
 }

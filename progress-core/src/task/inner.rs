@@ -1,26 +1,29 @@
 //! What a task's lock guards: its log and fold, the present values behind the counters, the percent.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     error::PublishError,
     estimator::Estimator,
-    event::{Data, Event, ProgressUpdate, StageChange, Started},
+    event::{Data, Event, ProgressUpdate, StageChange, Started, Status},
     limits::Limits,
     log::{Class, Log, LogLimits},
     position::Position,
     snapshot::{Fold, Snapshot},
+    stage_index::StageIndex,
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
         custom_keys::CustomKeys,
         eta::Course,
+        lazy_fold::LazyFold,
         life::Life,
         mirror::{Mirror, Successor},
         shared::TaskShared,
         tell::Untold,
+        unowned::Unowned,
         value::{CHILD, Percent, Value},
     },
     time::Timestamp,
@@ -30,13 +33,14 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) log: Log<Arc<Event>>,
-    pub(crate) fold: Fold,
+    pub(crate) fold: LazyFold,
     pub(crate) sleepers: Sleepers,
     pub(crate) family: Family,
-    pub(super) about: Started,
+    /// Shared with the `started` event.
+    pub(super) about: Arc<Started>,
     /// The task's own value, then those of its stages.
     pub(super) values: Vec<Value>,
-    pub(super) paths: HashMap<Arc<str>, usize>,
+    pub(super) paths: StageIndex,
     /// Whether any stage is below another.
     pub(super) nested: bool,
     pub(super) custom_keys: CustomKeys,
@@ -57,11 +61,15 @@ pub(crate) struct Inner {
     pub(super) life: Life,
     /// Of a task whose events are numbered elsewhere.
     pub(super) mirror: Option<Box<Mirror>>,
+    /// Of a task without an owner whose events this tracker numbers.
+    pub(super) unowned: Option<Box<Unowned>>,
     /// Another run that readers are to go on with.
     pub(crate) successor: Option<Box<Successor>>,
     /// Whether another run is the one that counts.
     pub(super) superseded: bool,
     pub(super) untold: Untold,
+    /// Bytes of the log that stand in the tracker's account: see [`Inner::charge`].
+    pub(super) charged: usize,
     /// What the parent has been told of this task.
     told: ChildMove,
 }
@@ -69,19 +77,19 @@ pub(crate) struct Inner {
 impl Inner {
     /// Makes the inside of a task that has no event yet.
     pub(super) fn new(
-        limits: &LogLimits,
-        fold: Fold,
+        limits: &Arc<LogLimits>,
+        fold: LazyFold,
         family: Family,
         about: Started,
         now: Timestamp,
     ) -> Self {
         let mut inner = Self {
-            log: Log::new(limits.clone()),
+            log: Log::new(Arc::clone(limits)),
             fold,
             sleepers: Sleepers::default(),
             family,
             values: vec![Value::default()],
-            paths: HashMap::new(),
+            paths: StageIndex::default(),
             nested: false,
             custom_keys: CustomKeys::default(),
             next_key: 0,
@@ -96,11 +104,13 @@ impl Inner {
             forgotten: false,
             life: Life::default(),
             mirror: None,
+            unowned: None,
             successor: None,
             superseded: false,
             untold: Untold::default(),
+            charged: 0,
             told: ChildMove::default(),
-            about,
+            about: Arc::new(about),
         };
         for index in 0..inner.about.stages.len() {
             let stage = &inner.about.stages[index];
@@ -114,12 +124,46 @@ impl Inner {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
-        let mut snapshot = self.fold.to_snapshot();
+        let mut snapshot = self.fold.to_snapshot(&self.log, &self.about);
         if !snapshot.state.is_ended() {
             snapshot.elapsed_ms = self.elapsed_ms(now);
         }
         snapshot.dropped_logs = self.log.dropped_lines();
         snapshot
+    }
+
+    /// What the tracker's account is to change by.
+    ///
+    /// It is charged in steps and ahead, so that it never holds less than there is, an eighth more
+    /// at most while a log grows, and threads that publish to different tasks seldom meet there.
+    pub(super) fn charge(&mut self) -> isize {
+        let bytes = self.log.bytes();
+        if self.forgotten
+            || (bytes <= self.charged && bytes >= self.charged / 2 && !self.log.is_ended())
+        {
+            return 0;
+        }
+        // A log that is as large as it may be grows no more.
+        let ahead = (bytes + bytes / 8).min(self.log.limits().byte_budget());
+        let charged = match self.log.is_ended() || bytes < self.charged {
+            true => bytes,
+            false => bytes.max(ahead),
+        };
+        let change = charged as isize - self.charged as isize;
+        self.charged = charged;
+        change
+    }
+
+    /// The fold itself, kept from now on: for a task whose events are numbered elsewhere, or
+    /// authored from its present.
+    pub(crate) fn full_fold(&mut self) -> &mut Fold {
+        self.fold.full(&self.log, &self.about)
+    }
+
+    /// Makes room in the log for others.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        self.fold.keep(&self.log, &self.about);
+        self.log.shrink_to(bytes);
     }
 
     /// Marks a stage as fed by one more child.
@@ -139,22 +183,33 @@ impl Inner {
         }
         self.note_change(shared, now)?;
         let timestamp = shared.clock.at(now).max(self.newest);
-        let event = Event::new(
-            Arc::clone(&shared.origin),
-            self.log.next_seq(),
-            self.log.newest_milestone(),
-            timestamp,
-            data,
-        );
+        let (seq, prev) = (self.log.next_seq(), self.log.newest_milestone());
+        let make = |data| {
+            let origin = Arc::clone(&shared.origin);
+            Arc::new(Event::new(origin, seq, prev, timestamp, data))
+        };
+        let event = match self.log.take_spare() {
+            None => make(data),
+            Some(mut spare) => match Arc::get_mut(&mut spare) {
+                None => make(data),
+                // Nobody holds it any more: the new event takes its place.
+                Some(event) => {
+                    event.renew(seq, prev, timestamp, data);
+                    spare
+                }
+            },
+        };
         check_len(event.data(), event.data_size(), &shared.limits)?;
-        let event = Arc::new(event);
+        self.fold.before(&event, &self.log, &self.about);
         let seq = self
             .log
-            .push(class, Arc::clone(&event))
+            .push(class, event)
             .map_err(|refused| PublishError::from(refused.kind))?;
         self.newest = timestamp;
-        self.fold.apply(&event);
-        self.untold.note(class, &event);
+        if let Some(event) = self.log.newest() {
+            self.fold.apply(event);
+            self.untold.note(class, event);
+        }
         Ok(Position::new(shared.epoch, seq))
     }
 
@@ -313,8 +368,9 @@ impl Inner {
         let current_stage = Arc::clone(path);
         let top = self.top_of(index);
         self.begin_course(top);
-        // The stages before have come further than the sampler has seen.
-        for due in 0..self.due.len() {
+        // The stages before have come further than the sampler has seen. Not all of them, where
+        // hundreds run at a time: then none of them is the one before.
+        for due in self.due.len().saturating_sub(MEASURED_AT_ONCE)..self.due.len() {
             self.measure(self.due[due]);
         }
         let change = StageChange {
@@ -343,7 +399,6 @@ impl Inner {
         let moved = ChildMove {
             from: self.told.to,
             to: Some(state),
-            // It falls when work begins again, or a run is the next of a child.
             fraction: done - self.told.fraction,
         };
         if moved.from == moved.to && moved.fraction == 0 {
@@ -382,15 +437,23 @@ impl Inner {
     }
 }
 
-/// `started` is bounded by the number and length of its parts, so that it is never too large for
-/// what may be declared.
+/// Stages that are looked at when another begins.
+const MEASURED_AT_ONCE: usize = 16;
+
+/// `started` and `queued` are bounded by the number and length of their parts, so that they are
+/// never too large for what may be declared; an end that nobody asked for is never too large.
 pub(super) fn check_size(data: &Data, limits: &Limits) -> Result<(), PublishError> {
     check_len(data, data.size(), limits)
 }
 
 fn check_len(data: &Data, len: usize, limits: &Limits) -> Result<(), PublishError> {
     let limit = limits.payload;
-    if len > limit && !matches!(data, Data::Started(_)) {
+    let exempt = match data {
+        Data::Started(_) | Data::Queued(_) => true,
+        Data::Complete(end) => end.status == Status::Abandoned,
+        _ => false,
+    };
+    if len > limit && !exempt {
         return Err(PublishError::PayloadTooLarge {
             field: "data",
             len,

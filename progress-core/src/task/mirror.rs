@@ -24,7 +24,7 @@ use crate::{
 /// What a mirror knows besides its log.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
-    keys: Keys,
+    pub(super) keys: Keys,
     /// What arrived before something that is missing, by number.
     early: BTreeMap<u64, Arc<Event>>,
 }
@@ -126,7 +126,10 @@ impl TaskShared {
         );
         task.mirror = true;
         task.hold = AtomicU8::new(FREE);
-        task.inner.get_mut().mirror = Some(Box::default());
+        let inner = task.inner.get_mut();
+        inner.mirror = Some(Box::default());
+        // Its log does not hold all that there ever was.
+        inner.full_fold();
         task
     }
 

@@ -7,6 +7,7 @@ mod custom_keys;
 mod eta;
 mod handle;
 mod inner;
+mod lazy_fold;
 mod life;
 mod mirror;
 mod publish;
@@ -16,6 +17,7 @@ mod shared;
 mod stop;
 mod tell;
 mod tree;
+mod unowned;
 mod value;
 mod weak;
 
@@ -27,10 +29,14 @@ pub use self::{
     weak::WeakReporter,
 };
 pub(crate) use self::{
+    builder::check_stage_path,
     children::{Family, Parent},
     inner::Inner,
     life::ask_descendants,
     mirror::{Received, Successor},
     reporter::{shorten, to_custom},
     shared::TaskShared,
+    tree::ancestors,
+    unowned::{Silence, update_of},
+    value::{BELOW_DONE, round, stage_percent},
 };

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     error::{PublishError, StageError},
-    event::{Complete, Custom, Data, LogLine, Payload, Queued, Status, TaskError},
+    event::{Complete, Custom, Data, LogLine, Payload, Queued, Started, Status, TaskError},
     limits::Limits,
     log::Class,
     position::Position,
@@ -72,7 +72,10 @@ impl TaskShared {
             if inner.started.is_some() {
                 return Ok(());
             }
-            let queued = Data::Queued(Queued { position });
+            let queued = Data::Queued(Queued {
+                position,
+                about: None,
+            });
             inner.append(self, Class::Milestone, queued, now).map(drop)
         })
     }
@@ -86,9 +89,12 @@ impl TaskShared {
             if inner.started.is_some() {
                 return Ok(None);
             }
-            let mut about = inner.about.clone();
+            let mut about = Started::clone(&inner.about);
             about.started_at = self.clock.at(now).max(inner.newest);
-            inner.append(self, Class::Milestone, Data::Started(Box::new(about)), now)?;
+            let about = Arc::new(about);
+            let started = Data::Started(Arc::clone(&about));
+            inner.append(self, Class::Milestone, started, now)?;
+            inner.about = about;
             inner.started = Some(now);
             Ok(Some(now))
         })?;

@@ -27,14 +27,16 @@ use crate::{
     limits::Limits,
     link::Outbox,
     position::{Epoch, Position},
-    snapshot::{Fold, Snapshot},
+    snapshot::Snapshot,
     subscription::{Place, Wakers},
     sync::Mutex,
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
         inner::Inner,
+        lazy_fold::LazyFold,
         stop::Stop,
+        unowned::Silence,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -59,6 +61,8 @@ pub(crate) struct TaskShared {
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
+    /// Of a task without an owner whose events this tracker numbers.
+    pub(crate) silence: Option<Silence>,
     /// The channels of this process that its events are copied into.
     pub(crate) feeds: Feeds,
     /// How far the broker has been told of it; none if it is not this node's.
@@ -97,13 +101,12 @@ impl TaskShared {
     ) -> Self {
         let limits = Arc::clone(&tracker.limits);
         let now = tracker.clock.at(Instant::now());
-        let mut fold = Fold::new(id.clone(), epoch, now);
-        fold.describe(&about);
-        let inner = Inner::new(&limits.log, fold, family, about, now);
         let origin = Arc::new(Origin {
             task_id: id.clone(),
             epoch,
         });
+        let fold = LazyFold::new(Arc::clone(&origin), now);
+        let inner = Inner::new(&limits.log, fold, family, about, now);
         Self {
             id,
             epoch,
@@ -116,6 +119,7 @@ impl TaskShared {
             hold: AtomicU8::new(HELD),
             stop: Stop::default(),
             stall_after: None,
+            silence: None,
             feeds: Feeds::default(),
             outbox: None,
             mirror: false,
@@ -132,8 +136,8 @@ impl TaskShared {
     }
 
     /// What was known of it before it started.
-    pub(crate) fn about(&self) -> Started {
-        self.inner.lock().about.clone()
+    pub(crate) fn about(&self) -> Arc<Started> {
+        Arc::clone(&self.inner.lock().about)
     }
 
     /// Takes the place of the run before under the same stage of the same parent, if it was there;
@@ -203,13 +207,15 @@ impl TaskShared {
         if std::mem::replace(&mut inner.forgotten, true) {
             return 0;
         }
-        inner.log.bytes()
+        std::mem::take(&mut inner.charged)
     }
 
     /// Tells a child's change; see [`ChildMove`].
     fn child_moved(self: &Arc<Self>, child: u64, feeds: &Parent, moved: ChildMove) -> After {
-        let due = feeds.counter.shift(moved.fraction);
-        if !due && moved.from == moved.to {
+        let forth = u64::try_from(moved.fraction).unwrap_or(0);
+        let back = u64::try_from(-moved.fraction).unwrap_or(0);
+        let due = feeds.counter.add(forth);
+        if !due && back == 0 && moved.from == moved.to {
             return After::default();
         }
         let ended = moved.to.is_some_and(TaskState::is_ended);
@@ -223,6 +229,10 @@ impl TaskShared {
                 return Ok(());
             }
             let value = &mut inner.values[feeds.stage];
+            if let Some(fed) = &mut value.fed {
+                fed.taken_back += back;
+                value.dirty |= back > 0;
+            }
             if moved.from != moved.to {
                 value.dirty = true;
                 if let Some(fed) = &mut value.fed {
@@ -260,9 +270,10 @@ impl TaskShared {
         if inner.forgotten {
             return 0;
         }
-        let before = inner.log.bytes();
-        inner.log.shrink_to(before / 2);
-        before - inner.log.bytes()
+        let half = inner.log.bytes() / 2;
+        inner.shrink_to(half);
+        let bytes = inner.log.bytes();
+        std::mem::replace(&mut inner.charged, bytes).saturating_sub(bytes)
     }
 
     pub(crate) fn change<T>(
@@ -289,7 +300,7 @@ impl TaskShared {
         let now = Instant::now();
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
-        let (head, bytes) = (inner.log.head(), inner.log.bytes());
+        let head = inner.log.head();
         let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
@@ -307,11 +318,7 @@ impl TaskShared {
             wakers,
             elsewhere,
             send: appended && self.outbox.is_some(),
-            bytes: if inner.forgotten {
-                0
-            } else {
-                inner.log.bytes() as isize - bytes as isize
-            },
+            bytes: inner.charge(),
             refused: std::mem::take(&mut inner.refused),
             sample: !was_due && !inner.due.is_empty(),
             ended: !was_ended && inner.log.is_ended(),

@@ -74,7 +74,7 @@ impl Inner {
             return Ok(*index);
         }
         let missing = 1 + ancestors(path)
-            .take_while(|above| !self.paths.contains_key(*above))
+            .take_while(|above| self.paths.get(above).is_none())
             .count();
         if self.paths.len() + missing > limit {
             return Err(StageError::TooMany { limit });
@@ -217,7 +217,7 @@ impl Inner {
 }
 
 /// The paths above a path, the nearest first.
-pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'))
         .map(|(above, _)| above)
 }

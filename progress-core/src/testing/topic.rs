@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     channel::ChannelName,
-    event::{Event, Retention},
+    event::{Data, Event, Retention},
     log::{Class, Item, Keys, Log, LogLimits, PushErrorKind},
     position::{Epoch, Position, Seq},
     transport::{AppendError, Draft, Owner, Page, Record, Request, Topic},
@@ -133,6 +133,7 @@ impl BusTopic {
             // The owner has dropped milestones that never came here.
             self.log.lose(event.prev());
         }
+        let life = Life::of(&record);
         let retires = match &record {
             Record::Channel(event) => event.body().retires(),
             Record::Task(_) => None,
@@ -154,8 +155,14 @@ impl BusTopic {
         if let Some(key) = retires.and_then(|name| self.keys.retire(&name)) {
             self.log.retire(key);
         }
-        self.active_at = now;
-        self.quiet_told = false;
+        match life {
+            Life::Sign => {
+                self.active_at = now;
+                self.quiet_told = false;
+            }
+            Life::Stall => self.quiet_told = true,
+            Life::None => {}
+        }
         Ok(())
     }
 
@@ -204,6 +211,27 @@ impl BusTopic {
             .into_iter()
             .filter_map(crate::log::Delivery::into_item)
             .collect()
+    }
+}
+
+/// What a record says of the work's being alive.
+#[derive(Debug, Clone, Copy)]
+enum Life {
+    Sign,
+    Stall,
+    None,
+}
+
+impl Life {
+    fn of(record: &Record) -> Self {
+        match record {
+            Record::Task(event) => match event.data() {
+                Data::Stalled(_) => Self::Stall,
+                Data::CancelRequested(_) => Self::None,
+                _ => Self::Sign,
+            },
+            Record::Channel(_) => Self::Sign,
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct TrackerBuilder {
     retention: Duration,
     tick: Duration,
     stall_after: Option<Duration>,
+    shared_silence: Option<Duration>,
+    shared_abandon_after: Duration,
     transport: Option<Arc<dyn Transport>>,
     lease: Duration,
 }
@@ -49,6 +51,22 @@ impl TrackerBuilder {
         self
     }
 
+    /// Sets after how long without a publication a task without an owner is `stalled` (default 10
+    /// minutes, or as the broker has it; at least a millisecond);
+    /// [`TaskBuilder::silence`](crate::TaskBuilder::silence) sets it for one task.
+    pub fn shared_silence(mut self, silence: Duration) -> Self {
+        self.shared_silence = Some(Limits::stall_after(silence));
+        self
+    }
+
+    /// Sets after how long without a publication a task without an owner is ended, `abandoned`
+    /// with cause `silent` (default 1 hour; at least a millisecond). With a
+    /// [transport](Self::transport) the broker has its own.
+    pub fn shared_abandon_after(mut self, silence: Duration) -> Self {
+        self.shared_abandon_after = Limits::stall_after(silence);
+        self
+    }
+
     /// Connects the tracker with those of other processes (default: it stands alone).
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
@@ -67,6 +85,8 @@ impl TrackerBuilder {
     pub fn build(self) -> ProgressTracker {
         let mut shared = TrackerShared::new(self.limits, self.retention, self.tick);
         shared.stall_after = self.stall_after;
+        shared.shared_silence = self.shared_silence;
+        shared.shared_abandon_after = self.shared_abandon_after;
         shared.link = self
             .transport
             .map(|transport| Arc::new(Link::new(transport, shared.node.clone(), self.lease)));
@@ -81,6 +101,8 @@ impl Default for TrackerBuilder {
             retention: Duration::from_secs(3600),
             tick: Duration::from_millis(100),
             stall_after: None,
+            shared_silence: None,
+            shared_abandon_after: Duration::from_secs(3600),
             transport: None,
             lease: Duration::from_secs(30),
         }

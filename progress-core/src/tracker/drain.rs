@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::tracker::ProgressTracker;
+use crate::tracker::{ProgressTracker, TrackerShared};
 
 /// What became of the tasks while a tracker was [drained](ProgressTracker::drain).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,6 +84,12 @@ impl ProgressTracker {
     /// Tells whether new tasks are [refused](Self::drain).
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.shared.registry.read().draining
+        self.shared.is_draining()
+    }
+}
+
+impl TrackerShared {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.registry.read().draining
     }
 }

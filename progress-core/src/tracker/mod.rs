@@ -14,13 +14,16 @@ use tokio::time::Instant;
 
 use crate::{
     channel::{Channel, IntoChannelName},
-    error::{CancelError, LookupError, PublishError, RemoveError},
+    error::{CancelError, ChannelError, LookupError, PublishError, RemoveError},
     event::Note,
     id::{IntoTaskId, TaskId},
     log::Delivery,
     position::{Position, Seq},
+    shared::cancel_elsewhere,
     snapshot::Snapshot,
-    subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
+    subscription::{
+        ChannelSubscription, Delivered, SubscribeError, SubscribeOptions, Subscription,
+    },
     task::{TaskBuilder, TaskShared, ask_descendants, shorten},
     transport::TransportError,
 };
@@ -107,8 +110,7 @@ impl ProgressTracker {
         Self { shared }
     }
 
-    #[cfg(feature = "tracing-layer")]
-    pub(crate) fn shared(&self) -> &TrackerShared {
+    pub(crate) fn shared(&self) -> &Arc<TrackerShared> {
         &self.shared
     }
 
@@ -123,6 +125,26 @@ impl ProgressTracker {
     #[must_use]
     pub fn channel(&self, name: impl IntoChannelName) -> Channel {
         Channel::new(Arc::clone(&self.shared), name)
+    }
+
+    /// Watches a channel as the options say; the reserved one, [`ChannelName::TASKS`], is the live
+    /// list of tasks.
+    ///
+    /// What could go wrong comes as the first frame,
+    /// [`ChannelFrame::Rejected`](crate::ChannelFrame::Rejected).
+    #[must_use]
+    pub fn subscribe_channel(
+        &self,
+        name: impl IntoChannelName,
+        options: SubscribeOptions,
+    ) -> ChannelSubscription {
+        match name.into_channel_name() {
+            Ok(name) => self.shared.subscribe_channel(name, options),
+            Err(error) => {
+                let error = ChannelError::Invalid(error);
+                ChannelSubscription::rejected(SubscribeError::Channel(error))
+            }
+        }
     }
 
     /// Watches a task from its first event that is still kept.
@@ -245,10 +267,10 @@ impl ProgressTracker {
         let note = Note {
             reason: reason
                 .into()
-                .map(|reason| shorten(reason, task.limits.message())),
+                .map(|reason| shorten(reason, self.shared.limits.message())),
         };
         if task.is_mirror() {
-            return self.shared.ask_owner(&task, note.reason).await;
+            return cancel_elsewhere(&self.shared, &task, note).await;
         }
         match task.ask_to_stop(&note) {
             Err(PublishError::AlreadyComplete) => {

@@ -21,7 +21,7 @@ use crate::{
     position::Epoch,
     subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
-    task::{Family, Inner, Parent, TaskShared},
+    task::{Family, Inner, Parent, Silence, TaskShared},
     time::{Clock, Timestamp},
     tracker::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
@@ -45,6 +45,10 @@ pub(crate) struct TrackerShared {
     pub(super) retention: Duration,
     /// What tasks have that were given none.
     pub(crate) stall_after: Option<Duration>,
+    /// How long tasks without an owner may be silent before they count as stalled, if it was set.
+    pub(crate) shared_silence: Option<Duration>,
+    /// How long they may be silent before they are ended.
+    pub(crate) shared_abandon_after: Duration,
     pub(super) registry: RwLock<Registry>,
     /// Tells those who drain the tracker that no task is live.
     pub(super) drained: Notify,
@@ -71,6 +75,8 @@ impl TrackerShared {
             refused: AtomicU64::new(0),
             retention,
             stall_after: None,
+            shared_silence: None,
+            shared_abandon_after: Duration::from_secs(3600),
             registry: RwLock::default(),
             drained: Notify::new(),
             hand: AtomicU64::new(0),
@@ -97,6 +103,9 @@ impl TrackerShared {
         };
         let mut task = TaskShared::new(id, epoch, number, self, parent, family, about);
         task.stall_after = run.stall_after;
+        if let Some(silence) = run.silence {
+            task.disown(silence);
+        }
         self.connect(&mut task, run.channels, run.restart)?;
         let task = Arc::new(task);
         let mut evicted = None;
@@ -223,9 +232,9 @@ impl TrackerShared {
         id: TaskId,
         options: SubscribeOptions,
     ) -> Subscription {
-        let limit = self.limits.subscriptions;
-        let Some(permit) = SubscriptionPermit::take(&self.subscriptions, limit) else {
-            return Subscription::rejected(SubscribeError::TooMany { limit });
+        let permit = match self.subscription_permit() {
+            Ok(permit) => permit,
+            Err(error) => return Subscription::rejected(error),
         };
         let known = self.find(&id);
         if let Some(link) = self.link_to_ask(known.as_deref()) {
@@ -241,6 +250,12 @@ impl TrackerShared {
             Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
             Err(error) => Subscription::rejected(error),
         }
+    }
+
+    pub(super) fn subscription_permit(&self) -> Result<SubscriptionPermit, SubscribeError> {
+        let limit = self.limits.subscriptions;
+        SubscriptionPermit::take(&self.subscriptions, limit)
+            .ok_or(SubscribeError::TooMany { limit })
     }
 
     pub(crate) fn waiting_permit(&self) -> Result<SubscriptionPermit, SubscribeError> {
@@ -428,6 +443,7 @@ impl Drop for TrackerShared {
             drop(wakers.wake());
         }
         self.sampler.notify();
+        self.channels.close();
         if let Some(link) = &self.link {
             link.close();
         }
@@ -445,6 +461,8 @@ pub(crate) struct Run {
     pub(crate) restart: bool,
     /// The ended run of the same id whose place it takes.
     pub(crate) previous: Option<Arc<TaskShared>>,
+    /// Of a task without an owner.
+    pub(crate) silence: Option<Silence>,
 }
 
 /// Counts of a tracker.

@@ -209,7 +209,8 @@ impl Expired {
 pub enum ExpiredCause {
     /// Its owner's lease is over: it is to be ended.
     Lease,
-    /// It is shared and has been silent long enough to be stalled.
+    /// It is shared and has been silent long enough to be stalled: told until a `stalled` has been
+    /// appended. That, and `cancel_requested`, do not end a silence.
     Quiet,
     /// It is shared and has been silent long enough to be ended.
     Silent,

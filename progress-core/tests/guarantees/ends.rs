@@ -3,7 +3,7 @@
 use std::thread;
 
 use progress_core::{
-    Complete, Data, Frame, ProgressTracker, PublishError, Replay, Status, SubscribeOptions,
+    Complete, Data, Frame, Limits, ProgressTracker, PublishError, Replay, Status, SubscribeOptions,
     TaskError, TaskState, log::LogLimits,
 };
 
@@ -233,4 +233,13 @@ fn g5_an_error_that_is_dropped_ends_its_task() {
     drop(refused);
     let ended = tokio_test::block_on(tracker.snapshot("t")).unwrap();
     assert_eq!(ended.state, TaskState::Abandoned);
+}
+
+#[test]
+fn g5_no_bound_is_too_small_for_the_end_of_an_abandoned_task() {
+    let tracker = ProgressTracker::builder()
+        .limits(Limits::default().payload(1))
+        .build();
+    drop(tracker.task("a").start().unwrap());
+    assert_eq!(tracker.stats().ended, 1);
 }

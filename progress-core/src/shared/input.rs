@@ -1,0 +1,178 @@
+//! What a publisher without the task's handle sends.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{PublishError, StageError},
+    event::Payload,
+};
+
+/// An event as a publisher without the task's handle sends it: a worker over HTTP or in another
+/// language. On the wire `{"event_type","data","key"?,"id"?}`.
+///
+/// Its data may be partial: a `progress_update` says what has changed, and what was said before
+/// stays. What only the tracker knows (`n` of a log line, `previous_stage`, the percent of the
+/// whole, times) is filled in by it and ignored if it is given.
+///
+/// | `event_type` | `data` |
+/// | --- | --- |
+/// | `progress_update` | any of `progress`, `message`, `metadata`, `current`, `total`, `unit`, `eta_ms`; with `stage` also `stage_progress`, `stage_eta_ms` |
+/// | `stage_change` | `current_stage` |
+/// | `log` | `message`, `level?` (default `INFO`), `stage?`, `fields?` |
+/// | `error` | the error object; `code` and `message` are required |
+/// | `paused`, `resumed` | `reason?` |
+/// | `complete` | `status`, `result?`, `error?`, `cause?` |
+/// | any other | whatever the application likes; with a `key` it is State |
+///
+/// It is checked when it is published.
+///
+/// ```
+/// use progress_core::EventInput;
+///
+/// let event: EventInput = serde_json::from_str(
+///     r#"{"event_type":"progress_update","data":{"stage":"matte","current":75,"total":120},"id":"7f3a-12"}"#,
+/// )?;
+/// assert_eq!(event.event_type(), "progress_update");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EventInput {
+    pub(super) event_type: String,
+    #[serde(default = "nothing")]
+    pub(super) data: Payload,
+    #[serde(default)]
+    pub(super) key: Option<Arc<str>>,
+    #[serde(default)]
+    pub(super) id: Option<Arc<str>>,
+}
+
+impl EventInput {
+    /// The longest id, in bytes.
+    pub const ID_LEN: usize = 128;
+
+    /// Makes an event without key and id.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotJson`] if the data has no JSON form.
+    pub fn new<T: Serialize + ?Sized>(
+        event_type: impl Into<String>,
+        data: &T,
+    ) -> Result<Self, PublishError> {
+        let data = Payload::new(data).map_err(|error| PublishError::NotJson {
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            event_type: event_type.into(),
+            data,
+            key: None,
+            id: None,
+        })
+    }
+
+    /// Makes a custom event State (default: it is a milestone): it replaces the one before of the
+    /// same type and key. To [`Limits::NAME_LEN`](crate::Limits::NAME_LEN) bytes.
+    #[must_use]
+    pub fn key(mut self, key: impl AsRef<str>) -> Self {
+        self.key = Some(Arc::from(key.as_ref()));
+        self
+    }
+
+    /// Sets what tells a repetition (default none): an event of the same id is published once, and
+    /// a repetition is answered with the first one's position. Of 1 to [`Self::ID_LEN`] bytes;
+    /// the newest 1 024 of each task are remembered.
+    #[must_use]
+    pub fn id(mut self, id: impl AsRef<str>) -> Self {
+        self.id = Some(Arc::from(id.as_ref()));
+        self
+    }
+
+    /// Returns the event type.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// Returns the data as it was sent.
+    #[must_use]
+    pub fn data(&self) -> &Payload {
+        &self.data
+    }
+}
+
+fn nothing() -> Payload {
+    Payload::from(serde_json::Value::Null)
+}
+
+/// An event from outside does not say what it has to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidInput {
+    /// The data of a built-in event type is no object.
+    NotAnObject,
+    /// A field is missing that the event type needs.
+    Missing {
+        /// Which.
+        field: &'static str,
+    },
+    /// A `progress_update` says nothing that could have changed.
+    NothingToSay,
+    /// A field holds something else than it should.
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field is longer than it may be, or empty.
+    Length {
+        /// Which.
+        field: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes; the least is 1.
+        limit: usize,
+    },
+    /// A stage's path is not one, or there are too many stages.
+    Stage(StageError),
+}
+
+impl fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnObject => f.write_str("data is no object"),
+            Self::Missing { field } => write!(f, "data needs {field}"),
+            Self::NothingToSay => {
+                f.write_str("data holds none of the fields that a progress_update can change")
+            }
+            Self::Field { field, reason } => write!(f, "{field} is invalid: {reason}"),
+            Self::Length { field, len, limit } => {
+                write!(f, "{field} has {len} bytes, it may have 1 to {limit}")
+            }
+            Self::Stage(_) => f.write_str("the stage is invalid"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidInput {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Stage(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidInput> for PublishError {
+    fn from(error: InvalidInput) -> Self {
+        Self::InvalidInput(error)
+    }
+}
+
+impl From<StageError> for InvalidInput {
+    fn from(error: StageError) -> Self {
+        Self::Stage(error)
+    }
+}

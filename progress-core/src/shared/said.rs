@@ -1,0 +1,400 @@
+//! An input, read and checked: what its publisher says.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::{
+    error::PublishError,
+    event::{
+        Custom, InvalidEventType, Level, LogLine, Metadata, Note, Payload, Status, TaskError,
+        check_event_type,
+    },
+    limits::Limits,
+    shared::input::{EventInput, InvalidInput},
+    task::{check_stage_path, shorten},
+};
+
+/// What a publisher says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said {
+    Update(Box<Update>),
+    StageChange(Arc<str>),
+    Log(Box<LogLine>),
+    Error(TaskError),
+    Paused(Note),
+    Resumed(Note),
+    Complete(Box<End>),
+    Custom(Custom),
+}
+
+/// What has changed of the task, or of one of its stages.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Update {
+    pub(crate) stage: Option<Arc<str>>,
+    pub(crate) progress: Option<f64>,
+    pub(crate) stage_progress: Option<f64>,
+    pub(crate) current: Option<u64>,
+    pub(crate) total: Option<u64>,
+    pub(crate) unit: Option<Arc<str>>,
+    pub(crate) message: Option<Arc<str>>,
+    pub(crate) metadata: Metadata,
+    pub(crate) eta_ms: Option<u64>,
+    pub(crate) stage_eta_ms: Option<u64>,
+}
+
+/// How the task ends.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct End {
+    pub(crate) status: Status,
+    pub(crate) result: Option<Payload>,
+    pub(crate) error: Option<TaskError>,
+    pub(crate) cause: Option<Arc<str>>,
+}
+
+impl Said {
+    /// Reads an input.
+    pub(crate) fn read(input: &EventInput, limits: &Limits) -> Result<Self, PublishError> {
+        check_envelope(input, limits)?;
+        Ok(match input.event_type.as_str() {
+            "progress_update" => Self::Update(Box::new(update(&Fields::of(input)?, limits)?)),
+            "stage_change" => {
+                let path: Arc<str> = Fields::of(input)?.needed("current_stage")?;
+                check_stage_path(&path).map_err(InvalidInput::from)?;
+                Self::StageChange(path)
+            }
+            "log" => Self::Log(Box::new(line(&Fields::of(input)?, limits)?)),
+            "error" => Self::Error(error(&Fields::of(input)?, input.data.json(), "data")?),
+            "paused" => Self::Paused(note(&Fields::of(input)?, limits)?),
+            "resumed" => Self::Resumed(note(&Fields::of(input)?, limits)?),
+            "complete" => Self::Complete(Box::new(end(&Fields::of(input)?, limits)?)),
+            custom => {
+                check_event_type(custom).map_err(PublishError::InvalidEventType)?;
+                Self::Custom(Custom {
+                    event_type: Cow::Owned(custom.to_owned()),
+                    key: input.key.clone(),
+                    data: input.data.clone(),
+                })
+            }
+        })
+    }
+}
+
+fn check_envelope(input: &EventInput, limits: &Limits) -> Result<(), PublishError> {
+    let (len, limit) = (input.data.len(), limits.payload);
+    if len > limit {
+        return Err(PublishError::PayloadTooLarge {
+            field: "data",
+            len,
+            limit,
+        });
+    }
+    if let Some(id) = &input.id
+        && !(1..=EventInput::ID_LEN).contains(&id.len())
+    {
+        return Err(InvalidInput::Length {
+            field: "id",
+            len: id.len(),
+            limit: EventInput::ID_LEN,
+        }
+        .into());
+    }
+    let Some(key) = &input.key else {
+        return Ok(());
+    };
+    if key.len() > Limits::NAME_LEN {
+        return Err(PublishError::KeyTooLong { len: key.len() });
+    }
+    match check_event_type(&input.event_type) {
+        Err(InvalidEventType::Reserved) => Err(InvalidInput::Field {
+            field: "key",
+            reason: "only custom events have one".to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+fn update(fields: &Fields<'_>, limits: &Limits) -> Result<Update, PublishError> {
+    let update = Update {
+        stage: fields.stage("stage")?,
+        progress: fields.take("progress")?,
+        stage_progress: fields.take("stage_progress")?,
+        current: fields.take("current")?,
+        total: fields.take("total")?,
+        unit: fields.text("unit", Limits::NAME_LEN)?,
+        message: fields.text("message", limits.message())?,
+        metadata: fields.take("metadata")?.unwrap_or_default(),
+        eta_ms: fields.take("eta_ms")?,
+        stage_eta_ms: fields.take("stage_eta_ms")?,
+    };
+    let of_a_stage = update.stage_progress.is_some() || update.stage_eta_ms.is_some();
+    if of_a_stage && update.stage.is_none() {
+        return Err(InvalidInput::Missing { field: "stage" }.into());
+    }
+    let nothing = Update {
+        stage: update.stage.clone(),
+        ..Update::default()
+    };
+    if update == nothing {
+        return Err(InvalidInput::NothingToSay.into());
+    }
+    Ok(update)
+}
+
+fn line(fields: &Fields<'_>, limits: &Limits) -> Result<LogLine, PublishError> {
+    let message: Arc<str> = fields.needed("message")?;
+    Ok(LogLine {
+        n: 0,
+        level: fields.take("level")?.unwrap_or(Level::Info),
+        message: (*shorten(&message, limits.payload / 2)).into(),
+        stage: fields.stage("stage")?,
+        fields: fields.take("fields")?.unwrap_or_default(),
+    })
+}
+
+fn note(fields: &Fields<'_>, limits: &Limits) -> Result<Note, PublishError> {
+    Ok(Note {
+        reason: fields.text("reason", limits.message())?,
+    })
+}
+
+fn end(fields: &Fields<'_>, limits: &Limits) -> Result<End, PublishError> {
+    let error = match fields.json("error") {
+        Some(json) => {
+            let inner = Fields::read(json).ok_or_else(|| InvalidInput::Field {
+                field: "error",
+                reason: "it is no object".to_owned(),
+            })?;
+            Some(error(&inner, json, "error")?)
+        }
+        None => None,
+    };
+    Ok(End {
+        status: fields.needed("status")?,
+        result: fields.take("result")?,
+        error,
+        cause: fields.text("cause", limits.message())?,
+    })
+}
+
+fn error(fields: &Fields<'_>, json: &str, field: &'static str) -> Result<TaskError, PublishError> {
+    let _code: Arc<str> = fields.needed("code")?;
+    let _message: Arc<str> = fields.needed("message")?;
+    serde_json::from_str(json).map_err(|error| invalid(field, &error))
+}
+
+/// The fields of an object. One that is null is not there.
+struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'a> Fields<'a> {
+    fn of(input: &'a EventInput) -> Result<Self, PublishError> {
+        let json = match input.data.json() {
+            "null" => "{}",
+            json => json,
+        };
+        Self::read(json).ok_or_else(|| InvalidInput::NotAnObject.into())
+    }
+
+    fn read(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok().map(Self)
+    }
+
+    fn json(&self, field: &str) -> Option<&'a str> {
+        let json = self.0.get(field)?.get();
+        (json != "null").then_some(json)
+    }
+
+    fn take<T: DeserializeOwned>(&self, field: &'static str) -> Result<Option<T>, PublishError> {
+        self.json(field)
+            .map(|json| serde_json::from_str(json).map_err(|error| invalid(field, &error)))
+            .transpose()
+    }
+
+    fn needed<T: DeserializeOwned>(&self, field: &'static str) -> Result<T, PublishError> {
+        self.take(field)?
+            .ok_or_else(|| InvalidInput::Missing { field }.into())
+    }
+
+    /// Text; longer than `limit` bytes it is cut.
+    fn text(&self, field: &'static str, limit: usize) -> Result<Option<Arc<str>>, PublishError> {
+        let text: Option<Arc<str>> = self.take(field)?;
+        Ok(text.map(|text| match text.len() > limit {
+            true => shorten(&text, limit),
+            false => text,
+        }))
+    }
+
+    fn stage(&self, field: &'static str) -> Result<Option<Arc<str>>, PublishError> {
+        let path: Option<Arc<str>> = self.take(field)?;
+        if let Some(path) = &path {
+            check_stage_path(path).map_err(InvalidInput::from)?;
+        }
+        Ok(path)
+    }
+}
+
+fn invalid(field: &'static str, error: &serde_json::Error) -> PublishError {
+    InvalidInput::Field {
+        field,
+        reason: error.to_string(),
+    }
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "data is written in place")]
+    fn read(event_type: &str, data: Value) -> Result<Said, PublishError> {
+        Said::read(
+            &EventInput::new(event_type, &data).unwrap(),
+            &Limits::default(),
+        )
+    }
+
+    fn refused(event_type: &str, data: Value) -> InvalidInput {
+        match read(event_type, data) {
+            Err(PublishError::InvalidInput(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let missing = |field| InvalidInput::Missing { field };
+        assert_eq!(refused("stage_change", json!({})), missing("current_stage"));
+        assert_eq!(refused("log", json!({"level": "INFO"})), missing("message"));
+        assert_eq!(refused("error", json!({"message": "m"})), missing("code"));
+        assert_eq!(refused("error", json!({"code": "C"})), missing("message"));
+        assert_eq!(refused("complete", json!({"result": 1})), missing("status"));
+        assert_eq!(
+            refused(
+                "complete",
+                json!({"status": "failed", "error": {"code": "C"}})
+            ),
+            missing("message")
+        );
+        assert_eq!(
+            refused("progress_update", json!({"stage_progress": 4})),
+            missing("stage")
+        );
+        for data in [
+            json!({}),
+            json!({"stage": "a"}),
+            json!({"message": null}),
+            json!(null),
+        ] {
+            assert_eq!(refused("progress_update", data), InvalidInput::NothingToSay);
+        }
+        assert_eq!(refused("log", json!("text")), InvalidInput::NotAnObject);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let field = |refused: InvalidInput| match refused {
+            InvalidInput::Field { field, .. } => field,
+            other => panic!("{other:?}"),
+        };
+        let update =
+            |name: &str, value: Value| field(refused("progress_update", json!({ name: value })));
+        assert_eq!(update("progress", json!("half")), "progress");
+        assert_eq!(update("current", json!(-1)), "current");
+        assert_eq!(update("total", json!(1.5)), "total");
+        assert_eq!(update("metadata", json!([1])), "metadata");
+        assert_eq!(
+            field(refused("complete", json!({"status": "stopped"}))),
+            "status"
+        );
+        assert_eq!(
+            field(refused("complete", json!({"status": "failed", "error": 1}))),
+            "error"
+        );
+        assert_eq!(
+            field(refused("log", json!({"message": "m", "level": "LOUD"}))),
+            "level"
+        );
+        assert_eq!(
+            refused("stage_change", json!({"current_stage": "a//b"})),
+            InvalidInput::Stage(crate::error::StageError::Empty)
+        );
+    }
+
+    #[test]
+    fn what_only_the_tracker_says_is_reserved() {
+        for event_type in [
+            "queued",
+            "started",
+            "stalled",
+            "recovered",
+            "cancel_requested",
+            "connected",
+            "gap",
+        ] {
+            assert_eq!(
+                read(event_type, json!({})),
+                Err(PublishError::InvalidEventType(InvalidEventType::Reserved))
+            );
+        }
+        assert_eq!(
+            read("Photo", json!({})),
+            Err(PublishError::InvalidEventType(InvalidEventType::Malformed))
+        );
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let limits = Limits::default().payload(64);
+        let read = |input: EventInput| Said::read(&input, &limits);
+        let note = |text: &str| EventInput::new("note", text).unwrap();
+        assert!(read(note(&"x".repeat(62))).is_ok());
+        assert_eq!(
+            read(note(&"x".repeat(63))),
+            Err(PublishError::PayloadTooLarge {
+                field: "data",
+                len: 65,
+                limit: 64
+            })
+        );
+        assert!(read(note("").key("k".repeat(128))).is_ok());
+        assert_eq!(
+            read(note("").key("k".repeat(129))),
+            Err(PublishError::KeyTooLong { len: 129 })
+        );
+        assert!(read(note("").id("i".repeat(128))).is_ok());
+        for len in [0, 129] {
+            assert_eq!(
+                read(note("").id("i".repeat(len))),
+                Err(PublishError::InvalidInput(InvalidInput::Length {
+                    field: "id",
+                    len,
+                    limit: 128
+                }))
+            );
+        }
+        let keyed = EventInput::new("paused", &json!({})).unwrap().key("k");
+        assert!(matches!(
+            read(keyed),
+            Err(PublishError::InvalidInput(InvalidInput::Field {
+                field: "key",
+                ..
+            }))
+        ));
+    }
+
+    #[test]
+    fn a_result_keeps_its_text() {
+        let input: EventInput = serde_json::from_str(
+            r#"{"event_type":"complete","data":{"status":"completed","result":{"z":1.50,"a":[ 1 ]}}}"#,
+        )
+        .unwrap();
+        let Said::Complete(end) = Said::read(&input, &Limits::default()).unwrap() else {
+            panic!("no end");
+        };
+        assert_eq!(end.result.unwrap().json(), r#"{"z":1.50,"a":[ 1 ]}"#);
+    }
+}

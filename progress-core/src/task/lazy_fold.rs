@@ -1,0 +1,118 @@
+//! The fold of a task, for which a task with few events has no need.
+
+use std::sync::Arc;
+
+use crate::{
+    event::{Data, Event, Origin, Started, TaskState},
+    log::{Item as _, Log},
+    snapshot::{Fold, Snapshot},
+    time::Timestamp,
+};
+
+/// A task's [`Fold`]: made anew from the log whenever somebody asks while the log holds a few events,
+/// all there ever were; kept, and told of each event, from then on.
+///
+/// Most tasks of a process are idle, and their folds would take more memory than their events.
+#[derive(Debug)]
+pub(crate) struct LazyFold {
+    brief: Brief,
+    origin: Arc<Origin>,
+    created: Timestamp,
+    kept: Option<Box<Fold>>,
+}
+
+/// What publishing needs to know of the present.
+#[derive(Debug)]
+pub(crate) struct Brief {
+    pub(crate) state: TaskState,
+    pub(crate) stage: Option<Arc<str>>,
+}
+
+impl LazyFold {
+    pub(super) fn new(origin: Arc<Origin>, created: Timestamp) -> Self {
+        Self {
+            brief: Brief {
+                state: TaskState::Queued,
+                stage: None,
+            },
+            origin,
+            created,
+            kept: None,
+        }
+    }
+
+    /// The part of the snapshot that is always at hand.
+    pub(crate) fn snapshot(&self) -> &Brief {
+        &self.brief
+    }
+
+    /// The snapshot, whole.
+    pub(super) fn to_snapshot(&self, log: &Log<Arc<Event>>, about: &Started) -> Snapshot {
+        let snapshot = match &self.kept {
+            Some(fold) => fold.to_snapshot(),
+            None => fold(&self.origin, self.created, log, about).to_snapshot(),
+        };
+        debug_assert_eq!(
+            (self.brief.state, &self.brief.stage),
+            (snapshot.state, &snapshot.stage)
+        );
+        snapshot
+    }
+
+    /// To be called before an event is appended: from when on the log may evict, or has more than a
+    /// few, the fold is kept.
+    pub(super) fn before(&mut self, event: &Arc<Event>, log: &Log<Arc<Event>>, about: &Started) {
+        if self.kept.is_some() {
+            return;
+        }
+        let few = FEW.min(log.limits().window_len() as u64);
+        if log.head().get() >= few || log.bytes() + event.size() > log.limits().byte_budget() {
+            self.keep(log, about);
+        }
+    }
+
+    /// The fold itself, kept from now on.
+    pub(crate) fn full(&mut self, log: &Log<Arc<Event>>, about: &Started) -> &mut Fold {
+        self.kept
+            .get_or_insert_with(|| Box::new(fold(&self.origin, self.created, log, about)))
+    }
+
+    /// To be called before the log is made to evict.
+    pub(super) fn keep(&mut self, log: &Log<Arc<Event>>, about: &Started) {
+        self.full(log, about);
+    }
+
+    /// Takes account of an event that was appended.
+    pub(super) fn apply(&mut self, event: &Arc<Event>) {
+        match event.data() {
+            Data::Queued(_) => self.brief.state = TaskState::Queued,
+            Data::Started(_) | Data::Resumed(_) | Data::Recovered(_) => {
+                self.brief.state = TaskState::Running;
+            }
+            Data::StageChange(change) => {
+                self.brief.stage = Some(Arc::clone(&change.current_stage));
+            }
+            Data::Paused(_) => self.brief.state = TaskState::Paused,
+            Data::Stalled(_) => self.brief.state = TaskState::Stalled,
+            Data::Complete(end) => self.brief.state = end.status.into(),
+            Data::ProgressUpdate(_)
+            | Data::Log(_)
+            | Data::Error(_)
+            | Data::CancelRequested(_)
+            | Data::Custom(_) => {}
+        }
+        if let Some(fold) = &mut self.kept {
+            fold.apply(event);
+        }
+    }
+}
+
+fn fold(origin: &Origin, created: Timestamp, log: &Log<Arc<Event>>, about: &Started) -> Fold {
+    let mut fold = Fold::new(origin.task_id.clone(), origin.epoch, created);
+    fold.describe(about);
+    log.window().for_each(|event| fold.apply(event));
+    fold
+}
+
+/// Folding so many takes a microsecond or two, and more would cost a list of many tasks too much.
+const FEW: u64 = 16;
