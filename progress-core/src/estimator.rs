@@ -8,8 +8,8 @@ use std::time::Duration;
 /// Estimates the time that remains of one thing from how much of it was done when.
 ///
 /// Double exponential smoothing of the rate. Its time constant grows with the time that the work
-/// has taken and with the usual time between two samples: slow or bursty work keeps enough of them
-/// to mean something, and what was long ago fades in proportion.
+/// has taken: slow work keeps enough samples to mean something, and what was long ago fades in
+/// proportion. Between two samples work is believed to go on for as long as usual.
 ///
 /// A state machine: it reads no clock and takes the time elapsed without pauses. It holds nothing
 /// until something was done.
@@ -122,8 +122,7 @@ impl Pace {
         self.once = self.once * keep + rate * (1.0 - keep);
         let once = self.once / (1.0 - self.memory);
         self.twice = self.twice * keep + once * (1.0 - keep);
-        // By the plain constant: a gap must not make itself last.
-        let keep = fading(step, self.constant(now));
+        let keep = self.keep(step, now);
         self.gap = self.gap * keep + step * (1.0 - keep);
         (self.at, self.done) = (now, done);
         self.samples += 1;
@@ -160,19 +159,12 @@ impl Pace {
         self.twice * keep / (1.0 - self.memory * keep)
     }
 
-    /// What the past still counts after a step.
+    /// What the past still counts after a step: as good as exponential for short steps, and gentler
+    /// for long ones, which are few samples.
     fn keep(&self, step: f64, now: f64) -> f64 {
-        fading(step, self.constant(now).max(2.0 * self.gap))
+        let constant = ((now - self.origin) / 4.0).clamp(SHORTEST_CONSTANT, LONGEST_CONSTANT);
+        constant / (constant + step)
     }
-
-    fn constant(&self, now: f64) -> f64 {
-        ((now - self.origin) / 4.0).clamp(SHORTEST_CONSTANT, LONGEST_CONSTANT)
-    }
-}
-
-/// As good as exponential for short steps, and gentler for long ones, which are few samples.
-fn fading(step: f64, constant: f64) -> f64 {
-    constant / (constant + step)
 }
 
 /// Steps shorter than this say more about the scheduler than about the work; in seconds, as are all

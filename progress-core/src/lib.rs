@@ -59,8 +59,9 @@ pub use self::{
     shared::{EventInput, InvalidInput, Published, SharedTask},
     snapshot::{Snapshot, StageSnapshot, StageState},
     subscription::{
-        Delivered, Frame, GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
-        SubscribeOptions, Subscription, Verdict,
+        ChannelDelivered, ChannelFrame, ChannelSubscription, ChannelVerdict, Delivered, Frame,
+        GapFrame, Replay, ResetFrame, ResetReason, Resume, SubscribeError, SubscribeOptions,
+        Subscription, Verdict,
     },
     task::{ChildPolicy, EndError, Reporter, Task, TaskBuilder, WeakReporter},
     time::{InvalidTimestamp, Timestamp},

@@ -1,6 +1,10 @@
 //! Locks, with poisoning handled in one place, and the atomics that loom can stand in for.
 
-use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard},
+    task::Waker,
+};
 
 /// A mutex that a panic elsewhere does not make unusable.
 ///
@@ -35,6 +39,19 @@ impl<T> RwLock<T> {
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Wakes all, also those after one that panics: a watcher that is broken is no business of who
+/// publishes, and none of the other watchers'. Call it without any lock.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    let mut wakers = wakers.into_iter();
+    let mut wake = || {
+        for waker in wakers.by_ref() {
+            waker.wake();
+        }
+    };
+    // One frame for as many as go well.
+    while catch_unwind(AssertUnwindSafe(&mut wake)).is_err() {}
 }
 
 pub(crate) mod atomic {

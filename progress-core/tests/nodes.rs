@@ -1,6 +1,7 @@
 //! Several trackers on one bus behave as the nodes of one system.
 
 mod nodes {
+    mod channels;
     mod faults;
     mod leases;
     mod mirrors;

@@ -7,6 +7,7 @@ use crate::{
     error::{ChannelError, PublishError},
     event::{Custom, EventPayload},
     position::Position,
+    subscription::{ChannelSubscription, SubscribeError, SubscribeOptions},
     task::to_custom,
     tracker::TrackerShared,
 };
@@ -83,6 +84,16 @@ impl Channel {
                     .await
             }
             None => self.append(&name, custom),
+        }
+    }
+
+    /// Watches the channel; see
+    /// [`subscribe_channel`](crate::ProgressTracker::subscribe_channel).
+    #[must_use]
+    pub fn subscribe(&self, options: SubscribeOptions) -> ChannelSubscription {
+        match &self.name {
+            Ok(name) => self.tracker.subscribe_channel(name.clone(), options),
+            Err(error) => ChannelSubscription::rejected(SubscribeError::Channel(error.clone())),
         }
     }
 

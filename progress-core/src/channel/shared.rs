@@ -198,6 +198,30 @@ impl Channels {
         by_name.keys().filter(|name| !name.is_reserved()).count()
     }
 
+    /// Forgets a channel that a reader leaves, if nobody else has it and nothing was ever
+    /// published there: readers alone do not make channels.
+    pub(crate) fn leave(&self, channel: &Arc<ChannelShared>) {
+        let mut by_name = self.by_name.write();
+        let unused = Arc::strong_count(channel) <= 2 && channel.inner.lock().log.is_empty();
+        if unused && !channel.name.is_reserved() {
+            by_name.remove(&channel.name);
+        }
+    }
+
+    /// Forgets a channel that the broker keeps.
+    pub(crate) fn remove(&self, name: &ChannelName) {
+        self.by_name.write().remove(name);
+    }
+
+    /// Wakes all readers, when nothing more is to come.
+    pub(crate) fn close(&self) {
+        let channels: Vec<_> = self.by_name.write().drain().collect();
+        for (_, channel) in channels {
+            let wakers = channel.inner.lock().sleepers.take();
+            drop(wakers.wake());
+        }
+    }
+
     /// Finds a channel or makes it, unless there are `limit` already.
     pub(crate) fn get_or_make(
         &self,

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
+    error::ChannelError,
     event::Event,
     id::{InvalidTaskId, TaskId},
     log::{GapReason, Lagged},
@@ -199,6 +200,8 @@ pub enum SubscribeError {
         /// [`Limits::subscriptions`](crate::Limits::subscriptions).
         limit: usize,
     },
+    /// The channel cannot be used.
+    Channel(ChannelError),
     /// The task is not held here, and the broker cannot be reached.
     Unavailable,
     /// As many subscriptions wait for unknown tasks as can.
@@ -213,6 +216,7 @@ impl fmt::Display for SubscribeError {
         match self {
             Self::InvalidTaskId(_) => f.write_str("the task id is invalid"),
             Self::TooMany { limit } => write!(f, "too many subscriptions, the limit is {limit}"),
+            Self::Channel(_) => f.write_str("the channel cannot be used"),
             Self::Unavailable => f.write_str("the broker cannot be reached"),
             Self::TooManyWaiting { limit } => write!(
                 f,
@@ -226,6 +230,7 @@ impl std::error::Error for SubscribeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::InvalidTaskId(error) => Some(error),
+            Self::Channel(error) => Some(error),
             _ => None,
         }
     }

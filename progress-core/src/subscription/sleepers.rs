@@ -1,9 +1,8 @@
 //! Wakers of parked readers.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
-};
+use std::task::Waker;
+
+use crate::sync::wake_all;
 
 /// The wakers of a log's sleeping readers, which a publisher takes away in one step.
 ///
@@ -98,26 +97,19 @@ pub(crate) enum Wakers {
 }
 
 impl Wakers {
-    /// Wakes them in the order in which they went to sleep, also those after one that panics: a
-    /// watcher that is broken is no business of who publishes, and none of the other watchers'.
-    /// Call it without any lock. Returns storage to be
+    /// Wakes them in the order in which they went to sleep, as [`wake_all`] does. Returns storage to be
     /// [recycled](Sleepers::recycle), if it is worth a lock.
     pub(crate) fn wake(self) -> Option<Vec<Option<Waker>>> {
         match self {
             Self::None => None,
             Self::One(waker) => {
-                let _woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                wake_all([waker]);
                 None
             }
             Self::Many(mut wakers) => {
                 // Storage that was once needed for many more is not kept for ever.
                 let fits = wakers.capacity() <= 4 * wakers.len();
-                let mut rest = wakers.drain(..).flatten();
-                // One frame for as many as go well.
-                while catch_unwind(AssertUnwindSafe(|| rest.by_ref().for_each(Waker::wake)))
-                    .is_err()
-                {}
-                drop(rest);
+                wake_all(wakers.drain(..).flatten());
                 fits.then_some(wakers)
             }
         }

@@ -11,12 +11,14 @@ use std::{
 use futures_core::Stream;
 use tokio::time::Instant;
 
+use super::begin::{cursor, verdict};
+use super::sink::{BATCH, FirstAndRest, Sink};
 use crate::{
     event::Event,
     id::TaskId,
     link::{Located, WatchGuard},
-    log::{Cursor, Delivery, GapReason, Item, Log, OnLag, Start},
-    position::{Epoch, Position, Seq},
+    log::{Cursor, Delivery, GapReason},
+    position::{Position, Seq},
     snapshot::Snapshot,
     subscription::{
         Delivered, Frame, GapFrame, Place, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
@@ -269,10 +271,7 @@ impl Subscription {
         }
         let mut frame = self.ready.pop_front();
         if frame.is_none() {
-            let mut sink = FirstAndRest {
-                first: None,
-                rest: std::mem::take(&mut self.ready),
-            };
+            let mut sink = FirstAndRest::new(std::mem::take(&mut self.ready));
             let read = self.poll_read(cx, &mut sink);
             (frame, self.ready) = (sink.first, sink.rest);
             if read.is_pending() {
@@ -326,7 +325,7 @@ impl Subscription {
     }
 
     /// Reads a batch; ready with nothing read after the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink) -> Poll<()> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink<Frame>) -> Poll<()> {
         if let Source::Awaited(awaited) = &mut self.source {
             let Some(tracker) = awaited.tracker.upgrade() else {
                 self.source = Source::Over;
@@ -429,45 +428,6 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// Decided in the order of the protocol: reset, ended, gap, resumed, fresh.
-pub(super) fn verdict<T: Item>(epoch: Epoch, log: &Log<T>, options: &SubscribeOptions) -> Resume {
-    match options.after {
-        Some(after) if after.epoch() != epoch => Resume::Reset,
-        Some(after) if log.is_ended() && after.seq() >= log.head() => Resume::Ended,
-        Some(after) if after.seq() < log.floor() || after.seq() > log.head() => Resume::Gap,
-        Some(_) => Resume::Resumed,
-        None if options.replay == Replay::All && log.floor() > Seq::ZERO => Resume::Gap,
-        None => Resume::Fresh,
-    }
-}
-
-/// The cursor, and up to where the reader's position is ahead of the log.
-pub(super) fn cursor<T: Item>(
-    log: &Log<T>,
-    options: &SubscribeOptions,
-    resume: Resume,
-) -> (Cursor, Option<Seq>) {
-    let after = options.after.filter(|_| resume != Resume::Reset);
-    let start = match (after, options.replay) {
-        (Some(after), _) => Start::After(after.seq()),
-        (None, Replay::All) => Start::Beginning,
-        (None, Replay::Latest) => Start::Latest,
-        (None, Replay::None) => Start::Head,
-    };
-    let mut cursor = Cursor::new(log, start);
-    let buffer = match (options.buffer, options.on_lag) {
-        (Some(buffer), _) => buffer as u64,
-        // What left the window is conflated anyhow, and nothing else needs to be.
-        (None, OnLag::Conflate) => u64::MAX,
-        (None, OnLag::Gap | OnLag::Close) => log.limits().window_len() as u64,
-    };
-    cursor = cursor.buffer(buffer, options.on_lag);
-    let ahead = after
-        .map(Position::seq)
-        .filter(|seq| resume != Resume::Ended && *seq > log.head());
-    (cursor, ahead)
-}
-
 /// Begins to read a run from its beginning, which the reset says.
 fn adopt(
     task: Arc<TaskShared>,
@@ -492,43 +452,6 @@ fn adopt(
         snapshot,
     }));
     (Source::Known { task, cursor }, reset)
-}
-
-/// Where frames go as they are read.
-trait Sink {
-    /// Makes room for so many frames, in all likelihood.
-    fn reserve(&mut self, frames: usize);
-    fn push(&mut self, frame: Frame);
-}
-
-impl Sink for Vec<Frame> {
-    fn reserve(&mut self, frames: usize) {
-        Self::reserve(self, frames);
-    }
-
-    fn push(&mut self, frame: Frame) {
-        Self::push(self, frame);
-    }
-}
-
-/// The first frame for a caller who takes one, and the queue for the rest: a frame that comes alone
-/// needs no queue.
-struct FirstAndRest {
-    first: Option<Frame>,
-    rest: VecDeque<Frame>,
-}
-
-impl Sink for FirstAndRest {
-    fn reserve(&mut self, frames: usize) {
-        self.rest.reserve_exact(frames.saturating_sub(1));
-    }
-
-    fn push(&mut self, frame: Frame) {
-        match &self.first {
-            None => self.first = Some(frame),
-            Some(_) => self.rest.push_back(frame),
-        }
-    }
 }
 
 fn to_frame(
@@ -565,6 +488,3 @@ fn position(frame: &Frame) -> Option<Position> {
         _ => None,
     }
 }
-
-/// Frames read under one lock; measured as the best between lock traffic and latency.
-const BATCH: usize = 64;

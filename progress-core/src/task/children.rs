@@ -46,7 +46,7 @@ pub(crate) struct Parent {
 }
 
 /// A child's change: of state, and by how much it is nearer to its end, in
-/// [`CHILD`](crate::task::value::CHILD)s. Changes add up in any order.
+/// [`CHILD`](crate::task::value::CHILD)s, negative if it begins again. Changes add up in any order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ChildMove {
     pub(crate) from: Option<TaskState>,

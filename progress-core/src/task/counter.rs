@@ -32,21 +32,6 @@ impl Counter {
         self.add_slowly(old, new)
     }
 
-    /// Makes a counter that begins at a count.
-    pub(crate) fn at(count: u64) -> Self {
-        Self(AtomicU64::new(count.min(MAX)))
-    }
-
-    /// Adds or takes away, far from both ends of what can be counted, and tells whether the slow
-    /// path is due.
-    pub(crate) fn shift(&self, by: i64) -> bool {
-        let old = match by {
-            0.. => self.0.fetch_add(by.unsigned_abs(), Ordering::AcqRel),
-            _ => self.0.fetch_sub(by.unsigned_abs(), Ordering::AcqRel),
-        };
-        old & WATCHED == 0
-    }
-
     #[cold]
     fn add_slowly(&self, old: u64, new: u64) -> bool {
         if (old ^ new) & WATCHED != 0 {

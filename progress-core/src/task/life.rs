@@ -14,16 +14,32 @@ use crate::{
 /// The part of a task's inside that this file is about.
 #[derive(Debug, Default)]
 pub(super) struct Life {
+    /// When the work last did anything that shows.
+    changed: Option<Instant>,
+    /// Whether `stalled` was published and no change since.
+    stalled: bool,
+    /// What most tasks never have, apart so that they stay small.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
     /// The request to stop.
     asked: Option<Note>,
     /// Since when it is paused, if it is.
     paused_since: Option<Instant>,
     /// How long it was paused before that.
     paused: Duration,
-    /// When the work last did anything that shows.
-    changed: Option<Instant>,
-    /// Whether `stalled` was published and no change since.
-    stalled: bool,
+}
+
+impl Life {
+    fn asked(&self) -> Option<&Note> {
+        self.rare.as_ref()?.asked.as_ref()
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
 }
 
 impl TaskShared {
@@ -33,8 +49,8 @@ impl TaskShared {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
-            if inner.life.asked.is_none() {
-                inner.life.asked = Some(note.clone());
+            if inner.life.asked().is_none() {
+                inner.life.rare().asked = Some(note.clone());
                 let published = inner.publish_request(self, note, now);
                 // It was asked for all the same.
                 inner.refused.extend(published.err());
@@ -55,7 +71,7 @@ impl TaskShared {
                 reason: reason.map(|reason| shorten(reason, self.limits.message())),
             };
             inner.append(self, Class::Milestone, Data::Paused(note), now)?;
-            inner.life.paused_since = Some(now);
+            inner.life.rare().paused_since = Some(now);
             Ok(())
         });
         self.note_refusal(paused);
@@ -68,8 +84,10 @@ impl TaskShared {
                 return Ok(());
             }
             inner.append(self, Class::Milestone, Data::Resumed(Note::default()), now)?;
-            inner.life.paused = inner.paused(now);
-            inner.life.paused_since = None;
+            let paused = inner.paused(now);
+            let rare = inner.life.rare();
+            rare.paused = paused;
+            rare.paused_since = None;
             Ok(())
         });
         self.note_refusal(resumed);
@@ -112,7 +130,7 @@ impl TaskShared {
 
     /// The request to stop, if there was one.
     pub(crate) fn request_to_stop(&self) -> Option<Note> {
-        self.inner.lock().life.asked.clone()
+        self.inner.lock().life.asked().cloned()
     }
 
     /// Passes on to a new child what its parent was asked before it was there.
@@ -135,11 +153,13 @@ impl Inner {
 
     /// How long the task has been paused in all.
     pub(super) fn paused(&self, now: Instant) -> Duration {
-        let this_time = self
-            .life
+        let Some(rare) = &self.life.rare else {
+            return Duration::ZERO;
+        };
+        let this_time = rare
             .paused_since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.life.paused + this_time
+        rare.paused + this_time
     }
 
     fn publish_request(
@@ -172,15 +192,21 @@ impl Inner {
     }
 
     /// Takes note of a sign of life, which is about to be published; ends a stall.
+    #[inline]
     pub(super) fn note_change(
         &mut self,
         shared: &TaskShared,
         now: Instant,
     ) -> Result<(), PublishError> {
         self.life.changed = Some(now);
-        if !self.life.stalled {
-            return Ok(());
+        if self.life.stalled {
+            self.recover(shared, now)?;
         }
+        Ok(())
+    }
+
+    #[cold]
+    fn recover(&mut self, shared: &TaskShared, now: Instant) -> Result<(), PublishError> {
         self.life.stalled = false;
         let recovered = Data::Recovered(Note::default());
         self.append(shared, Class::Milestone, recovered, now)

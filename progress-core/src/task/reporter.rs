@@ -120,7 +120,8 @@ impl Reporter {
     /// still to come.
     ///
     /// A stage that children feed is theirs: counts and percents reported on it are ignored from
-    /// then on, the first of them counted in [`TrackerStats::refused`](crate::TrackerStats).
+    /// then on. The first count and every percent are refused, and counted as such in
+    /// [`TrackerStats::refused`](crate::TrackerStats::refused).
     pub fn child(&self, id: impl IntoTaskId, stage: &str) -> TaskBuilder {
         let tracker = match &self.task {
             Some(task) => task.tracker.upgrade(),

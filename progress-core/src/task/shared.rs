@@ -211,8 +211,10 @@ impl TaskShared {
 
     /// Tells a child's change; see [`ChildMove`].
     fn child_moved(self: &Arc<Self>, child: u64, feeds: &Parent, moved: ChildMove) -> After {
-        let due = feeds.counter.shift(moved.fraction);
-        if !due && moved.from == moved.to {
+        let forth = u64::try_from(moved.fraction).unwrap_or(0);
+        let back = u64::try_from(-moved.fraction).unwrap_or(0);
+        let due = feeds.counter.add(forth);
+        if !due && back == 0 && moved.from == moved.to {
             return After::default();
         }
         let ended = moved.to.is_some_and(TaskState::is_ended);
@@ -226,6 +228,10 @@ impl TaskShared {
                 return Ok(());
             }
             let value = &mut inner.values[feeds.stage];
+            if let Some(fed) = &mut value.fed {
+                fed.taken_back += back;
+                value.dirty |= back > 0;
+            }
             if moved.from != moved.to {
                 value.dirty = true;
                 if let Some(fed) = &mut value.fed {

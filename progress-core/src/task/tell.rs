@@ -16,9 +16,12 @@ use crate::{
     task::shared::TaskShared,
 };
 
-/// What is still to be told of a task.
+/// What is still to be told of a task; nothing at all while nobody may listen.
 #[derive(Debug, Default)]
-pub(super) struct Untold {
+pub(super) struct Untold(Option<Box<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
     events: Vec<Arc<Event>>,
     /// Whether somebody is telling, who will tell these too.
     busy: bool,
@@ -28,20 +31,33 @@ impl Untold {
     /// Takes note of an event, if anybody may listen.
     #[inline]
     pub(super) fn note(&mut self, class: Class, event: &Arc<Event>) {
-        if LevelFilter::current() >= LevelFilter::INFO
-            && matches!(class, Class::Milestone | Class::Terminal)
+        if matches!(class, Class::Milestone | Class::Terminal)
+            && LevelFilter::current() >= LevelFilter::INFO
         {
-            self.events.push(Arc::clone(event));
+            let queue = self.0.get_or_insert_default();
+            queue.events.push(Arc::clone(event));
         }
     }
 
     /// Tells whether the caller is to tell, once it has released the lock.
     pub(super) fn begin(&mut self) -> bool {
-        if self.busy || self.events.is_empty() {
-            return false;
+        match &mut self.0 {
+            Some(queue) if !queue.busy && !queue.events.is_empty() => {
+                queue.busy = true;
+                true
+            }
+            _ => false,
         }
-        self.busy = true;
-        true
+    }
+
+    /// Takes what there is to tell; with nothing left, telling is over.
+    fn take(&mut self) -> Vec<Arc<Event>> {
+        let Some(queue) = &mut self.0 else {
+            return Vec::new();
+        };
+        let events = std::mem::take(&mut queue.events);
+        queue.busy = !events.is_empty();
+        events
     }
 }
 
@@ -52,9 +68,8 @@ impl TaskShared {
         loop {
             let (events, kind, trace_id, attempt) = {
                 let mut inner = self.inner.lock();
-                let events = std::mem::take(&mut inner.untold.events);
+                let events = inner.untold.take();
                 if events.is_empty() {
-                    inner.untold.busy = false;
                     return;
                 }
                 let about = &inner.about;

@@ -45,29 +45,18 @@ pub(crate) struct Value {
 }
 
 /// Child tasks that feed a stage.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Fed {
-    /// The sum of what is done of them, in [`CHILD`]s above [`NOTHING_DONE`]: a counter of its
-    /// own, so that counts by hand do not mix with it.
+    /// The sum of what is done of them, in [`CHILD`]s: a counter of its own, so that counts by
+    /// hand do not mix with it.
     pub(crate) counter: Arc<Counter>,
     pub(crate) children: u64,
     /// Signed: a child that begins again may tell so before the end of its run before is told.
     pub(crate) ended: i64,
+    /// What was counted and no longer holds, of children that began again: apart, for the counter
+    /// only grows.
+    pub(crate) taken_back: u64,
 }
-
-impl Default for Fed {
-    fn default() -> Self {
-        Self {
-            counter: Arc::new(Counter::at(NOTHING_DONE)),
-            children: 0,
-            ended: 0,
-        }
-    }
-}
-
-/// Where the sum of what children have done begins: of two moves of a child, the one that takes
-/// back may come first.
-const NOTHING_DONE: u64 = 1 << 60;
 
 /// The fraction of a child that is done with, as an integer.
 pub(crate) const CHILD: u64 = 1_000_000;
@@ -101,14 +90,7 @@ impl Value {
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.unshifted(self.counter().count())
-    }
-
-    fn unshifted(&self, count: u64) -> u64 {
-        match self.fed() {
-            Some(_) => count.saturating_sub(NOTHING_DONE),
-            None => count,
-        }
+        self.counter().count()
     }
 
     /// Has the sampler look at it; the caller adds it to what is due.
@@ -120,7 +102,7 @@ impl Value {
     /// Returns the count, as [`Counter::unwatch`] does.
     pub(crate) fn unwatch(&mut self) -> u64 {
         self.watched = false;
-        self.unshifted(self.counter().unwatch())
+        self.counter().unwatch()
     }
 
     /// Whether it is as far as its counter says.
@@ -138,7 +120,8 @@ impl Value {
         if let Some(fed) = self.fed() {
             // More children may be known to come than there are yet.
             let all = fed.children.max(self.total.unwrap_or(0)).max(1);
-            return Some((count as f64 / CHILD as f64 / all as f64).min(1.0));
+            let done = count.saturating_sub(fed.taken_back);
+            return Some((done as f64 / CHILD as f64 / all as f64).min(1.0));
         }
         let counted = || match self.total {
             Some(0) => Some(1.0),

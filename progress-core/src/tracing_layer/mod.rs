@@ -181,7 +181,10 @@ impl ProgressLayer {
                 return;
             }
         };
-        if let Err(error) = ended {
+        // One that was ended meanwhile has its end.
+        if let Err(error) = ended
+            && *error.reason() != PublishError::AlreadyComplete
+        {
             self.refuse(error.reason());
         }
     }

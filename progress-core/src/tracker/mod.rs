@@ -14,14 +14,16 @@ use tokio::time::Instant;
 
 use crate::{
     channel::{Channel, IntoChannelName},
-    error::{CancelError, LookupError, PublishError, RemoveError},
+    error::{CancelError, ChannelError, LookupError, PublishError, RemoveError},
     event::Note,
     id::{IntoTaskId, TaskId},
     log::Delivery,
     position::{Position, Seq},
     shared::cancel_elsewhere,
     snapshot::Snapshot,
-    subscription::{Delivered, SubscribeError, SubscribeOptions, Subscription},
+    subscription::{
+        ChannelSubscription, Delivered, SubscribeError, SubscribeOptions, Subscription,
+    },
     task::{TaskBuilder, TaskShared, ask_descendants, shorten},
     transport::TransportError,
 };
@@ -123,6 +125,26 @@ impl ProgressTracker {
     #[must_use]
     pub fn channel(&self, name: impl IntoChannelName) -> Channel {
         Channel::new(Arc::clone(&self.shared), name)
+    }
+
+    /// Watches a channel as the options say; the reserved one, [`ChannelName::TASKS`], is the live
+    /// list of tasks.
+    ///
+    /// What could go wrong comes as the first frame,
+    /// [`ChannelFrame::Rejected`](crate::ChannelFrame::Rejected).
+    #[must_use]
+    pub fn subscribe_channel(
+        &self,
+        name: impl IntoChannelName,
+        options: SubscribeOptions,
+    ) -> ChannelSubscription {
+        match name.into_channel_name() {
+            Ok(name) => self.shared.subscribe_channel(name, options),
+            Err(error) => {
+                let error = ChannelError::Invalid(error);
+                ChannelSubscription::rejected(SubscribeError::Channel(error))
+            }
+        }
     }
 
     /// Watches a task from its first event that is still kept.

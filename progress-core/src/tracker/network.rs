@@ -14,7 +14,7 @@ use crate::{
     id::TaskId,
     link::{Link, Located, Outbox, WatchGuard},
     position::Epoch,
-    subscription::ResetReason,
+    subscription::{ChannelSubscription, ResetReason, SubscribeError, SubscribeOptions},
     task::{TaskShared, ask_descendants},
     time::Timestamp,
     tracker::{TaskFilter, TaskPage, TrackerShared},
@@ -66,6 +66,26 @@ impl TrackerShared {
             .ok_or(ChannelError::TooMany { limit })
     }
 
+    pub(crate) fn subscribe_channel(
+        self: &Arc<Self>,
+        name: ChannelName,
+        options: SubscribeOptions,
+    ) -> ChannelSubscription {
+        let permit = match self.subscription_permit() {
+            Ok(permit) => permit,
+            Err(error) => return ChannelSubscription::rejected(error),
+        };
+        if let Some(link) = &self.link {
+            link.ensure_running(self);
+            let watch = link.watch(Topic::Channel(name.clone()));
+            return ChannelSubscription::sought(name, self, options, permit, watch);
+        }
+        match self.channel(&name) {
+            Ok(channel) => ChannelSubscription::known(channel, self, &options, permit),
+            Err(error) => ChannelSubscription::rejected(SubscribeError::Channel(error)),
+        }
+    }
+
     /// Takes over what the broker holds of a watched topic.
     pub(crate) fn take_page(self: &Arc<Self>, topic: &Topic, page: &Page) -> Located {
         match topic {
@@ -89,7 +109,8 @@ impl TrackerShared {
     fn take_task_page(self: &Arc<Self>, id: &TaskId, page: &Page) {
         let present = self.find(id);
         if let Some(task) = &present {
-            if task.epoch == page.epoch {
+            // Two nodes may have minted the same number; the superseded one's is not the one meant.
+            if task.epoch == page.epoch && !task.is_superseded() {
                 if task.is_mirror() {
                     task.merge(page);
                 }
@@ -224,8 +245,9 @@ impl TrackerShared {
 
     /// Lets go of a mirror that nobody watches.
     pub(crate) fn drop_mirror(&self, topic: &Topic) {
-        let Topic::Task(id) = topic else {
-            return;
+        let id = match topic {
+            Topic::Task(id) => id,
+            Topic::Channel(name) => return self.channels.remove(name),
         };
         if let Some(task) = self.find(id).filter(|task| task.is_mirror()) {
             self.forget(task.number);

@@ -232,9 +232,9 @@ impl TrackerShared {
         id: TaskId,
         options: SubscribeOptions,
     ) -> Subscription {
-        let limit = self.limits.subscriptions;
-        let Some(permit) = SubscriptionPermit::take(&self.subscriptions, limit) else {
-            return Subscription::rejected(SubscribeError::TooMany { limit });
+        let permit = match self.subscription_permit() {
+            Ok(permit) => permit,
+            Err(error) => return Subscription::rejected(error),
         };
         let known = self.find(&id);
         if let Some(link) = self.link_to_ask(known.as_deref()) {
@@ -250,6 +250,12 @@ impl TrackerShared {
             Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
             Err(error) => Subscription::rejected(error),
         }
+    }
+
+    pub(super) fn subscription_permit(&self) -> Result<SubscriptionPermit, SubscribeError> {
+        let limit = self.limits.subscriptions;
+        SubscriptionPermit::take(&self.subscriptions, limit)
+            .ok_or(SubscribeError::TooMany { limit })
     }
 
     pub(crate) fn waiting_permit(&self) -> Result<SubscriptionPermit, SubscribeError> {
@@ -437,6 +443,7 @@ impl Drop for TrackerShared {
             drop(wakers.wake());
         }
         self.sampler.notify();
+        self.channels.close();
         if let Some(link) = &self.link {
             link.close();
         }

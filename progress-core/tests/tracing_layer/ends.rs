@@ -121,19 +121,29 @@ fn a_task_within_a_task_is_its_child() {
 }
 
 #[test]
-fn a_task_that_was_ended_meanwhile_stays_so() {
+fn a_task_lives_as_long_as_the_last_span_within_it() {
     let tracker = ProgressTracker::new();
     traced(&tracker, || {
-        let parent = tracker.task("parent").start().unwrap();
         let outer = info_span!("outer", progress.task = "outer");
         let inner = info_span!(parent: &outer, "inner", progress.task = "inner");
-        // The outer span lives as long as the inner one: only its end is told here.
         drop(outer);
         assert_eq!(snapshot(&tracker, "outer").state, TaskState::Running);
         drop(inner);
-        assert_eq!(snapshot(&tracker, "inner").state, TaskState::Completed);
-        assert_eq!(snapshot(&tracker, "outer").state, TaskState::Completed);
-        parent.complete(()).unwrap();
     });
-    assert_eq!(tracker.stats().refused, 0);
+    for id in ["inner", "outer"] {
+        assert_eq!(snapshot(&tracker, id).state, TaskState::Completed);
+    }
+}
+
+#[test]
+fn an_error_that_is_too_large_leaves_the_task_abandoned_and_is_counted() {
+    // Just enough for an end without an error.
+    let limits = progress_core::Limits::default().payload(76);
+    let tracker = ProgressTracker::builder().limits(limits).build();
+    traced(&tracker, || {
+        let _task = info_span!("t", progress.task = "t").entered();
+        error!(progress.fail = "A_LONG_CODE", "broken");
+    });
+    assert_eq!(snapshot(&tracker, "t").state, TaskState::Abandoned);
+    assert_eq!(tracker.stats().refused, 1);
 }

@@ -1,0 +1,222 @@
+//! Channels that several nodes publish into: the broker numbers them.
+
+use std::time::Duration;
+
+use progress_core::{
+    ChannelFrame, ChannelSubscription, EventPayload, PublishError, Resume, SubscribeError,
+    SubscribeOptions,
+    testing::{Faults, MemoryBus},
+};
+use serde::Serialize;
+
+use super::support::{PATIENCE, node};
+
+#[derive(Serialize)]
+struct Approved {
+    photo: u64,
+}
+
+impl EventPayload for Approved {
+    const EVENT_TYPE: &'static str = "approved";
+}
+
+async fn next(events: &mut ChannelSubscription) -> ChannelFrame {
+    tokio::time::timeout(PATIENCE, events.next())
+        .await
+        .expect("nothing came")
+        .expect("the stream has ended")
+}
+
+/// Reads so many events; every range begins where the one before ended.
+async fn events(subscription: &mut ChannelSubscription, count: usize) -> Vec<(u64, String)> {
+    let mut seen = Vec::new();
+    let mut last = None;
+    while seen.len() < count {
+        match next(subscription).await {
+            ChannelFrame::Event(delivered) => {
+                let seq = delivered.event.seq().get();
+                if let Some(last) = last {
+                    assert_eq!(delivered.from.get(), last + 1);
+                }
+                last = Some(seq);
+                let text = delivered.event.to_json(delivered.event.seq());
+                seen.push((seq, String::from_utf8_lossy(&text).into_owned()));
+            }
+            ChannelFrame::Verdict(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_every_node_sees_a_channels_events_at_the_same_seq_whatever_goes_wrong() {
+    for seed in 1..=5 {
+        let bus = MemoryBus::new();
+        let (first, second) = (node(&bus), node(&bus));
+        let mut there = second
+            .tracker
+            .subscribe_channel("jobs", SubscribeOptions::new());
+        let mut here = first
+            .tracker
+            .subscribe_channel("jobs", SubscribeOptions::new());
+        for wire in [&first.wire, &second.wire] {
+            let faults = Faults::none().drop(0.2).duplicate(0.2).reorder(0.3);
+            wire.faults(faults.delay(Duration::from_millis(10)), seed);
+        }
+        let task = first.tracker.task("a").channel("jobs").start().unwrap();
+        for photo in 0..20 {
+            first
+                .tracker
+                .channel("jobs")
+                .emit(Approved { photo })
+                .unwrap();
+            second
+                .tracker
+                .channel("jobs")
+                .emit(Approved { photo: 100 + photo })
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        task.complete(()).unwrap();
+        let (here, there) = (events(&mut here, 42).await, events(&mut there, 42).await);
+        assert_eq!(here, there);
+        assert_eq!(
+            here.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+            (1..=42).collect::<Vec<_>>()
+        );
+        // What one node published came in its order, and each once.
+        let of = |from: u64| {
+            here.iter().filter_map(move |(_, text)| {
+                let value: serde_json::Value = serde_json::from_str(text).unwrap();
+                value["event"]["data"]["photo"]
+                    .as_u64()
+                    .filter(|photo| (from..from + 100).contains(photo))
+            })
+        };
+        assert!(of(0).eq(0..20));
+        assert!(of(100).eq(100..120));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_resumes_on_another_node() {
+    let bus = MemoryBus::new();
+    let (first, second) = (node(&bus), node(&bus));
+    let mut here = first
+        .tracker
+        .subscribe_channel("jobs", SubscribeOptions::new());
+    for photo in 0..3 {
+        first
+            .tracker
+            .channel("jobs")
+            .emit_confirmed(Approved { photo })
+            .await
+            .unwrap();
+    }
+    events(&mut here, 3).await;
+    let position = here.position().unwrap();
+    drop((here, first));
+    second
+        .tracker
+        .channel("jobs")
+        .emit(Approved { photo: 3 })
+        .unwrap();
+    let mut there = second
+        .tracker
+        .subscribe_channel("jobs", SubscribeOptions::new().after(position));
+    match next(&mut there).await {
+        ChannelFrame::Verdict(verdict) => assert_eq!(verdict.resume, Resume::Resumed),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(events(&mut there, 1).await[0].0, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_emitted_while_the_broker_is_away_waits_within_a_bound() {
+    let bus = MemoryBus::new();
+    let web = node(&bus);
+    let mut reader = web
+        .tracker
+        .subscribe_channel("jobs", SubscribeOptions::new());
+    next(&mut reader).await;
+    web.wire.disconnect();
+    let channel = web.tracker.channel("jobs");
+    let mut waiting = 0;
+    let refused = loop {
+        match channel.emit(Approved { photo: waiting }) {
+            Ok(()) => waiting += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(
+        refused,
+        PublishError::QueueFull {
+            limit: waiting as usize
+        }
+    );
+    assert!(matches!(
+        channel
+            .emit_confirmed(Approved { photo: 0 })
+            .await
+            .unwrap_err(),
+        PublishError::Unavailable(_)
+    ));
+    web.wire.reconnect();
+    web.tracker
+        .flush(tokio::time::Instant::now() + PATIENCE)
+        .await
+        .unwrap();
+    // More than a channel keeps: what is gone is declared, all that is kept comes.
+    let (mut kept, mut gaps) = (0, 0);
+    loop {
+        match next(&mut reader).await {
+            ChannelFrame::Gap(_) => gaps += 1,
+            ChannelFrame::Event(delivered) => {
+                kept += 1;
+                if delivered.event.seq().get() == waiting {
+                    break;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(kept >= 1_024 && gaps >= 1, "{kept} kept, {gaps} gaps");
+    channel.emit(Approved { photo: 0 }).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_the_broker_forgot_begins_again_with_a_reset() {
+    let bus = MemoryBus::new();
+    let web = node(&bus);
+    let mut reader = web
+        .tracker
+        .subscribe_channel("jobs", SubscribeOptions::new());
+    let channel = web.tracker.channel("jobs");
+    channel.emit_confirmed(Approved { photo: 0 }).await.unwrap();
+    events(&mut reader, 1).await;
+    bus.forget();
+    channel.emit_confirmed(Approved { photo: 1 }).await.unwrap();
+    loop {
+        match next(&mut reader).await {
+            ChannelFrame::Reset(_) => break,
+            ChannelFrame::Event(_) => panic!("an event of another run"),
+            _ => {}
+        }
+    }
+    assert_eq!(events(&mut reader, 1).await[0].0, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_broker_a_channel_is_refused() {
+    let bus = MemoryBus::new();
+    let web = node(&bus);
+    web.wire.disconnect();
+    let mut reader = web
+        .tracker
+        .subscribe_channel("jobs", SubscribeOptions::new());
+    assert!(matches!(
+        next(&mut reader).await,
+        ChannelFrame::Rejected(SubscribeError::Unavailable)
+    ));
+}
