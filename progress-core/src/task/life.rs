@@ -96,8 +96,8 @@ impl TaskShared {
     /// Publishes `stalled` if the task runs and has shown no change for too long; tells when to
     /// look again, never once it has ended.
     pub(crate) fn check_stall(self: &Arc<Self>) -> Option<Instant> {
-        if let Some(silence) = self.silence {
-            return self.check_silence(silence);
+        if self.unowned {
+            return self.check_silence();
         }
         let after = self.stall_after?;
         let mut again = None;

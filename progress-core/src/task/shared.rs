@@ -36,7 +36,6 @@ use crate::{
         inner::Inner,
         lazy_fold::LazyFold,
         stop::Stop,
-        unowned::Silence,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -61,14 +60,14 @@ pub(crate) struct TaskShared {
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
-    /// Of a task without an owner whose events this tracker numbers.
-    pub(crate) silence: Option<Silence>,
     /// The channels of this process that its events are copied into.
     pub(crate) feeds: Feeds,
     /// How far the broker has been told of it; none if it is not this node's.
     pub(crate) outbox: Option<Outbox>,
     /// Whether its events are numbered elsewhere.
     pub(super) mirror: bool,
+    /// Whether it has no owner, and its events are numbered here.
+    pub(super) unowned: bool,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -119,10 +118,10 @@ impl TaskShared {
             hold: AtomicU8::new(HELD),
             stop: Stop::default(),
             stall_after: None,
-            silence: None,
             feeds: Feeds::default(),
             outbox: None,
             mirror: false,
+            unowned: false,
             inner: Mutex::new(inner),
         }
     }

@@ -30,8 +30,9 @@ pub(crate) struct Silence {
 }
 
 /// What such a task's tracker knows besides its log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unowned {
+    silence: Silence,
     keys: Keys,
     /// The newest ids, and where their events went.
     seen: HashMap<Arc<str>, Position>,
@@ -39,6 +40,15 @@ pub(super) struct Unowned {
 }
 
 impl Unowned {
+    fn new(silence: Silence) -> Self {
+        Self {
+            silence,
+            keys: Keys::default(),
+            seen: HashMap::new(),
+            seen_order: VecDeque::new(),
+        }
+    }
+
     fn remember(&mut self, id: &Arc<str>, position: Position) {
         self.seen.insert(Arc::clone(id), position);
         self.seen_order.push_back(Arc::clone(id));
@@ -53,14 +63,22 @@ impl Unowned {
 impl TaskShared {
     /// Makes it a task without an owner. Call it before anybody else has the task.
     pub(crate) fn disown(&mut self, silence: Silence) {
-        self.silence = Some(silence);
+        self.unowned = true;
         self.hold = AtomicU8::new(FREE);
-        self.inner.get_mut().unowned = Some(Box::default());
+        self.inner.get_mut().unowned = Some(Box::new(Unowned::new(silence)));
+    }
+
+    /// Tells whether it has no owner, and its events are numbered here.
+    pub(crate) fn is_unowned(&self) -> bool {
+        self.unowned
     }
 
     /// Publishes the first event, and has the task looked at when it could be too silent.
     pub(crate) fn open(self: &Arc<Self>, queued: bool) -> Result<(), PublishError> {
         let opened = self.change(|inner, now| {
+            let Some(silence) = inner.silence() else {
+                return Err(PublishError::Owned);
+            };
             let mut about = (*inner.about).clone();
             let data = if queued {
                 Data::Queued(Queued {
@@ -72,13 +90,12 @@ impl TaskShared {
                 Data::Started(Arc::new(about))
             };
             inner.append_unowned(self, data, now)?;
-            Ok(now)
-        })?;
-        if let (Some(silence), Some(tracker)) = (self.silence, self.tracker.upgrade()) {
-            let first = silence.stalled.min(silence.abandoned);
-            tracker.watch_for_stall(self, opened + first);
+            Ok(now + silence.stalled.min(silence.abandoned))
+        });
+        if let (Ok(first), Some(tracker)) = (&opened, self.tracker.upgrade()) {
+            tracker.watch_for_stall(self, *first);
         }
-        Ok(())
+        opened.map(drop)
     }
 
     /// Publishes what somebody says of the task. A repetition is answered with the first one's
@@ -97,20 +114,22 @@ impl TaskShared {
 
     /// Publishes `stalled`, or the end, if nothing was published for too long; tells when to look
     /// again, never once it has ended.
-    pub(super) fn check_silence(self: &Arc<Self>, silence: Silence) -> Option<Instant> {
+    pub(super) fn check_silence(self: &Arc<Self>) -> Option<Instant> {
         let mut again = None;
         let mut ended = false;
         let checked = self.change(|inner, now| {
-            if inner.log.is_ended() {
+            let Some(silence) = inner.silence().filter(|_| !inner.log.is_ended()) else {
                 return Ok(());
-            }
+            };
             let since = inner.changed().unwrap_or(now);
             let (stall, end) = (since + silence.stalled, since + silence.abandoned);
             if end <= now {
                 inner.forgive_stall();
                 let data = inner.abandoned(now);
-                ended = true;
-                return inner.append_unowned(self, data, now).map(drop);
+                let published = inner.append_unowned(self, data, now).map(drop);
+                ended = published.is_ok();
+                again = published.is_err().then_some(now + silence.abandoned);
+                return published;
             }
             again = Some(if stall > now { stall.min(end) } else { end });
             if stall <= now && !inner.is_stalled() {
@@ -130,6 +149,10 @@ impl TaskShared {
 }
 
 impl Inner {
+    fn silence(&self) -> Option<Silence> {
+        self.unowned.as_ref().map(|unowned| unowned.silence)
+    }
+
     fn publish_said(
         &mut self,
         shared: &TaskShared,
