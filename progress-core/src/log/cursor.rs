@@ -327,6 +327,8 @@ impl<T: Item> Log<T> {
 }
 
 impl Cursor {
+    // Every read runs through it.
+    #[inline(always)]
     fn deliver<T>(&mut self, seq: u64, lines: u32, mark: Mark, item: T) -> Delivery<T> {
         let missing = lines.wrapping_sub(self.lines).wrapping_sub(mark.lines());
         // After a resume more may have been dropped before the range than is known.

@@ -295,12 +295,11 @@ impl ChannelSubscription {
         let mut nothing = true;
         let read = inner.log.read_with(cursor, BATCH, |item| {
             nothing = false;
-            sink.push(match item {
-                Delivery::Item { item, from, .. } => {
-                    ChannelFrame::Event(ChannelDelivered { event: item, from })
-                }
-                Delivery::Gap(gap) => ChannelFrame::Gap(gap),
-            });
+            match item {
+                Delivery::Item { item, from, .. } => sink
+                    .push_with(move || ChannelFrame::Event(ChannelDelivered { event: item, from })),
+                Delivery::Gap(gap) => sink.push(ChannelFrame::Gap(gap)),
+            }
         });
         if nothing && read.is_ok() {
             if tracker.strong_count() == 0 {

@@ -14,10 +14,9 @@ use tokio::time::Instant;
 use super::begin::{cursor, verdict};
 use super::sink::{BATCH, FirstAndRest, Sink};
 use crate::{
-    event::Event,
     id::TaskId,
     link::{Located, WatchGuard},
-    log::{Cursor, Delivery, GapReason},
+    log::{Cursor, Delivery, Gap, GapReason},
     position::{Position, Seq},
     snapshot::Snapshot,
     subscription::{
@@ -354,11 +353,25 @@ impl Subscription {
         let (mut snapshot, mut nothing) = (None, true);
         let read = inner.log.read_with(cursor, BATCH, |item| {
             nothing = false;
-            sink.push(to_frame(item, task, || {
-                let snapshot =
-                    snapshot.get_or_insert_with(|| inner.snapshot(Instant::now()).into());
-                Arc::clone(snapshot)
-            }));
+            match item {
+                Delivery::Item {
+                    item,
+                    from,
+                    dropped_logs,
+                    ..
+                } => sink.push_with(move || {
+                    Frame::Event(Delivered {
+                        event: item,
+                        from,
+                        dropped_logs,
+                    })
+                }),
+                Delivery::Gap(gap) => {
+                    let snapshot =
+                        snapshot.get_or_insert_with(|| inner.snapshot(Instant::now()).into());
+                    sink.push(gap_frame(task, gap, snapshot));
+                }
+            }
         });
         if nothing && read.is_ok() && !inner.log.is_ended() {
             TaskShared::arm(inner, &mut self.place, cx);
@@ -454,30 +467,15 @@ fn adopt(
     (Source::Known { task, cursor }, reset)
 }
 
-fn to_frame(
-    item: Delivery<Arc<Event>>,
-    task: &TaskShared,
-    snapshot: impl FnOnce() -> Arc<Snapshot>,
-) -> Frame {
-    match item {
-        Delivery::Item {
-            item,
-            from,
-            dropped_logs,
-            ..
-        } => Frame::Event(Delivered {
-            event: item,
-            from,
-            dropped_logs,
-        }),
-        Delivery::Gap(gap) => Frame::Gap(Box::new(GapFrame {
-            task_id: task.id.clone(),
-            from: gap.from,
-            to: gap.to,
-            reason: gap.reason,
-            snapshot: snapshot(),
-        })),
-    }
+#[cold]
+fn gap_frame(task: &TaskShared, gap: Gap, snapshot: &Arc<Snapshot>) -> Frame {
+    Frame::Gap(Box::new(GapFrame {
+        task_id: task.id.clone(),
+        from: gap.from,
+        to: gap.to,
+        reason: gap.reason,
+        snapshot: Arc::clone(snapshot),
+    }))
 }
 
 /// Where a reader stands that was given a frame, if it moves it.

@@ -134,8 +134,9 @@ impl Inner {
 
     /// What the tracker's account is to change by.
     ///
-    /// It is charged in steps and ahead, so that it never holds less than there is, an eighth more
-    /// at most while a log grows, and threads that publish to different tasks seldom meet there.
+    /// It is charged in steps and ahead, so that threads that publish to different tasks seldom meet
+    /// there. It never holds less than there is; an eighth more at most while a log grows, twice as
+    /// much at most when it has shrunk.
     pub(super) fn charge(&mut self) -> isize {
         let bytes = self.log.bytes();
         if self.forgotten

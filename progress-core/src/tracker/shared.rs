@@ -479,7 +479,8 @@ pub struct TrackerStats {
     pub waiting: usize,
     /// Subscriptions.
     pub subscriptions: usize,
-    /// Bytes of the events that are kept, about.
+    /// Bytes of the events that are kept, about: charged in steps, up to an
+    /// eighth ahead while logs grow.
     pub bytes: usize,
     /// Reports that were refused without an error to their caller.
     pub refused: u64,
