@@ -117,7 +117,7 @@ impl Link {
         {
             Ok(epoch) => endings.push(Ending { task, epoch }),
             Err(ClaimError::Unavailable(error)) => return Err(error),
-            // Another node was first.
+            // Another node was first, or the owner is back.
             Err(_) => {}
         }
         Ok(())
