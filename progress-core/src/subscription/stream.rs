@@ -219,6 +219,26 @@ impl Subscription {
         self.resume
     }
 
+    /// Waits until it is known what became of the reader's position: at once, unless other nodes
+    /// have to be asked. The first frame is still to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`] if the subscription was not made; the first frame says so too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn ready(&mut self) -> Result<Resume, SubscribeError> {
+        future::poll_fn(|cx| self.poll_sought(cx)).await;
+        match (self.resume, self.ready.front()) {
+            (Some(resume), _) => Ok(resume),
+            (None, Some(Frame::Rejected(error))) => Err(error.clone()),
+            // The tracker is gone.
+            (None, _) => Ok(Resume::Unknown),
+        }
+    }
+
     /// Makes the next read skip superseded State up to the head: for a reader whose own output is
     /// stuck, so that what it sends next is fresh.
     pub fn conflate(&mut self) {
