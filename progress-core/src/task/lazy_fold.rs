@@ -102,7 +102,7 @@ impl LazyFold {
         }
     }
 
-    fn fold(&self, log: &Log<Arc<Event>>, about: &Started) -> Fold {
+    pub(super) fn fold(&self, log: &Log<Arc<Event>>, about: &Started) -> Fold {
         let Origin { task_id, epoch } = &*self.origin;
         let mut fold = Fold::new(task_id.clone(), *epoch, self.created);
         fold.describe(about);

@@ -10,6 +10,8 @@ mod lazy_fold;
 mod publish;
 mod reporter;
 mod shared;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod value;
 
 pub use self::{
