@@ -71,6 +71,12 @@ impl LazyFold {
         }
     }
 
+    /// A fold of its own, made from the log.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn fold(&self, log: &Log<Arc<Event>>, about: &Started) -> Fold {
+        fold(&self.origin, self.created, log, about)
+    }
+
     /// The fold itself, kept from now on.
     pub(crate) fn full(&mut self, log: &Log<Arc<Event>>, about: &Started) -> &mut Fold {
         self.kept

@@ -16,6 +16,8 @@ mod reset;
 mod shared;
 mod stop;
 mod tell;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod tree;
 mod unowned;
 mod value;

@@ -435,7 +435,7 @@ impl Reporter {
     }
 
     /// The task to report on; none if nobody listens.
-    fn task(&self) -> Result<Option<&Arc<TaskShared>>, PublishError> {
+    pub(super) fn task(&self) -> Result<Option<&Arc<TaskShared>>, PublishError> {
         match &self.task {
             None if !self.is_noop() => Err(PublishError::Detached),
             task => Ok(task.as_ref()),
