@@ -3,7 +3,10 @@
 //! A channel's lock may be taken while a task's is held, so that the events of a task come into
 //! its channels in their order; never the other way round.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     channel::{ChannelBody, ChannelEvent, ChannelName},
@@ -152,27 +155,23 @@ impl ChannelInner {
 }
 
 /// The channels of this process that a task's events are copied into.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Feeds {
     /// The live list of tasks.
-    pub(crate) list: Option<Arc<ChannelShared>>,
+    pub(crate) list: Arc<ChannelShared>,
     pub(crate) channels: Box<[Arc<ChannelShared>]>,
 }
 
 impl Feeds {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_none() && self.channels.is_empty()
-    }
-
     /// Copies an event, with its task's lock held: so that a task's events keep their order.
     pub(crate) fn copy(
         &self,
         event: &Arc<Event>,
         wakers: &mut Vec<Wakers>,
     ) -> Result<(), PushErrorKind> {
-        let list = self.list.iter().filter(|_| event.data().is_listed());
+        let list = event.data().is_listed().then_some(&self.list);
         let mut copied = Ok(());
-        for channel in list.chain(&self.channels) {
+        for channel in list.into_iter().chain(&self.channels) {
             // The others get it all the same.
             let one = channel.append(ChannelBody::Task(Arc::clone(event)), wakers);
             copied = one.map(drop).and(copied);
@@ -185,6 +184,8 @@ impl Feeds {
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     by_name: RwLock<HashMap<ChannelName, Arc<ChannelShared>>>,
+    /// Shared by all tasks that feed the live list and nothing else, which is most of them.
+    pub(crate) list_alone: OnceLock<Arc<Feeds>>,
 }
 
 impl Channels {

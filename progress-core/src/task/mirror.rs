@@ -145,7 +145,7 @@ impl TaskShared {
 
     /// Tells whether the broker has had its end.
     pub(crate) fn end_is_told(&self) -> bool {
-        self.outbox.as_ref().is_some_and(Outbox::end_is_told)
+        self.outbox.as_deref().is_some_and(Outbox::end_is_told)
     }
 
     /// Where to read on from.

@@ -22,6 +22,7 @@ mod tree;
 mod unowned;
 mod value;
 mod weak;
+mod work;
 
 pub use self::{
     builder::TaskBuilder,

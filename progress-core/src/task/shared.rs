@@ -60,10 +60,10 @@ pub(crate) struct TaskShared {
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
-    /// The channels of this process that its events are copied into.
-    pub(crate) feeds: Feeds,
+    /// The channels of this process that its events are copied into, if there are any.
+    pub(crate) feeds: Option<Arc<Feeds>>,
     /// How far the broker has been told of it; none if it is not this node's.
-    pub(crate) outbox: Option<Outbox>,
+    pub(crate) outbox: Option<Box<Outbox>>,
     /// Whether its events are numbered elsewhere.
     pub(super) mirror: bool,
     /// Whether it has no owner, and its events are numbered here.
@@ -118,7 +118,7 @@ impl TaskShared {
             hold: AtomicU8::new(HELD),
             stop: Stop::default(),
             stall_after: None,
-            feeds: Feeds::default(),
+            feeds: None,
             outbox: None,
             mirror: false,
             unowned: false,
@@ -127,11 +127,11 @@ impl TaskShared {
     }
 
     pub(crate) fn value_path(&self, index: usize) -> Option<Arc<str>> {
-        self.inner.lock().values[index].path.clone()
+        self.inner.lock().work().values[index].path.clone()
     }
 
     pub(crate) fn own_counter(&self) -> Arc<Counter> {
-        Arc::clone(&self.inner.lock().values[0].counter)
+        Arc::clone(&self.inner.lock().own)
     }
 
     /// What was known of it before it started.
@@ -227,7 +227,7 @@ impl TaskShared {
             if inner.log.is_ended() {
                 return Ok(());
             }
-            let value = &mut inner.values[feeds.stage];
+            let value = &mut inner.work().values[feeds.stage];
             if let Some(fed) = &mut value.fed {
                 fed.taken_back += back;
                 value.dirty |= back > 0;
@@ -300,15 +300,15 @@ impl TaskShared {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         let head = inner.log.head();
-        let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
+        let (was_ended, was_due) = (inner.log.is_ended(), inner.is_due());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
         let (mut wakers, mut elsewhere) = (Wakers::None, Vec::new());
         if appended {
             wakers = inner.sleepers.take();
-            if !self.feeds.is_empty() {
+            if let Some(feeds) = &self.feeds {
                 for event in inner.log.since(head) {
-                    let copied = self.feeds.copy(event, &mut elsewhere);
+                    let copied = feeds.copy(event, &mut elsewhere);
                     inner.refused.extend(copied.err().map(PublishError::from));
                 }
             }
@@ -319,7 +319,7 @@ impl TaskShared {
             send: appended && self.outbox.is_some(),
             bytes: inner.charge(),
             refused: std::mem::take(&mut inner.refused),
-            sample: !was_due && !inner.due.is_empty(),
+            sample: !was_due && inner.is_due(),
             ended: !was_ended && inner.log.is_ended(),
             tell: inner.untold.begin(),
             child_move: match self.parent {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::StageError,
-    task::{inner::Inner, shared::TaskShared, value::Value},
+    task::{inner::Inner, shared::TaskShared, value::Value, work::Work},
 };
 
 /// A stage's place in the tree, and the sum over its child stages: kept as they move, so that a
@@ -58,9 +58,10 @@ impl Node {
     }
 }
 
-impl Inner {
+impl Work {
     /// Makes a stage that was declared, as were the stages above it before.
     pub(super) fn declare_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
+        self.declared = true;
         let parent = self.parent_of(&path);
         if parent > 0 {
             self.values[parent].node.declared = true;
@@ -85,7 +86,7 @@ impl Inner {
     fn add_stage(&mut self, path: &str) -> usize {
         let parent = self.parent_of(path);
         let declared = match parent {
-            0 => !self.about.stages.is_empty(),
+            0 => self.declared,
             _ => self.values[parent].node.declared,
         };
         let weight = if declared { 0.0 } else { 1.0 };
@@ -179,19 +180,6 @@ impl Inner {
         }
     }
 
-    /// Publishes the stages above one that have moved with it: now, if the sampler was not looking
-    /// at them. A refusal is not its caller's: what he reported was published.
-    pub(super) fn touch_ancestors(&mut self, shared: &TaskShared, index: usize, now: Instant) {
-        let mut at = self.values[index].node.parent as usize;
-        while at > 0 {
-            if self.values[at].dirty {
-                let published = self.touch_quietly(shared, at, now);
-                self.refused.extend(published.err());
-            }
-            at = self.values[at].node.parent as usize;
-        }
-    }
-
     /// Takes what is due as far as it is now, has the stages above looked at that move with it,
     /// and puts each stage before those above it, which then tell of all that is below them.
     pub(super) fn gather(&mut self, due: &mut Vec<usize>) {
@@ -213,6 +201,21 @@ impl Inner {
             }
         }
         due.sort_by_key(|index| std::cmp::Reverse(self.values[*index].node.depth));
+    }
+}
+
+impl Inner {
+    /// Publishes the stages above one that have moved with it: now, if the sampler was not looking
+    /// at them. A refusal is not its caller's: what he reported was published.
+    pub(super) fn touch_ancestors(&mut self, shared: &TaskShared, index: usize, now: Instant) {
+        let mut at = self.work().values[index].node.parent as usize;
+        while at > 0 {
+            if self.work().values[at].dirty {
+                let published = self.touch_quietly(shared, at, now);
+                self.refused.extend(published.err());
+            }
+            at = self.work().values[at].node.parent as usize;
+        }
     }
 }
 

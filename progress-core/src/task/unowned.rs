@@ -242,7 +242,7 @@ impl Inner {
             _ => {}
         }
         let shown = self.full_fold().snapshot().progress;
-        self.percent.show(shown);
+        self.work().percent.show(shown);
         Ok(position)
     }
 }

@@ -30,25 +30,36 @@ impl TrackerShared {
         restart: bool,
     ) -> Result<(), StartError> {
         let Some(link) = &self.link else {
-            let feeds = channels
-                .iter()
-                .map(|name| self.channel(name))
-                .collect::<Result<_, _>>()?;
-            task.feeds = Feeds {
-                list: Some(self.channel(&ChannelName::tasks())?),
-                channels: feeds,
-            };
+            task.feeds = Some(self.feeds(&channels)?);
             return Ok(());
         };
         // The broker numbers the channels' events: the outbox copies them.
         let node = self.node.clone();
-        task.outbox = Some(Outbox::new(if restart {
+        task.outbox = Some(Box::new(Outbox::new(if restart {
             Claim::Restart { node, channels }
         } else {
             Claim::Start { node, channels }
-        }));
+        })));
         link.ensure_running(self);
         Ok(())
+    }
+
+    /// Where the events of a task go that is in these channels.
+    fn feeds(&self, channels: &[ChannelName]) -> Result<Arc<Feeds>, ChannelError> {
+        let make = || {
+            let channels = channels.iter().map(|name| self.channel(name));
+            let channels = channels.collect::<Result<_, _>>()?;
+            let list = self.channel(&ChannelName::tasks())?;
+            Ok(Arc::new(Feeds { list, channels }))
+        };
+        if !channels.is_empty() {
+            return make();
+        }
+        let list_alone = &self.channels.list_alone;
+        match list_alone.get() {
+            Some(feeds) => Ok(Arc::clone(feeds)),
+            None => make().map(|feeds| Arc::clone(list_alone.get_or_init(|| feeds))),
+        }
     }
 
     /// Finds a channel or makes it.
