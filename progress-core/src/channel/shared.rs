@@ -57,7 +57,10 @@ impl ChannelShared {
         let prev = inner.log.newest_milestone();
         let event = ChannelEvent::new(self.name.clone(), inner.epoch, seq, prev, body);
         inner.push(Arc::new(event))?;
-        wakers.push(inner.sleepers.take());
+        match inner.sleepers.take() {
+            Wakers::None => {}
+            sleeping => wakers.push(sleeping),
+        }
         Ok(Position::new(inner.epoch, seq))
     }
 

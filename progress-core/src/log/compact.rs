@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::position::Seq;
+use crate::{position::Seq, stage_index::push_exact};
 
 /// What a log holds: cheap to clone, of known size.
 pub trait Item: Clone {
@@ -471,8 +471,8 @@ impl<T: Item> Log<T> {
         {
             self.drop_item(slot.item, old_size);
         }
-        if self.newest.len() <= index {
-            self.newest.resize(index + 1, 0);
+        while self.newest.len() <= index {
+            push_exact(&mut self.newest, 0);
         }
         self.newest[index] = self.head + 1;
         Ok(())

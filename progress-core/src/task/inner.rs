@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::PublishError,
-    event::{Data, Event, ProgressUpdate, StageChange, Started, Status},
+    event::{Data, Event, ProgressUpdate, StageChange, Started, Status, TaskState},
     limits::Limits,
     log::{Class, Log, LogLimits},
     position::Position,
@@ -18,10 +18,9 @@ use crate::{
         custom_keys::CustomKeys,
         lazy_fold::LazyFold,
         life::Life,
-        mirror::{Mirror, Successor},
+        rare::Rare,
         shared::TaskShared,
         tell::Untold,
-        unowned::Unowned,
         value::CHILD,
         work::Work,
     },
@@ -46,24 +45,25 @@ pub(crate) struct Inner {
     pub(super) started: Option<Instant>,
     pub(super) newest: Timestamp,
     pub(super) log_lines: u64,
-    /// Refusals that no caller gets, to be noted when the lock is released.
-    pub(super) refused: Vec<PublishError>,
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
     pub(super) life: Life,
-    /// Of a task whose events are numbered elsewhere.
-    pub(super) mirror: Option<Box<Mirror>>,
-    /// Of a task without an owner whose events this tracker numbers.
-    pub(super) unowned: Option<Box<Unowned>>,
-    /// Another run that readers are to go on with.
-    pub(crate) successor: Option<Box<Successor>>,
+    pub(super) rare: Option<Box<Rare>>,
     /// Whether another run is the one that counts.
     pub(super) superseded: bool,
     pub(super) untold: Untold,
     /// Bytes of the log that stand in the tracker's account: see [`Inner::charge`].
     pub(super) charged: usize,
     /// What the parent has been told of this task.
-    told: ChildMove,
+    told: Told,
+}
+
+/// What a parent has been told of a child.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    state: Option<TaskState>,
+    /// In [`CHILD`]s, to one.
+    fraction: i32,
 }
 
 impl Inner {
@@ -87,16 +87,13 @@ impl Inner {
             started: None,
             newest: now,
             log_lines: 0,
-            refused: Vec::new(),
             forgotten: false,
             life: Life::default(),
-            mirror: None,
-            unowned: None,
-            successor: None,
+            rare: None,
             superseded: false,
             untold: Untold::default(),
             charged: 0,
-            told: ChildMove::default(),
+            told: Told::default(),
             about: Arc::new(about),
         };
         let about = Arc::clone(&inner.about);
@@ -174,7 +171,7 @@ impl Inner {
         let timestamp = shared.clock.at(now).max(self.newest);
         let (seq, prev) = (self.log.next_seq(), self.log.newest_milestone());
         let make = |data| {
-            let origin = Arc::clone(&shared.origin);
+            let origin = self.fold.origin();
             Arc::new(Event::new(origin, seq, prev, timestamp, data))
         };
         let event = match self.log.take_spare() {
@@ -252,7 +249,7 @@ impl Inner {
             }
             // A value that is refused stays watched: it may fit again when it has changed.
             let published = self.publish_value(shared, index, now);
-            self.refused.extend(published.err());
+            self.refuse(published.err());
             self.work().due.push(index);
         }
         self.is_due()
@@ -273,7 +270,7 @@ impl Inner {
         for index in due {
             if self.work().values[index].has_moved() {
                 let published = self.publish_value(shared, index, now);
-                self.refused.extend(published.err());
+                self.refuse(published.err());
             }
         }
     }
@@ -370,32 +367,29 @@ impl Inner {
     pub(super) fn child_move(&mut self) -> Option<ChildMove> {
         let state = self.fold.snapshot().state;
         let done = if state.is_ended() {
-            CHILD as i64
+            CHILD as i32
         } else {
-            (self.displayed() / 100.0 * CHILD as f64) as i64
+            (self.displayed() / 100.0 * CHILD as f64) as i32
         };
-        let moved = ChildMove {
-            from: self.told.to,
-            to: Some(state),
-            fraction: done - self.told.fraction,
-        };
-        if moved.from == moved.to && moved.fraction == 0 {
-            return None;
-        }
-        self.told = ChildMove {
-            from: moved.from,
-            to: moved.to,
+        let new = Told {
+            state: Some(state),
             fraction: done,
         };
-        Some(moved)
+        let old = std::mem::replace(&mut self.told, new);
+        let moved = ChildMove {
+            from: old.state,
+            to: new.state,
+            fraction: i64::from(new.fraction) - i64::from(old.fraction),
+        };
+        (moved.from != moved.to || moved.fraction != 0).then_some(moved)
     }
 
-    pub(super) fn told(&self) -> ChildMove {
+    pub(super) fn told(&self) -> Told {
         self.told
     }
 
     /// Makes a new run go on in its parent's account where the run before stands there.
-    pub(super) fn replace_child(&mut self, told: ChildMove) {
+    pub(super) fn replace_child(&mut self, told: Told) {
         self.told = told;
     }
 

@@ -41,6 +41,11 @@ impl LazyFold {
         }
     }
 
+    /// The run, for its events to share.
+    pub(super) fn origin(&self) -> Arc<Origin> {
+        Arc::clone(&self.origin)
+    }
+
     /// The part of the snapshot that is always at hand.
     pub(crate) fn snapshot(&self) -> &Brief {
         &self.brief

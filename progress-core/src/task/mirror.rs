@@ -59,7 +59,7 @@ impl TaskShared {
         let _infallible = self.change(|inner, _| {
             if event.seq() > inner.log.next_seq() {
                 received = Received::Early;
-                if let Some(mirror) = &mut inner.mirror {
+                if let Some(mirror) = inner.mirror() {
                     mirror.early.insert(event.seq().get(), Arc::clone(event));
                     if mirror.early.len() > MOST_EARLY {
                         // It will be read with all the others.
@@ -102,7 +102,7 @@ impl TaskShared {
     pub(crate) fn succeed(self: &Arc<Self>, task: Arc<Self>, reason: ResetReason) {
         let wakers = {
             let mut inner = self.inner.lock();
-            inner.successor = Some(Box::new(Successor { task, reason }));
+            inner.rare().successor = Some(Box::new(Successor { task, reason }));
             inner.sleepers.take()
         };
         drop(wakers.wake());
@@ -127,7 +127,7 @@ impl TaskShared {
         task.mirror = true;
         task.hold = AtomicU8::new(FREE);
         let inner = task.inner.get_mut();
-        inner.mirror = Some(Box::default());
+        inner.rare().mirror = Some(Box::default());
         // Its log does not hold all that there ever was.
         inner.full_fold();
         task
@@ -169,7 +169,7 @@ impl Inner {
     /// The run that readers are to go on with. One that has come to its end is read to it, unless
     /// that end does not count.
     pub(crate) fn next_run(&self) -> Option<Successor> {
-        let successor = self.successor.as_deref()?;
+        let successor = self.rare.as_ref()?.successor.as_deref()?;
         let superseded = successor.reason == ResetReason::Superseded;
         (superseded || !self.log.is_ended()).then(|| successor.clone())
     }
@@ -177,9 +177,6 @@ impl Inner {
     /// Appends an event under its number, unless it is there.
     fn take_over(&mut self, event: &Arc<Event>) {
         let seq = event.seq();
-        let Some(mirror) = &mut self.mirror else {
-            return;
-        };
         if seq <= self.log.head() {
             return;
         }
@@ -191,7 +188,10 @@ impl Inner {
         }
         let retention = event.data().retention();
         let class = match &retention {
-            Retention::State(name) => Class::State(mirror.keys.number(name)),
+            Retention::State(name) => match self.mirror() {
+                Some(mirror) => Class::State(mirror.keys.number(name)),
+                None => return,
+            },
             Retention::Milestone => Class::Milestone,
             Retention::Log => Class::Log,
             Retention::Terminal => Class::Terminal,
@@ -201,7 +201,9 @@ impl Inner {
         }
         match self.log.push_at(seq, class, Arc::clone(event)) {
             Ok(_) => {
-                if let (Class::State(key), Retention::State(name)) = (class, retention) {
+                if let (Class::State(key), Retention::State(name), Some(mirror)) =
+                    (class, retention, self.mirror())
+                {
                     mirror.keys.keep(name, key);
                 }
                 self.newest = self.newest.max(event.timestamp());
@@ -218,7 +220,7 @@ impl Inner {
     fn take_early(&mut self, all: bool) {
         loop {
             let next = self.log.next_seq().get();
-            let Some(mirror) = &mut self.mirror else {
+            let Some(mirror) = self.mirror() else {
                 return;
             };
             let Some(first) = mirror.early.first_entry() else {
@@ -233,7 +235,7 @@ impl Inner {
     }
 
     fn take_early_before(&mut self, seq: Seq) {
-        while let Some(mirror) = &mut self.mirror
+        while let Some(mirror) = self.mirror()
             && let Some(first) = mirror.early.first_entry()
             && *first.key() < seq.get()
         {

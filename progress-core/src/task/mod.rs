@@ -11,6 +11,7 @@ mod lazy_fold;
 mod life;
 mod mirror;
 mod publish;
+mod rare;
 mod reporter;
 mod reset;
 mod shared;

@@ -46,8 +46,6 @@ use crate::{
 pub(crate) struct TaskShared {
     pub(crate) id: TaskId,
     pub(crate) epoch: Epoch,
-    /// The two above, for its events to share.
-    pub(crate) origin: Arc<Origin>,
     /// Counts tasks in the order of their creation.
     pub(crate) number: u64,
     pub(crate) tracker: Weak<TrackerShared>,
@@ -104,12 +102,11 @@ impl TaskShared {
             task_id: id.clone(),
             epoch,
         });
-        let fold = LazyFold::new(Arc::clone(&origin), now);
+        let fold = LazyFold::new(origin, now);
         let inner = Inner::new(&limits.log, fold, family, about, now);
         Self {
             id,
             epoch,
-            origin,
             number,
             tracker: Arc::downgrade(tracker),
             clock: Arc::clone(&tracker.clock),
@@ -303,13 +300,14 @@ impl TaskShared {
         let (was_ended, was_due) = (inner.log.is_ended(), inner.is_due());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
+        let mut refused = inner.take_refused();
         let (mut wakers, mut elsewhere) = (Wakers::None, Vec::new());
         if appended {
             wakers = inner.sleepers.take();
             if let Some(feeds) = &self.feeds {
                 for event in inner.log.since(head) {
                     let copied = feeds.copy(event, &mut elsewhere);
-                    inner.refused.extend(copied.err().map(PublishError::from));
+                    refused.extend(copied.err().map(PublishError::from));
                 }
             }
         }
@@ -318,7 +316,7 @@ impl TaskShared {
             elsewhere,
             send: appended && self.outbox.is_some(),
             bytes: inner.charge(),
-            refused: std::mem::take(&mut inner.refused),
+            refused,
             sample: !was_due && inner.is_due(),
             ended: !was_ended && inner.log.is_ended(),
             tell: inner.untold.begin(),

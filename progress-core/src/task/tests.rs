@@ -105,8 +105,7 @@ fn a_fold_made_when_asked_is_the_fold_that_is_kept() {
             inner.fold.keep(&inner.log, &inner.about);
         }
         assert_eq!(inner.snapshot(now), asked);
-        let whole =
-            super::lazy_fold::LazyFold::new(Arc::clone(&shared(&task).origin), asked.updated_at);
+        let whole = super::lazy_fold::LazyFold::new(inner.fold.origin(), asked.updated_at);
         assert_eq!(
             crate::Snapshot {
                 elapsed_ms: asked.elapsed_ms,

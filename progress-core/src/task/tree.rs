@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::StageError,
+    stage_index::push_exact,
     task::{inner::Inner, shared::TaskShared, value::Value, work::Work},
 };
 
@@ -21,6 +22,13 @@ pub(crate) struct Node {
     complete: bool,
     /// At the top: it has shown life, or a stage below it.
     entered: bool,
+    /// None while it has no child stage.
+    below: Option<Box<Below>>,
+}
+
+/// What the child stages of a stage add up to.
+#[derive(Debug, Default)]
+struct Below {
     /// Some child stage was declared, so that others weigh nothing.
     declared: bool,
     children: u32,
@@ -32,7 +40,7 @@ pub(crate) struct Node {
 impl Node {
     /// Whether anything says how far it is.
     pub(super) fn is_known(&self) -> bool {
-        self.own || self.children > 0
+        self.own || self.below.is_some()
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -47,11 +55,14 @@ impl Node {
     /// The weighted mean of the child stages, and whether all of them are done: exactly, however
     /// the sums are rounded.
     fn mean(&self) -> (f64, bool) {
-        if self.children > 0 && self.complete_children == self.children {
+        let Some(below) = &self.below else {
+            return (0.0, false);
+        };
+        if below.complete_children == below.children {
             return (1.0, true);
         }
-        let mean = match self.weights > 0.0 {
-            true => self.weighted / self.weights,
+        let mean = match below.weights > 0.0 {
+            true => below.weighted / below.weights,
             false => 0.0,
         };
         (mean.clamp(0.0, 1.0), false)
@@ -63,10 +74,11 @@ impl Work {
     pub(super) fn declare_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
         self.declared = true;
         let parent = self.parent_of(&path);
+        let index = self.insert_stage(parent, path, weight);
         if parent > 0 {
-            self.values[parent].node.declared = true;
+            self.below(parent).declared = true;
         }
-        self.insert_stage(parent, path, weight)
+        index
     }
 
     /// Finds or makes a stage and those above it.
@@ -87,7 +99,7 @@ impl Work {
         let parent = self.parent_of(path);
         let declared = match parent {
             0 => self.declared,
-            _ => self.values[parent].node.declared,
+            _ => self.below(parent).declared,
         };
         let weight = if declared { 0.0 } else { 1.0 };
         self.insert_stage(parent, Arc::from(path), weight)
@@ -104,22 +116,28 @@ impl Work {
         }
     }
 
+    /// The sums of a stage that has a child stage, or gets one now.
+    fn below(&mut self, parent: usize) -> &mut Below {
+        self.values[parent].node.below.get_or_insert_default()
+    }
+
     fn insert_stage(&mut self, parent: usize, path: Arc<str>, weight: f64) -> usize {
         let index = self.values.len();
         self.paths.insert(Arc::clone(&path), index);
         let mut value = Value::stage(path, weight);
         value.node.parent = u32::try_from(parent).unwrap_or(0);
         if parent == 0 {
-            self.values.push(value);
+            push_exact(&mut self.values, value);
             self.percent.add_stage(weight);
             return index;
         }
         self.nested = true;
         value.node.depth = self.values[parent].node.depth.saturating_add(1);
-        self.values.push(value);
-        let above = &mut self.values[parent].node;
-        above.children += 1;
-        above.weights += weight;
+        push_exact(&mut self.values, value);
+        let below = self.below(parent);
+        below.children += 1;
+        below.weights += weight;
+        let above = &self.values[parent].node;
         // There is more to do than was known.
         if !above.own {
             let (done, complete) = above.mean();
@@ -158,10 +176,11 @@ impl Work {
                 }
                 return;
             }
-            let above = &mut self.values[parent].node;
-            above.weighted += weight * (done - from);
-            above.complete_children += u32::from(complete);
-            above.complete_children -= u32::from(was_complete);
+            let below = self.below(parent);
+            below.weighted += weight * (done - from);
+            below.complete_children += u32::from(complete);
+            below.complete_children -= u32::from(was_complete);
+            let above = &self.values[parent].node;
             if above.own {
                 return;
             }
@@ -212,7 +231,7 @@ impl Inner {
         while at > 0 {
             if self.work().values[at].dirty {
                 let published = self.touch_quietly(shared, at, now);
-                self.refused.extend(published.err());
+                self.refuse(published.err());
             }
             at = self.work().values[at].node.parent as usize;
         }

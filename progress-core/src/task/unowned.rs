@@ -65,7 +65,7 @@ impl TaskShared {
     pub(crate) fn disown(&mut self, silence: Silence) {
         self.unowned = true;
         self.hold = AtomicU8::new(FREE);
-        self.inner.get_mut().unowned = Some(Box::new(Unowned::new(silence)));
+        self.inner.get_mut().rare().unowned = Some(Box::new(Unowned::new(silence)));
     }
 
     /// Tells whether it has no owner, and its events are numbered here.
@@ -150,7 +150,8 @@ impl TaskShared {
 
 impl Inner {
     fn silence(&self) -> Option<Silence> {
-        self.unowned.as_ref().map(|unowned| unowned.silence)
+        let unowned = self.rare.as_ref()?.unowned.as_ref()?;
+        Some(unowned.silence)
     }
 
     fn publish_said(
@@ -160,7 +161,7 @@ impl Inner {
         id: Option<&Arc<str>>,
         now: Instant,
     ) -> Result<Position, PublishError> {
-        let Some(unowned) = &self.unowned else {
+        let Some(unowned) = self.unowned() else {
             return Err(PublishError::Owned);
         };
         if let Some(first) = id.and_then(|id| unowned.seen.get(id)) {
@@ -186,7 +187,7 @@ impl Inner {
             self.append_unowned(shared, data, now)?;
         }
         let position = self.append_unowned(shared, authored.main, now)?;
-        if let (Some(unowned), Some(id)) = (&mut self.unowned, id) {
+        if let (Some(unowned), Some(id)) = (self.unowned(), id) {
             unowned.remember(id, position);
         }
         Ok(position)
@@ -194,8 +195,9 @@ impl Inner {
 
     /// The newest event of the task's own key, of a task whose keys go by name.
     pub(crate) fn own_update(&self) -> Option<Arc<Event>> {
-        let unowned = self.unowned.as_ref().map(|unowned| &unowned.keys);
-        let keys = unowned.or_else(|| self.mirror.as_ref().map(|mirror| &mirror.keys))?;
+        let rare = self.rare.as_ref()?;
+        let unowned = rare.unowned.as_ref().map(|unowned| &unowned.keys);
+        let keys = unowned.or_else(|| rare.mirror.as_ref().map(|mirror| &mirror.keys))?;
         let Retention::State(own) = Data::ProgressUpdate(Box::default()).retention() else {
             return None;
         };
@@ -221,7 +223,7 @@ impl Inner {
         now: Instant,
     ) -> Result<Position, PublishError> {
         let retention = data.retention();
-        let class = match (&retention, &self.unowned) {
+        let class = match (&retention, self.unowned()) {
             (Retention::State(name), Some(unowned)) => Class::State(unowned.keys.number(name)),
             (Retention::State(_), None) => return Err(PublishError::Owned),
             (Retention::Milestone, _) => Class::Milestone,
@@ -233,7 +235,7 @@ impl Inner {
         }
         let starts = matches!(data, Data::Started(_));
         let position = self.append(shared, class, data, now)?;
-        match (retention, class, &mut self.unowned) {
+        match (retention, class, self.unowned()) {
             (Retention::State(name), Class::State(key), Some(unowned)) => {
                 unowned.keys.keep(name, key);
             }
