@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     channel::{ChannelBody, ChannelEvent, ChannelName},
-    event::{Event, Retention},
+    event::Event,
     log::{Class, Keys, Log, LogLimits, PushErrorKind},
     position::{Epoch, Position},
     subscription::{Sleepers, Wakers},
@@ -30,7 +30,7 @@ pub(crate) struct ChannelInner {
     pub(crate) epoch: Epoch,
     pub(crate) log: Log<Arc<ChannelEvent>>,
     pub(crate) sleepers: Sleepers,
-    keys: Keys,
+    keys: Keys<Arc<str>>,
 }
 
 impl ChannelShared {
@@ -138,20 +138,20 @@ impl ChannelInner {
 
     fn push(&mut self, event: Arc<ChannelEvent>) -> Result<(), PushErrorKind> {
         let seq = event.seq();
-        let retires = event.body().retires();
-        let retention = event.retention();
-        let class = match &retention {
-            Retention::State(name) => Class::State(self.keys.number(name)),
-            _ => Class::Milestone,
+        let ended = event.body().ended().cloned();
+        let key = event.body().key();
+        let class = match &key {
+            Some(key) => Class::State(self.keys.number(&**key)),
+            None => Class::Milestone,
         };
         self.log
             .push_at(seq, class, event)
             .map_err(|refused| refused.kind)?;
-        if let (Class::State(key), Retention::State(name)) = (class, retention) {
-            self.keys.keep(name, key);
+        if let (Class::State(number), Some(key)) = (class, key) {
+            self.keys.keep(key, number);
         }
-        if let Some(key) = retires.and_then(|name| self.keys.retire(&name)) {
-            self.log.retire(key);
+        if let Some(number) = ended.and_then(|id| self.keys.retire(id.as_str())) {
+            self.log.retire(number);
         }
         Ok(())
     }

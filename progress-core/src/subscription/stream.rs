@@ -17,7 +17,7 @@ use crate::{
     id::TaskId,
     link::{Located, WatchGuard},
     log::{Cursor, Delivery, Gap, GapReason},
-    position::{Position, Seq},
+    position::{Epoch, Position, Seq},
     snapshot::Snapshot,
     subscription::{
         Delivered, Frame, GapFrame, Place, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
@@ -45,8 +45,10 @@ pub struct Subscription {
     ready: VecDeque<Frame>,
     /// Among the sleepers of the task.
     place: Option<Place>,
-    /// The newest position that was yielded or given by the caller.
-    position: Option<Position>,
+    /// The newest position that was yielded or given by the caller, if `stands`: apart, for an
+    /// `Option` of it would take another word of what there are so many of.
+    position: Position,
+    stands: bool,
     resume: Option<Resume>,
     /// Keeps a task mirrored that runs on another node.
     watch: Option<Box<WatchGuard>>,
@@ -125,7 +127,8 @@ impl Subscription {
             source,
             ready: VecDeque::new(),
             place: None,
-            position: None,
+            position: Position::new(Epoch::FOREIGN, Seq::ZERO),
+            stands: false,
             resume: None,
             watch: watch.map(Box::new),
             _permit: permit,
@@ -155,8 +158,8 @@ impl Subscription {
             };
             (verdict, cursor, gap)
         };
-        self.position =
-            (verdict.resume != Resume::Fresh).then(|| Position::new(task.epoch, cursor.last()));
+        self.position = Position::new(task.epoch, cursor.last());
+        self.stands = verdict.resume != Resume::Fresh;
         self.resume = Some(verdict.resume);
         self.source = match verdict.resume {
             Resume::Ended => Source::Over,
@@ -199,7 +202,7 @@ impl Subscription {
     /// it still holds. A later subscription [`after`](SubscribeOptions::after) it goes on there.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.position
+        self.stands.then_some(self.position)
     }
 
     /// Returns the position of the task's newest event; none while there is no task, and after
@@ -280,8 +283,9 @@ impl Subscription {
             out.extend(self.ready.drain(..));
         }
         let read = &out[before..];
-        self.position = read.iter().rev().find_map(position).or(self.position);
-        Poll::Ready(read.len())
+        let (newest, count) = (read.iter().rev().find_map(position), read.len());
+        self.move_to(newest);
+        Poll::Ready(count)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
@@ -299,8 +303,15 @@ impl Subscription {
                 return Poll::Pending;
             }
         }
-        self.position = frame.as_ref().and_then(position).or(self.position);
+        self.move_to(frame.as_ref().and_then(position));
         Poll::Ready(frame)
+    }
+
+    fn move_to(&mut self, position: Option<Position>) {
+        if let Some(position) = position {
+            self.position = position;
+            self.stands = true;
+        }
     }
 
     /// Finds out where the task is, if that is still to be done.
@@ -456,7 +467,7 @@ impl fmt::Debug for Subscription {
             Source::Over => debug.field("over", &true),
         };
         debug
-            .field("position", &self.position)
+            .field("position", &self.position())
             .finish_non_exhaustive()
     }
 }
