@@ -141,7 +141,7 @@ impl ChannelInner {
         let ended = event.body().ended().cloned();
         let key = event.body().key();
         let class = match &key {
-            Some(key) => Class::State(self.keys.number(&**key)),
+            Some(key) => Class::State(self.keys.number(key)),
             None => Class::Milestone,
         };
         self.log
