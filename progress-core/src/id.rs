@@ -42,6 +42,11 @@ impl TaskId {
         &self.0
     }
 
+    /// The same, to share.
+    pub(crate) fn text(&self) -> &Arc<str> {
+        &self.0
+    }
+
     /// Tells whether the id is a UUIDv4 in its hyphenated form, hence not to be guessed.
     #[must_use]
     pub fn is_random(&self) -> bool {

@@ -42,6 +42,8 @@ impl Limits {
     pub const LARGEST_WEIGHT: f64 = 1e9;
     /// As good as for ever, and a clock can still count to it.
     pub(crate) const LONGEST_RETENTION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    /// The longest that a dead node's tasks may seem alive.
+    pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
     /// The longest time between two samples of the counters.
     pub(crate) const LONGEST_TICK: Duration = Duration::from_secs(60);
 

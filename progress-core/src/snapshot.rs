@@ -255,6 +255,12 @@ impl Fold {
         snapshot
     }
 
+    /// Says where the snapshot stands, when what it was folded from is of another run.
+    pub(crate) fn stand_at(&mut self, position: Position) {
+        self.snapshot.epoch = position.epoch();
+        self.snapshot.seq = position.seq();
+    }
+
     /// What is known of a task before it starts.
     pub(crate) fn describe(&mut self, about: &Started) {
         self.snapshot.name.clone_from(&about.name);

@@ -16,7 +16,7 @@ use proptest::{collection::vec, prelude::*, test_runner::FileFailurePersistence}
 
 use self::{
     model::Bounds,
-    world::{From, Lag, Op, World},
+    world::{Arriving, From, Lag, Op, World},
 };
 
 proptest! {
@@ -54,9 +54,13 @@ fn bounds() -> impl Strategy<Value = Bounds> {
 fn op() -> impl Strategy<Value = Op> {
     let (key, size, reader) = (0..4_u8, 0..16_u8, 0..4_u8);
     prop_oneof![
-        16 => (key, size.clone()).prop_map(|(key, size)| Op::State { key, size }),
+        16 => (key.clone(), size.clone()).prop_map(|(key, size)| Op::State { key, size }),
         6 => size.clone().prop_map(|size| Op::Milestone { size }),
-        6 => size.prop_map(|size| Op::Line { size }),
+        6 => size.clone().prop_map(|size| Op::Line { size }),
+        8 => (arriving(), size, missing())
+            .prop_map(|(what, size, missing)| Op::Arrive { what, size, missing }),
+        1 => (0..16_u8).prop_map(|back| Op::Lose { back }),
+        2 => key.prop_map(|key| Op::Retire { key }),
         1 => Just(Op::Subscribe(From::Beginning)),
         2 => start().prop_map(Op::Subscribe),
         2 => (start(), 0..16_u8, lag())
@@ -66,6 +70,19 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..32_u8).prop_map(|bytes| Op::ShrinkTo { bytes }),
         1 => (0..8_u8).prop_map(|limit| Op::Page { limit }),
     ]
+}
+
+fn arriving() -> impl Strategy<Value = Arriving> {
+    prop_oneof![
+        4 => (0..4_u8).prop_map(|key| Arriving::State { key }),
+        2 => Just(Arriving::Milestone),
+        2 => Just(Arriving::Line),
+    ]
+}
+
+/// Often none: then it is as if the log had numbered it.
+fn missing() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(0), any::<u8>()]
 }
 
 fn start() -> impl Strategy<Value = From> {

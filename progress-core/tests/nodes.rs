@@ -6,4 +6,5 @@ mod nodes {
     mod leases;
     mod mirrors;
     mod support;
+    mod upkeep;
 }

@@ -1,5 +1,8 @@
 //! Tasks without an owner: published to by whoever may, in one process and over a broker.
 
+#[cfg(feature = "testing")]
+#[path = "shared/bus.rs"]
+mod bus;
 mod common;
 
 #[path = "shared/kept.rs"]
@@ -12,6 +15,9 @@ mod publishing;
 #[cfg(feature = "testing")]
 #[path = "shared/races.rs"]
 mod races;
+#[cfg(feature = "testing")]
+#[path = "shared/rough.rs"]
+mod rough;
 #[path = "shared/silence.rs"]
 mod silence;
 #[cfg(feature = "testing")]

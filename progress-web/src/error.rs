@@ -44,6 +44,8 @@ pub enum Code {
     TooSlow,
     /// `HEARTBEAT_LOST`: 408, 4012.
     HeartbeatLost,
+    /// `TRANSPORT_DOWN`: 503, 4014.
+    TransportDown,
     /// `INTERNAL`: 500, 1011.
     Internal,
 }
@@ -76,6 +78,7 @@ impl Code {
                 | Self::Draining
                 | Self::TooSlow
                 | Self::HeartbeatLost
+                | Self::TransportDown
                 | Self::Internal
         )
     }
@@ -98,6 +101,7 @@ impl Code {
             Self::Draining => ("DRAINING", StatusCode::SERVICE_UNAVAILABLE, 4001),
             Self::TooSlow => ("TOO_SLOW", StatusCode::REQUEST_TIMEOUT, 4008),
             Self::HeartbeatLost => ("HEARTBEAT_LOST", StatusCode::REQUEST_TIMEOUT, 4012),
+            Self::TransportDown => ("TRANSPORT_DOWN", StatusCode::SERVICE_UNAVAILABLE, 4014),
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR, 1011),
         }
     }
@@ -124,6 +128,11 @@ impl ApiError {
             code,
             object: TaskError::new(code.as_str(), message).retryable(code.is_retryable()),
         }
+    }
+
+    fn transport_down(error: impl fmt::Display) -> Self {
+        Self::new(Code::TransportDown, error.to_string())
+            .retry_after(std::time::Duration::from_secs(1))
     }
 
     /// Adds something the user can do about it.
@@ -205,6 +214,7 @@ impl From<LookupError> for ApiError {
     fn from(error: LookupError) -> Self {
         match error {
             LookupError::InvalidTaskId(error) => error.into(),
+            error @ LookupError::Unavailable(_) => Self::transport_down(error),
             error => Self::new(Code::TaskNotFound, error.to_string()),
         }
     }
@@ -214,6 +224,7 @@ impl From<SubscribeError> for ApiError {
     fn from(error: SubscribeError) -> Self {
         match error {
             SubscribeError::InvalidTaskId(error) => error.into(),
+            error @ SubscribeError::Unavailable => Self::transport_down(error),
             error => Self::new(Code::ConnectionLimit, error.to_string())
                 .retry_after(std::time::Duration::from_secs(1)),
         }

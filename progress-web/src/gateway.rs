@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
 use progress_core::{
-    OnLag, ProgressTracker, Replay, Resume, SubscribeOptions, Subscription, TaskId,
+    OnLag, ProgressTracker, Replay, Resume, SubscribeError, SubscribeOptions, Subscription, TaskId,
 };
 use serde::Serialize;
 
@@ -266,7 +266,7 @@ impl Gateway {
             let id = self.allowed_to_watch(request, task).await?;
             let query = Query::of(&request.uri);
             let start = starts(&request.headers, query, 1)?[0];
-            let topic = self.topic(&id, start, query.replay()?);
+            let topic = self.topic(&id, start, query.replay()?).await?;
             if has_all(start, &topic) {
                 return Ok(None);
             }
@@ -312,13 +312,14 @@ impl Gateway {
         let mut topics = Vec::with_capacity(ids.len());
         for (name, start) in ids.into_iter().zip(starts) {
             let topic = match self.allowed_to_watch(request, &name).await {
-                Ok(id) => self.topic(&id, start, replay),
-                Err(error) => Topic {
-                    name,
-                    after: None,
-                    subscription: Err(error),
-                },
+                Ok(id) => self.topic(&id, start, replay).await,
+                Err(error) => Err(error),
             };
+            let topic = topic.unwrap_or_else(|error| Topic {
+                name,
+                after: None,
+                subscription: Err(error),
+            });
             all_at_end &= has_all(start, &topic);
             topics.push(topic);
         }
@@ -329,18 +330,18 @@ impl Gateway {
         Ok(Some(self.session(Shape::Streams, topics, Some(permit))))
     }
 
-    fn topic(&self, id: &TaskId, start: From, replay: Replay) -> Topic {
+    async fn topic(&self, id: &TaskId, start: From, replay: Replay) -> Result<Topic, ApiError> {
         let after = match start {
             From::After(position) => Some(position),
             // Refused before, among others that stand: it may be otherwise by now.
             From::Fresh | From::End => None,
         };
         let options = self.session_options().replay(replay).after(after);
-        Topic {
+        Ok(Topic {
             name: id.as_str().to_owned(),
             after,
-            subscription: Ok(self.tracker().subscribe_with(id, options)),
-        }
+            subscription: Ok(self.subscribe(id.clone(), options).await?),
+        })
     }
 
     async fn watch_one(
@@ -352,7 +353,21 @@ impl Gateway {
         let query = Query::of(&request.uri);
         let after = query.after()?;
         let options = self.session_options().replay(query.replay()?).after(after);
-        Ok((after, self.tracker().subscribe_with(id, options)))
+        Ok((after, self.subscribe(id, options).await?))
+    }
+
+    /// A subscription that knows its verdict.
+    async fn subscribe(
+        &self,
+        id: TaskId,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, ApiError> {
+        let mut subscription = self.tracker().subscribe_with(id, options);
+        match subscription.ready().await {
+            // Whatever else is refused, the session says.
+            Err(error @ SubscribeError::Unavailable) => Err(error.into()),
+            _ => Ok(subscription),
+        }
     }
 
     /// Ids are checked first, whoever asks; then the authorizer decides.

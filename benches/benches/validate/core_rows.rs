@@ -173,7 +173,8 @@ pub(crate) fn fanout(effort: Effort, table: &mut Table) {
     const SUBSCRIBERS: u64 = 1_000;
     let [broadcast, next, batches] =
         [Reading::Broadcast, Reading::Next, Reading::Batches].map(|r| Fanout::new(r, SUBSCRIBERS));
-    let bursts = effort.repeat(8);
+    // Few: a turn that outlasts a slice of the scheduler's time measures who else is busy.
+    let bursts = effort.repeat(2);
     let deliveries = bursts * 32 * SUBSCRIBERS;
     let time = |fanout: &Fanout| {
         // Its turn begins with what the others have left in the caches.
@@ -197,7 +198,7 @@ pub(crate) fn fanout(effort: Effort, table: &mut Table) {
             .ratio_at_most(0.9),
     );
 
-    let singles = effort.repeat(40);
+    let singles = effort.repeat(20);
     let deliveries = singles * SUBSCRIBERS;
     let mut publishing = [const { Vec::new() }; 3];
     let [broadcast_calls, next_calls, batch_calls] = &mut publishing;

@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     } else {
         Effort::FULL
     };
-    let mut table = Table::new(slack);
+    // Single short turns say nothing about speed.
+    let mut table = Table::new(if only_run { f64::INFINITY } else { slack });
     for (name, rows) in PARTS {
         if only.is_none_or(|only| only == name) {
             rows(effort, &mut table);
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     }
 
     print!("{table}");
-    if table.is_met() || only_run {
+    if table.is_met() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::{
     channel::ChannelName,
     event::{Custom, Data, Event, Retention},
+    id::TaskId,
     log::Item,
     position::{Epoch, Position, Seq},
     time::Timestamp,
@@ -26,7 +27,8 @@ pub struct ChannelEvent {
     seq: Seq,
     prev: Seq,
     body: ChannelBody,
-    json: OnceLock<Json>,
+    /// Boxed, since most are superseded before anybody asks.
+    json: OnceLock<Box<Json>>,
 }
 
 /// What happened.
@@ -131,7 +133,7 @@ impl ChannelEvent {
     /// `from..=seq`.
     #[must_use]
     pub fn to_json(&self, from: Seq) -> Bytes {
-        let json = self.json.get_or_init(|| self.encode());
+        let json = self.json.get_or_init(|| Box::new(self.encode()));
         if from == self.seq {
             return json.text.clone();
         }
@@ -195,14 +197,34 @@ impl ChannelBody {
         }
     }
 
-    /// The key that has had its day with this: that of a task which has ended.
-    pub(crate) fn retires(&self) -> Option<String> {
+    /// The key of State within this process, none of what is no State: a task's is its id, which
+    /// has no space, another's its type and key, between which there is one.
+    pub(super) fn key(&self) -> Option<Arc<str>> {
         match self {
-            Self::Task(event) if matches!(event.data(), Data::Complete(_)) => {
-                Some(format!("@{}", event.task_id()))
+            Self::Task(event) => match event.data() {
+                Data::ProgressUpdate(_) | Data::Custom(Custom { key: Some(_), .. }) => {
+                    Some(Arc::clone(event.task_id().text()))
+                }
+                _ => None,
+            },
+            Self::Own { custom, .. } => {
+                let key = custom.key.as_ref()?;
+                Some(Arc::from(format!("{} {key}", custom.event_type)))
             }
+        }
+    }
+
+    /// The task whose State has had its day with this: one that has ended.
+    pub(super) fn ended(&self) -> Option<&TaskId> {
+        match self {
+            Self::Task(event) if matches!(event.data(), Data::Complete(_)) => Some(event.task_id()),
             _ => None,
         }
+    }
+
+    /// The key that has had its day with this: that of a task which has ended.
+    pub(crate) fn retires(&self) -> Option<String> {
+        self.ended().map(|task_id| format!("@{task_id}"))
     }
 }
 

@@ -3,13 +3,16 @@
 //! A channel's lock may be taken while a task's is held, so that the events of a task come into
 //! its channels in their order; never the other way round.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     channel::{ChannelBody, ChannelEvent, ChannelName},
-    event::{Event, Retention},
+    event::Event,
     log::{Class, Keys, Log, LogLimits, PushErrorKind},
-    position::{Epoch, Position},
+    position::{Epoch, Position, Seq},
     subscription::{Sleepers, Wakers},
     sync::{Mutex, RwLock},
     transport::{Page, Record},
@@ -27,7 +30,7 @@ pub(crate) struct ChannelInner {
     pub(crate) epoch: Epoch,
     pub(crate) log: Log<Arc<ChannelEvent>>,
     pub(crate) sleepers: Sleepers,
-    keys: Keys,
+    keys: Keys<Arc<str>>,
 }
 
 impl ChannelShared {
@@ -54,7 +57,10 @@ impl ChannelShared {
         let prev = inner.log.newest_milestone();
         let event = ChannelEvent::new(self.name.clone(), inner.epoch, seq, prev, body);
         inner.push(Arc::new(event))?;
-        wakers.push(inner.sleepers.take());
+        match inner.sleepers.take() {
+            Wakers::None => {}
+            sleeping => wakers.push(sleeping),
+        }
         Ok(Position::new(inner.epoch, seq))
     }
 
@@ -77,15 +83,22 @@ impl ChannelShared {
         Ok(())
     }
 
-    /// Takes over what the broker holds.
-    pub(crate) fn merge(&self, page: &Page) {
+    /// Takes over what the broker holds after a position; refuses what begins past what is held
+    /// here.
+    pub(crate) fn merge(&self, page: &Page, after: Option<Position>) -> bool {
+        let after = after
+            .filter(|after| after.epoch() == page.epoch)
+            .map_or(Seq::ZERO, Position::seq);
         let wakers = {
             let mut inner = self.inner.lock();
             if page.epoch < inner.epoch {
-                return;
+                return true;
             }
             if page.epoch > inner.epoch {
                 inner.restart(page.epoch);
+            }
+            if after > inner.log.head() {
+                return false;
             }
             inner.log.lose(page.floor);
             for record in &page.records {
@@ -99,6 +112,7 @@ impl ChannelShared {
             inner.sleepers.take()
         };
         drop(wakers.wake());
+        true
     }
 
     pub(crate) fn head(&self) -> Position {
@@ -132,47 +146,43 @@ impl ChannelInner {
 
     fn push(&mut self, event: Arc<ChannelEvent>) -> Result<(), PushErrorKind> {
         let seq = event.seq();
-        let retires = event.body().retires();
-        let retention = event.retention();
-        let class = match &retention {
-            Retention::State(name) => Class::State(self.keys.number(name)),
-            _ => Class::Milestone,
+        let ended = event.body().ended().cloned();
+        let key = event.body().key();
+        let class = match &key {
+            Some(key) => Class::State(self.keys.number(key)),
+            None => Class::Milestone,
         };
         self.log
             .push_at(seq, class, event)
             .map_err(|refused| refused.kind)?;
-        if let (Class::State(key), Retention::State(name)) = (class, retention) {
-            self.keys.keep(name, key);
+        if let (Class::State(number), Some(key)) = (class, key) {
+            self.keys.keep(key, number);
         }
-        if let Some(key) = retires.and_then(|name| self.keys.retire(&name)) {
-            self.log.retire(key);
+        if let Some(number) = ended.and_then(|id| self.keys.retire(id.as_str())) {
+            self.log.retire(number);
         }
         Ok(())
     }
 }
 
 /// The channels of this process that a task's events are copied into.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Feeds {
     /// The live list of tasks.
-    pub(crate) list: Option<Arc<ChannelShared>>,
+    pub(crate) list: Arc<ChannelShared>,
     pub(crate) channels: Box<[Arc<ChannelShared>]>,
 }
 
 impl Feeds {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_none() && self.channels.is_empty()
-    }
-
     /// Copies an event, with its task's lock held: so that a task's events keep their order.
     pub(crate) fn copy(
         &self,
         event: &Arc<Event>,
         wakers: &mut Vec<Wakers>,
     ) -> Result<(), PushErrorKind> {
-        let list = self.list.iter().filter(|_| event.data().is_listed());
+        let list = event.data().is_listed().then_some(&self.list);
         let mut copied = Ok(());
-        for channel in list.chain(&self.channels) {
+        for channel in list.into_iter().chain(&self.channels) {
             // The others get it all the same.
             let one = channel.append(ChannelBody::Task(Arc::clone(event)), wakers);
             copied = one.map(drop).and(copied);
@@ -185,6 +195,8 @@ impl Feeds {
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     by_name: RwLock<HashMap<ChannelName, Arc<ChannelShared>>>,
+    /// Shared by all tasks that feed the live list and nothing else, which is most of them.
+    pub(crate) list_alone: OnceLock<Arc<Feeds>>,
 }
 
 impl Channels {

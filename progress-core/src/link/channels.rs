@@ -64,28 +64,42 @@ impl Link {
             .map_err(PublishError::from)
     }
 
-    /// Sends what waits; tells whether there was anything. What could not be sent waits on.
-    pub(super) async fn send_waiting(&self) -> Result<bool, TransportError> {
-        let mut any = false;
-        loop {
-            // It stays in the queue until the broker has it: the id tells a repetition.
-            let Some((channel, draft)) = self.waiting.queue.lock().front().cloned() else {
-                return Ok(any);
+    /// Sends some of what waits. What could not be sent waits on.
+    pub(super) async fn send_waiting(&self) -> Result<(), TransportError> {
+        let (channel, drafts) = {
+            let queue = self.waiting.queue.lock();
+            let Some((channel, _)) = queue.front() else {
+                return Ok(());
             };
-            any = true;
-            let topic = Topic::Channel(channel);
-            for answer in self.transport.submit(&topic, vec![draft]).await {
-                match answer {
-                    Ok(_) => {}
-                    Err(AppendError::Unavailable(error)) => return Err(error),
-                    Err(error) => {
-                        self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                        tracing::debug!(?topic, %error, "event refused by the broker");
-                    }
-                }
-            }
-            self.waiting.queue.lock().pop_front();
+            let same = queue.iter().take_while(|(other, _)| other == channel);
+            let drafts: Vec<_> = same.take(AT_ONCE).map(|(_, draft)| draft.clone()).collect();
+            (channel.clone(), drafts)
+        };
+        let count = drafts.len();
+        let topic = Topic::Channel(channel);
+        // They stay in the queue until the broker has them: their ids tell a repetition.
+        let answers = self.transport.submit(&topic, drafts).await;
+        if answers.len() < count {
+            return Err(TransportError::new("the broker has not answered all"));
         }
+        let mut done = 0;
+        let mut unavailable = None;
+        for answer in answers {
+            match answer {
+                Err(AppendError::Unavailable(error)) => {
+                    unavailable = Some(error);
+                    break;
+                }
+                Err(error) => {
+                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(?topic, %error, "event refused by the broker");
+                }
+                Ok(_) => {}
+            }
+            done += 1;
+        }
+        self.waiting.queue.lock().drain(..done);
+        unavailable.map_or(Ok(()), Err)
     }
 
     pub(super) fn nothing_waits(&self) -> bool {
@@ -99,5 +113,7 @@ impl Link {
     }
 }
 
+/// Events of no task that go to the broker together.
+const AT_ONCE: usize = 256;
 /// Events of no task that wait for the broker, on one node.
 pub(crate) const MOST_WAITING: usize = 4_096;

@@ -1,6 +1,8 @@
 //! What arrives.
 
-use std::{future::poll_fn, sync::atomic::Ordering};
+use std::{future::poll_fn, pin::pin, sync::atomic::Ordering};
+
+use futures_util::future::{Either, select};
 
 use crate::{
     link::Link,
@@ -9,11 +11,17 @@ use crate::{
 };
 
 impl Link {
-    /// Hands on what arrives, for ever.
+    /// Hands on what arrives, as long as the link is open.
     pub(super) async fn receive(&self) {
         let mut events = self.transport.events();
-        while let Some(event) = poll_fn(|cx| events.as_mut().poll_next(cx)).await {
-            self.arrived(event);
+        loop {
+            let closing = pin!(self.closing());
+            let next = poll_fn(|cx| events.as_mut().poll_next(cx));
+            match select(next, closing).await {
+                Either::Left((Some(event), _)) => self.arrived(event),
+                Either::Left((None, _)) => break,
+                Either::Right(_) => return,
+            }
         }
         // The transport has nothing more to say; the keeper's reads go on.
         tracing::debug!(node = %self.node, "the transport's events have ended");
@@ -43,14 +51,11 @@ impl Link {
             }
             TransportEvent::Request(id, request) => tracker.requested(&id, &request),
             TransportEvent::Resync(topic) => self.resync(topic),
-            TransportEvent::Down => {
-                self.saw(false);
-            }
+            TransportEvent::Down => self.went_away(),
             TransportEvent::Up => {
-                self.saw(true);
-                // Whatever was published meanwhile is lost; and the broker may have forgotten.
-                self.resync_all();
-                self.resend_all(&tracker);
+                // It may have been away without anybody here having noticed.
+                self.went_away();
+                self.came_back(&tracker);
             }
         }
     }
@@ -68,7 +73,7 @@ impl Link {
         }
     }
 
-    fn is_own(&self, topic: &Topic) -> bool {
+    pub(super) fn is_own(&self, topic: &Topic) -> bool {
         let (Topic::Task(id), Some(tracker)) = (topic, self.tracker()) else {
             return false;
         };

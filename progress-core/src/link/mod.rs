@@ -1,14 +1,15 @@
 //! The link to a broker: what turns trackers in several processes into nodes of one system.
 //!
-//! Four loops drive a [`Transport`](crate::transport::Transport):
+//! Five loops drive a [`Transport`]:
 //!
-//! - the [outbox](outbox) sends what the logs of this node's tasks hold, each from a cursor of its
+//! - the [outbox] sends what the logs of this node's tasks hold, each from a cursor of its
 //!   own, so that a log's bounds are the outbox's bounds;
-//! - the [inbox](inbox) hands what arrives to the mirrors of watched topics;
-//! - [syncing](sync) reads what a mirror lacks: at first, after a hole, after an outage, and now
+//! - the [inbox] hands what arrives to the mirrors of watched topics;
+//! - [syncing](self::sync) reads what a mirror lacks: at first, after a hole, after an outage, and now
 //!   and then to be sure;
-//! - the [keeper](keeper) renews the node's lease, ends the tasks of dead nodes, and lets go of
-//!   what nobody watches.
+//! - the [keeper] renews the node's lease;
+//! - [tidying](tidy) ends the tasks of dead nodes, lets go of what nobody watches, and looks at
+//!   what is watched now and then.
 
 mod channels;
 mod copies;
@@ -16,6 +17,7 @@ mod inbox;
 mod keeper;
 mod outbox;
 mod sync;
+mod tidy;
 mod watches;
 
 use std::{
@@ -51,6 +53,7 @@ pub(crate) struct Link {
     tracker: OnceLock<Weak<TrackerShared>>,
     outbox: outbox::Dirty,
     waiting: channels::Waiting,
+    copies: copies::Copies,
     watches: Watches,
     syncs: Syncs,
     /// Since when the broker has been seen without a break.
@@ -58,6 +61,7 @@ pub(crate) struct Link {
     /// Told at each change of the broker's being there.
     changed: Notify,
     running: AtomicBool,
+    closed: AtomicBool,
     loops: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -67,6 +71,7 @@ pub(crate) struct LinkCounts {
     pub(crate) superseded: AtomicU64,
     pub(crate) resyncs: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) unsent: AtomicU64,
 }
 
 impl Link {
@@ -79,11 +84,13 @@ impl Link {
             tracker: OnceLock::new(),
             outbox: outbox::Dirty::default(),
             waiting: channels::Waiting::default(),
+            copies: copies::Copies::default(),
             watches: Watches::default(),
             syncs: Syncs::default(),
             up_since: Mutex::new(None),
             changed: Notify::new(),
             running: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             loops: Mutex::default(),
         }
     }
@@ -110,14 +117,20 @@ impl Link {
                 start(|link| Box::pin(async move { link.receive().await })),
                 start(|link| Box::pin(async move { link.synchronise().await })),
                 start(|link| Box::pin(async move { link.keep().await })),
+                start(|link| Box::pin(async move { link.tidy().await })),
             ]
             .into_iter()
             .flatten(),
         );
     }
 
-    /// Ends the loops.
+    /// Ends the loops, and tells all who wait that nothing more is to come.
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+        self.wake_outbox();
+        self.wake_syncs();
+        self.none_located();
         for handle in self.loops.lock().drain(..) {
             handle.abort();
         }
@@ -132,25 +145,50 @@ impl Link {
         self.tracker.get().and_then(Weak::upgrade)
     }
 
-    /// Takes note that the broker was or was not reached; tells whether that is news.
-    fn saw(&self, up: bool) -> bool {
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Waits for the link to be closed.
+    async fn closing(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_closed() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes note that the broker was reached. After a break whatever was published meanwhile is
+    /// lost, and the broker may have forgotten what it was told.
+    fn came_back(&self, tracker: &TrackerShared) {
         let news = {
             let mut since = self.up_since.lock();
-            let news = since.is_some() != up;
-            if news {
-                *since = up.then(Instant::now);
-            }
+            let news = since.is_none();
+            since.get_or_insert_with(Instant::now);
             news
         };
         if news {
             self.changed.notify_waiters();
+            self.resync_all();
+            self.resend_all(tracker);
         }
-        news
+    }
+
+    /// Takes note that the broker was not reached.
+    fn went_away(&self) {
+        if self.up_since.lock().take().is_some() {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Waits before another try: until the broker is back, but not longer than the pause.
     async fn pause(&self, backoff: &mut Backoff) {
         let back = self.changed.notified();
+        if self.is_closed() {
+            return;
+        }
         let _either = tokio::time::timeout(backoff.next(), back).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What this node's tasks have to tell the broker: one more cursor into each log.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -23,7 +23,7 @@ use crate::{
     sync::Mutex,
     task::TaskShared,
     tracker::TrackerShared,
-    transport::{AppendError, Claim, ClaimError, Draft, Topic, TransportError},
+    transport::{AppendError, Claim, ClaimError, Topic, TransportError},
 };
 
 /// How far a task's log has been told.
@@ -36,6 +36,8 @@ pub(crate) struct Outbox {
     done: AtomicBool,
     /// The broker has had its end.
     end_told: AtomicBool,
+    /// It was given up unsent.
+    dropped: AtomicBool,
     told: Mutex<Told>,
     /// What became of the first claim: the run that was there, if it was refused.
     confirmed: OnceLock<Result<(), Epoch>>,
@@ -69,6 +71,7 @@ impl Outbox {
             dirty: AtomicBool::new(false),
             done: AtomicBool::new(false),
             end_told: AtomicBool::new(false),
+            dropped: AtomicBool::new(false),
             told: Mutex::new(Told {
                 claimed: false,
                 verify: false,
@@ -100,14 +103,30 @@ impl Outbox {
         self.end_told.load(Ordering::Acquire)
     }
 
+    /// Tells whether it will never be told.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Gives up: the log is to make room.
+    pub(crate) fn drop_unsent(&self) {
+        self.dropped.store(true, Ordering::Release);
+        self.close();
+    }
+
     /// Tells whether nothing is to be told at present.
     fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
     }
 
-    /// Takes no further part: another run is the one that counts.
     fn close(&self) {
         self.done.store(true, Ordering::Release);
+    }
+
+    /// Takes no further part: another run is the one that counts.
+    pub(crate) fn supersede(&self, by: Epoch) {
+        self.close();
+        self.confirm(Err(by));
     }
 
     /// A broker that has forgotten the run is told all of it again.
@@ -134,7 +153,9 @@ impl Link {
     /// After an outage: the broker may have forgotten what it was told.
     pub(super) fn resend_all(&self, tracker: &TrackerShared) {
         for task in tracker.owned() {
-            if let Some(outbox) = &task.outbox {
+            if let Some(outbox) = &task.outbox
+                && !task.is_superseded()
+            {
                 outbox.done.store(false, Ordering::Release);
                 outbox.told.lock().verify = true;
                 self.send_soon(&task);
@@ -155,7 +176,7 @@ impl Link {
                 let tasks = self.outbox.tasks.lock();
                 tasks.is_empty() && self.outbox.sending.load(Ordering::Acquire) == 0
             };
-            if empty && self.nothing_waits() {
+            if empty && self.nothing_waits() && self.copies_waiting() == 0 {
                 return;
             }
             idle.await;
@@ -169,28 +190,32 @@ impl Link {
         self.transport.flush(deadline).await
     }
 
-    /// Sends what there is to send, for ever.
+    /// Sends what there is to send, as long as the link is open.
     pub(super) async fn send(&self) {
         let mut backoff = Backoff::new();
-        loop {
-            let batch = self.next_tasks();
-            if batch.is_empty() && self.nothing_waits() {
+        while !self.is_closed() {
+            let copied = self.send_copies().await;
+            let batch = match self.too_many_copies() {
+                true => Vec::new(),
+                false => self.next_tasks(),
+            };
+            if batch.is_empty() && self.nothing_waits() && self.copies_waiting() == 0 {
                 self.outbox.idle.notify_waiters();
                 self.outbox.wake.notified().await;
                 continue;
             }
-            let sent = match self.send_batch(&batch).await {
-                Ok(()) => self.send_waiting().await.map(drop),
-                Err(error) => Err(error),
-            };
-            match sent {
+            let sent = self.send_batch(&batch).await;
+            let emitted = self.send_waiting().await;
+            // One of the three may fail by itself; the others go on.
+            match copied.and(sent).and(emitted) {
                 Ok(()) => {
-                    self.saw(true);
+                    if let Some(tracker) = self.tracker() {
+                        self.came_back(&tracker);
+                    }
                     backoff.reset();
                 }
                 Err(error) => {
                     tracing::debug!(node = %self.node, %error, "not sent");
-                    self.saw(false);
                     for task in &batch {
                         self.send_soon(task);
                     }
@@ -241,7 +266,7 @@ impl Link {
             let mine: Vec<_> = sent.by_ref().take(count).collect();
             let results: Vec<_> = answers.by_ref().take(count).collect();
             match self.settle(task, &mine, results, cursor) {
-                Ok(told) => self.copy_to_channels(outbox_channels(task), &told).await?,
+                Ok(told) => self.copy_soon(outbox_channels(task), &told),
                 Err(error) => unavailable = Some(error),
             }
         }
@@ -253,7 +278,7 @@ impl Link {
         let Some(outbox) = &task.outbox else {
             return Ok(false);
         };
-        if outbox.is_done() {
+        if outbox.is_done() || task.is_superseded() {
             return Ok(false);
         }
         self.verify(task, outbox).await?;
@@ -294,7 +319,7 @@ impl Link {
         outbox.told.lock().verify = false;
         match page {
             Some(page) if page.epoch > told.epoch() => self.superseded(task, page.epoch),
-            Some(page) if page.head >= told.seq() => {}
+            Some(page) if page.epoch == told.epoch() && page.head >= told.seq() => {}
             _ => outbox.begin_again(),
         }
         Ok(())
@@ -311,6 +336,10 @@ impl Link {
         let Some(outbox) = &task.outbox else {
             return Ok(Vec::new());
         };
+        if results.len() < events.len() {
+            return Err(TransportError::new("the broker has not answered all"));
+        }
+        let mut cursor = cursor;
         let mut told = Vec::new();
         for (event, result) in events.iter().zip(results) {
             match result {
@@ -326,10 +355,12 @@ impl Link {
                     return Ok(told);
                 }
                 Err(error) => {
-                    // The broker's own bounds: the next event's range closes over it, or a gap
-                    // says that it is missing.
+                    // A bound of the broker's. What is behind it was not appended either, and is
+                    // sent without it: a range closes over it, or a gap says that it is missing.
                     self.counts.refused.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(task = %task.id, %error, "event refused by the broker");
+                    cursor.stand_at(event.seq());
+                    break;
                 }
             }
         }
@@ -344,69 +375,31 @@ impl Link {
             }
             !at_head
         };
+        if outbox.end_is_told()
+            && let Some(tracker) = self.tracker()
+        {
+            // Its place among those that may go.
+            tracker.released(task);
+        }
         if more {
             self.send_soon(task);
         }
         Ok(told)
     }
 
-    /// Copies events into the channels of their task, again and again until the broker has them:
-    /// the drafts' ids see to it that each is there once.
-    pub(super) async fn copy_to_channels(
-        &self,
-        channels: &[ChannelName],
-        events: &[Arc<Event>],
-    ) -> Result<(), TransportError> {
-        let mut drafts: BTreeMap<ChannelName, Vec<Draft>> = BTreeMap::new();
-        for event in events {
-            for channel in channels {
-                drafts
-                    .entry(channel.clone())
-                    .or_default()
-                    .push(Draft::copy_of(Arc::clone(event)));
-            }
-            if event.data().is_listed() {
-                drafts
-                    .entry(ChannelName::tasks())
-                    .or_default()
-                    .push(Draft::copy_of(Arc::clone(event)));
-            }
-        }
-        let mut backoff = Backoff::new();
-        for (channel, drafts) in drafts {
-            let topic = Topic::Channel(channel);
-            loop {
-                let answers = self.transport.submit(&topic, drafts.clone()).await;
-                let failed = answers.iter().find_map(|answer| match answer {
-                    Err(AppendError::Unavailable(error)) => Some(error),
-                    _ => None,
-                });
-                let Some(error) = failed else {
-                    break;
-                };
-                tracing::debug!(node = %self.node, %error, "not copied into a channel");
-                self.saw(false);
-                self.pause(&mut backoff).await;
-                if self.tracker().is_none() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Another run is the one that counts.
     fn superseded(&self, task: &Arc<TaskShared>, by: Epoch) {
         if let Some(outbox) = &task.outbox {
-            outbox.close();
-            outbox.confirm(Err(by));
+            outbox.supersede(by);
         }
         if task.end_is_told() {
             // It had come to its end before: the other run is the next.
             self.sync_soon(Topic::Task(task.id.clone()));
             return;
         }
-        self.counts.superseded.fetch_add(1, Ordering::Relaxed);
+        if !task.is_superseded() {
+            self.counts.superseded.fetch_add(1, Ordering::Relaxed);
+        }
         tracing::warn!(task = %task.id, run = %task.epoch, %by, "superseded by another run");
         task.supersede();
         self.sync_soon(Topic::Task(task.id.clone()));

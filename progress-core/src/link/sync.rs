@@ -43,11 +43,12 @@ impl Link {
         self.syncs.wake.notify_one();
     }
 
-    /// Reads what is to be read, for ever.
-    pub(super) async fn synchronise(&self) {
+    /// Reads what is to be read, as long as the link is open.
+    pub(super) async fn synchronise(self: &Arc<Self>) {
         let mut backoff = Backoff::new();
-        let mut first = true;
-        loop {
+        let mut tries = 0_u32;
+        let mut reached = false;
+        while !self.is_closed() {
             let chunk = self.next_chunk();
             if chunk.is_empty() {
                 self.syncs.wake.notified().await;
@@ -57,28 +58,44 @@ impl Link {
                 return;
             };
             let read = join_all(chunk.iter().map(|topic| self.sync(&tracker, topic))).await;
-            drop(tracker);
-            let was_up = self.is_up() || first;
-            first = false;
-            let mut failed = false;
+            let count = chunk.len();
+            let mut failed = Vec::new();
             for (topic, read) in chunk.into_iter().zip(read) {
                 if let Err(error) = read {
                     tracing::debug!(node = %self.node, ?topic, %error, "not read");
-                    failed = true;
-                    // One failure may be of this one read alone.
-                    if !was_up {
-                        self.located(&topic, Located::Down);
-                    }
-                    self.sync_soon(topic);
+                    failed.push(topic);
                 }
             }
-            self.saw(!failed);
-            if failed && !was_up {
-                self.pause(&mut backoff).await;
-            } else {
+            if failed.len() < count {
+                reached = true;
+                self.came_back(&tracker);
+            }
+            drop(tracker);
+            if failed.is_empty() {
                 backoff.reset();
+                tries = 0;
+                continue;
+            }
+            tries += 1;
+            // A failure or two may be of these reads alone, unless it is known to be away.
+            if tries > FEW_TRIES || (reached && !self.is_up()) {
+                for topic in &failed {
+                    self.located(topic, Located::Down);
+                }
+                if failed.len() == count {
+                    self.went_away();
+                    self.none_located();
+                }
+                self.pause(&mut backoff).await;
+            }
+            for topic in failed {
+                self.sync_soon(topic);
             }
         }
+    }
+
+    pub(super) fn wake_syncs(&self) {
+        self.syncs.wake.notify_one();
     }
 
     fn next_chunk(&self) -> Vec<Topic> {
@@ -92,38 +109,60 @@ impl Link {
     }
 
     async fn sync(
-        &self,
+        self: &Arc<Self>,
         tracker: &Arc<TrackerShared>,
         topic: &Topic,
     ) -> Result<(), TransportError> {
-        if !self.is_watched(topic) && !self.is_confirmed(topic) {
+        let Some(confirmed) = self.confirmed(topic) else {
             return self.look_at_own(tracker, topic).await;
-        }
+        };
         // Watched first and read then: what is published in between arrives.
-        if !self.is_confirmed(topic) {
+        if !confirmed {
             self.transport.watch(topic).await?;
             self.confirm(topic);
         }
-        let page = self
-            .transport
-            .read(topic, self.received(tracker, topic))
-            .await?;
-        let found = match page {
-            Some(page) => tracker.take_page(topic, &page),
-            None => Located::Unknown,
+        let after = self.received(tracker, topic);
+        let found = match self.transport.read(topic, after).await? {
+            Some(page) => tracker.take_page(topic, &page, after),
+            None => {
+                if let Topic::Task(id) = topic {
+                    tracker.forget_superseded(id);
+                }
+                Some(Located::Unknown)
+            }
         };
-        self.located(topic, found);
+        match found {
+            Some(found) => self.located(topic, found),
+            None => self.sync_soon(topic.clone()),
+        }
         Ok(())
     }
 
-    /// Somebody else has said something of a task of this node: it may have been ended.
+    /// Somebody else has said something of a task of this node that nobody watches: it may have
+    /// been ended, or superseded.
     async fn look_at_own(
-        &self,
+        self: &Arc<Self>,
         tracker: &Arc<TrackerShared>,
         topic: &Topic,
     ) -> Result<(), TransportError> {
-        if let Some(page) = self.transport.read(topic, None).await? {
-            tracker.take_page(topic, &page);
+        // What nobody watches any more, or what is being let go of, is not to be mirrored.
+        if !self.is_own(topic) || self.is_watched(topic) {
+            return Ok(());
+        }
+        match self.transport.read(topic, None).await? {
+            Some(page) => {
+                // Kept up to date and let go of like any other, if it becomes a mirror.
+                let watch = self.watch(topic.clone());
+                if tracker.take_page(topic, &page, None).is_none() {
+                    self.sync_soon(topic.clone());
+                }
+                drop(watch);
+            }
+            None => {
+                if let Topic::Task(id) = topic {
+                    tracker.forget_superseded(id);
+                }
+            }
         }
         Ok(())
     }
@@ -139,5 +178,7 @@ impl Link {
     }
 }
 
+/// Failures that are not yet taken for the broker's absence.
+const FEW_TRIES: u32 = 3;
 /// Topics read at a time.
 const CHUNK: usize = 64;

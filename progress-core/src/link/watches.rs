@@ -21,13 +21,15 @@ pub(super) struct Watches {
     by_topic: Mutex<HashMap<Topic, Watch>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Watch {
     readers: usize,
     /// Since when there are none.
     idle_since: Option<Instant>,
     /// Whether the broker publishes it to this node.
     confirmed: bool,
+    /// It is being let go of: nothing is to be read before that is over.
+    closing: bool,
     located: Option<Located>,
     sleepers: Sleepers,
 }
@@ -54,25 +56,28 @@ pub(crate) struct WatchGuard {
 impl Link {
     /// Watches a topic as long as the guard lives, and some seconds longer.
     pub(crate) fn watch(self: &Arc<Self>, topic: Topic) -> WatchGuard {
-        let new = {
+        self.watch_from(topic, false)
+    }
+
+    /// The same, but what is known of the topic here is not enough: it is looked at first.
+    pub(crate) fn watch_anew(self: &Arc<Self>, topic: Topic) -> WatchGuard {
+        self.watch_from(topic, true)
+    }
+
+    fn watch_from(self: &Arc<Self>, topic: Topic, anew: bool) -> WatchGuard {
+        let look = {
             let mut watches = self.watches.by_topic.lock();
-            let watch = watches.entry(topic.clone()).or_insert_with(|| Watch {
-                readers: 0,
-                idle_since: None,
-                confirmed: false,
-                located: None,
-                sleepers: Sleepers::default(),
-            });
+            let watch = watches.entry(topic.clone()).or_default();
             watch.readers += 1;
             watch.idle_since = None;
             // A broker that was away may be back, and a task may have started.
-            let retry = watch.located != Some(Located::Known);
-            if retry {
+            let look = anew || watch.located != Some(Located::Known);
+            if look {
                 watch.located = None;
             }
-            retry
+            look
         };
-        if new {
+        if look {
             self.sync_soon(topic.clone());
         }
         WatchGuard {
@@ -86,9 +91,12 @@ impl Link {
         self.watches.by_topic.lock().contains_key(topic)
     }
 
-    pub(super) fn is_confirmed(&self, topic: &Topic) -> bool {
+    /// Whether a topic is published to this node; none if nobody watches it, or it is being let
+    /// go of.
+    pub(super) fn confirmed(&self, topic: &Topic) -> Option<bool> {
         let watches = self.watches.by_topic.lock();
-        watches.get(topic).is_some_and(|watch| watch.confirmed)
+        let watch = watches.get(topic).filter(|watch| !watch.closing)?;
+        Some(watch.confirmed)
     }
 
     pub(super) fn confirm(&self, topic: &Topic) {
@@ -113,26 +121,78 @@ impl Link {
         drop(wakers.wake());
     }
 
+    /// Tells all who wait that the broker cannot be reached, or that nothing more is to come.
+    pub(super) fn none_located(&self) {
+        let wakers: Vec<_> = {
+            let mut watches = self.watches.by_topic.lock();
+            let unlocated = watches.values_mut().filter(|watch| watch.located.is_none());
+            unlocated
+                .map(|watch| {
+                    watch.located = Some(Located::Down);
+                    watch.sleepers.take()
+                })
+                .collect()
+        };
+        for wakers in wakers {
+            drop(wakers.wake());
+        }
+    }
+
     pub(super) fn watched(&self) -> Vec<Topic> {
         self.watches.by_topic.lock().keys().cloned().collect()
     }
 
-    /// Gives up what nobody has watched for a while.
-    pub(super) fn take_idle(&self, now: Instant) -> Vec<Topic> {
+    /// Some of the topics that nobody has watched for a while.
+    pub(super) fn idle(&self, now: Instant, count: usize) -> Vec<Topic> {
+        let watches = self.watches.by_topic.lock();
+        let idle = watches.iter().filter(|(_, watch)| watch.is_idle(now));
+        idle.map(|(topic, _)| topic.clone()).take(count).collect()
+    }
+
+    /// Begins to let go of a topic: calls `forget` if still nobody watches it.
+    pub(super) fn begin_letting_go(
+        &self,
+        topic: &Topic,
+        now: Instant,
+        forget: impl FnOnce(),
+    ) -> bool {
         let mut watches = self.watches.by_topic.lock();
-        let idle: Vec<Topic> = watches
-            .iter()
-            .filter(|(_, watch)| {
-                watch
-                    .idle_since
-                    .is_some_and(|since| now.duration_since(since) >= IDLE)
-            })
-            .map(|(topic, _)| topic.clone())
-            .collect();
-        for topic in &idle {
-            watches.remove(topic);
+        let Some(watch) = watches.get_mut(topic).filter(|watch| watch.is_idle(now)) else {
+            return false;
+        };
+        watch.closing = true;
+        watch.confirmed = false;
+        watch.located = None;
+        // Under the lock: who comes from now on finds nothing, and waits for a look.
+        forget();
+        true
+    }
+
+    /// It is let go of; unless somebody has come meanwhile, for whom it is looked at anew.
+    pub(super) fn end_letting_go(&self, topic: &Topic) {
+        {
+            let mut watches = self.watches.by_topic.lock();
+            let Some(watch) = watches.get_mut(topic) else {
+                return;
+            };
+            if watch.readers == 0 {
+                watches.remove(topic);
+                return;
+            }
+            watch.closing = false;
         }
-        idle
+        self.sync_soon(topic.clone());
+    }
+}
+
+impl Watch {
+    fn is_idle(&self, now: Instant) -> bool {
+        let unknown = self.located == Some(Located::Unknown);
+        !self.closing
+            && self.idle_since.is_some_and(|since| {
+                // Of a task that is none there is nothing to come back to.
+                unknown || now.saturating_duration_since(since) >= IDLE
+            })
     }
 }
 
@@ -150,6 +210,14 @@ impl WatchGuard {
                 Poll::Pending
             }
         }
+    }
+
+    /// Has the topic looked at once more.
+    pub(crate) fn look_again(&self) {
+        if let Some(watch) = self.link.watches.by_topic.lock().get_mut(&self.topic) {
+            watch.located = None;
+        }
+        self.link.sync_soon(self.topic.clone());
     }
 }
 

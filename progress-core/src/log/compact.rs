@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::position::Seq;
+use crate::{position::Seq, stage_index::push_exact};
 
 /// What a log holds: cheap to clone, of known size.
 pub trait Item: Clone {
@@ -294,7 +294,8 @@ impl<T: Item> Log<T> {
                 Err(kind) => return Err(kind.with(item)),
             },
             Class::Milestone => {
-                self.milestone = self.head + 1;
+                // One that was said to be lost may be behind it.
+                self.milestone = self.milestone.max(self.head + 1);
                 Mark::Milestone
             }
             Class::Log => {
@@ -438,32 +439,29 @@ impl<T: Item> Log<T> {
         }
     }
 
-    /// Takes the place of the key's newest State, which from now on is superseded.
-    fn supersede(&mut self, key: u32, size: usize) -> Result<(), PushErrorKind> {
+    /// Tells whether a State of a key would be refused, and how large the one is that it supersedes.
+    pub(super) fn check_state(&self, key: u32, size: usize) -> Result<usize, PushErrorKind> {
         if key >= self.limits.keys {
             return Err(PushErrorKind::TooManyKeys {
                 limit: self.limits.keys,
             });
         }
-        let index = key as usize;
-        let old = self.newest.get(index).copied().unwrap_or(0);
-        let base = self.below_window();
-        let old_size = match old {
-            0 => 0,
-            seq if seq > base => self.window[(seq - base - 1) as usize].item.size(),
-            seq => {
-                let below = self.below.as_ref();
-                let slot = below.and_then(|below| below.states.get(&seq));
-                slot.map_or(0, |slot| slot.item.size())
-            }
-        };
-        let live_state = self.live_state - old_size + size;
-        if live_state > self.limits.bytes {
+        let old_size = self.newest_of(key).map_or(0, Item::size);
+        if self.live_state - old_size + size > self.limits.bytes {
             return Err(PushErrorKind::Full {
                 limit: self.limits.bytes,
             });
         }
-        self.live_state = live_state;
+        Ok(old_size)
+    }
+
+    /// Takes the place of the key's newest State, which from now on is superseded.
+    fn supersede(&mut self, key: u32, size: usize) -> Result<(), PushErrorKind> {
+        let old_size = self.check_state(key, size)?;
+        let index = key as usize;
+        let old = self.newest.get(index).copied().unwrap_or(0);
+        let base = self.below_window();
+        self.live_state = self.live_state - old_size + size;
         if old > base {
             self.window[(old - base - 1) as usize].mark = Mark::Superseded;
         } else if let Some(below) = &mut self.below
@@ -471,8 +469,8 @@ impl<T: Item> Log<T> {
         {
             self.drop_item(slot.item, old_size);
         }
-        if self.newest.len() <= index {
-            self.newest.resize(index + 1, 0);
+        while self.newest.len() <= index {
+            push_exact(&mut self.newest, 0);
         }
         self.newest[index] = self.head + 1;
         Ok(())
@@ -538,7 +536,8 @@ impl<T: Item> Log<T> {
         if let Some((seq, slot)) = milestone {
             let size = slot.item.size();
             self.drop_item(slot.item, size);
-            self.floor = seq;
+            // Later ones may have been lost before they came.
+            self.floor = self.floor.max(seq);
         }
         dropped
     }
@@ -615,7 +614,7 @@ pub enum PushErrorKind {
 }
 
 impl PushErrorKind {
-    fn with<T>(self, item: T) -> PushError<T> {
+    pub(super) fn with<T>(self, item: T) -> PushError<T> {
         PushError { kind: self, item }
     }
 }

@@ -169,6 +169,16 @@ impl Cursor {
         }
     }
 
+    /// Makes a cursor at the beginning of another log, with the same answer to lag.
+    pub(crate) fn anew<T: Item>(&self, log: &Log<T>) -> Self {
+        Self::new(log, Start::Beginning).buffer(self.buffer, self.on_lag)
+    }
+
+    /// Stands right behind an item that was read.
+    pub(crate) fn stand_at(&mut self, seq: Seq) {
+        self.last = seq.get();
+    }
+
     /// Makes a cursor that stands before everything, whatever the log.
     pub(crate) fn at_start() -> Self {
         Self {
@@ -327,6 +337,8 @@ impl<T: Item> Log<T> {
 }
 
 impl Cursor {
+    // Every read runs through it.
+    #[inline(always)]
     fn deliver<T>(&mut self, seq: u64, lines: u32, mark: Mark, item: T) -> Delivery<T> {
         let missing = lines.wrapping_sub(self.lines).wrapping_sub(mark.lines());
         // After a resume more may have been dropped before the range than is known.

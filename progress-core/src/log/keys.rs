@@ -1,16 +1,25 @@
 //! Numbers for the names of State keys.
 
-use std::collections::HashMap;
+use std::{borrow::Borrow, collections::HashMap, hash::Hash};
 
 /// Gives the names of State keys the numbers 0, 1, 2… that a [`Log`](super::Log) wants; the number
 /// of a key that has had its day is given again.
-#[derive(Debug, Default)]
-pub(crate) struct Keys {
-    by_name: HashMap<String, u32>,
+#[derive(Debug)]
+pub(crate) struct Keys<K = String> {
+    by_name: HashMap<K, u32>,
     free: Vec<u32>,
 }
 
-impl Keys {
+impl<K> Default for Keys<K> {
+    fn default() -> Self {
+        Self {
+            by_name: HashMap::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<K: Borrow<str> + Eq + Hash> Keys<K> {
     /// The number of a name, if it has one.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
         self.by_name.get(name).copied()
@@ -25,7 +34,7 @@ impl Keys {
     }
 
     /// Gives a name the number that [`number`](Self::number) found, once the log has taken it.
-    pub(crate) fn keep(&mut self, name: String, number: u32) {
+    pub(crate) fn keep(&mut self, name: K, number: u32) {
         if self.by_name.insert(name, number).is_none() {
             self.free.pop_if(|free| *free == number);
         }
@@ -49,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_number_is_given_again_when_its_name_has_had_its_day() {
-        let mut keys = Keys::default();
+        let mut keys = Keys::<String>::default();
         for (name, number) in [("a", 0), ("b", 1), ("c", 2)] {
             assert_eq!(keys.number(name), number);
             keys.keep(name.to_owned(), number);

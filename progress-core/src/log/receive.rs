@@ -21,6 +21,11 @@ impl<T: Item> Log<T> {
     pub fn push_at(&mut self, seq: Seq, class: Class, item: T) -> Result<Seq, PushError<T>> {
         debug_assert!(seq > self.head(), "{seq} is not past {}", self.head());
         if !self.is_ended() && seq > self.next_seq() {
+            if let Class::State(key) = class
+                && let Err(kind) = self.check_state(key, item.size())
+            {
+                return Err(kind.with(item));
+            }
             self.skip_to(seq.get() - 1);
         }
         self.push(class, item)
@@ -43,7 +48,8 @@ impl<T: Item> Log<T> {
     }
 
     /// Ends the life of a State key whose owner is done: its newest item counts as superseded by
-    /// the newest of the log, and the number of the key is free again.
+    /// the newest of the log, and the number of the key is free again. What stands for it is to be
+    /// appended first.
     pub fn retire(&mut self, key: u32) {
         let Some(newest) = self.newest.get_mut(key as usize) else {
             return;
@@ -67,8 +73,9 @@ impl<T: Item> Log<T> {
         }
     }
 
-    /// The newest State of a key.
-    pub(crate) fn newest_of(&self, key: u32) -> Option<&T> {
+    /// Returns the newest State of a key, unless the key was [retired](Self::retire) since.
+    #[must_use]
+    pub fn newest_of(&self, key: u32) -> Option<&T> {
         let seq = self.newest.get(key as usize).copied()?;
         let base = self.below_window();
         let slot = match seq {
@@ -126,6 +133,27 @@ mod tests {
         log.lose(Seq::new(5));
         log.push_at(Seq::new(7), Class::Milestone, 7).unwrap();
         assert_eq!(read(&log, &mut cursor), [(2, 5), (2, 7)]);
+    }
+
+    #[test]
+    fn a_floor_does_not_fall_when_what_is_below_it_goes() {
+        let mut log = Log::new(LogLimits::default().window(1).milestones(0));
+        log.push_at(Seq::new(1), Class::Milestone, 1).unwrap();
+        log.lose(Seq::new(5));
+        log.push_at(Seq::new(7), Class::State(0), 7).unwrap();
+        assert_eq!((log.len(), log.floor()), (1, Seq::new(5)));
+    }
+
+    #[test]
+    fn an_arrival_that_is_refused_moves_nothing() {
+        let mut log = Log::new(LogLimits::default().keys(1));
+        log.push_at(Seq::new(1), Class::State(0), 1).unwrap();
+        let refused = log.push_at(Seq::new(9), Class::State(1), 9).unwrap_err();
+        assert_eq!(refused.item, 9);
+        assert_eq!(log.head(), Seq::new(1));
+        log.push_at(Seq::new(10), Class::Milestone, 10).unwrap();
+        let mut fresh = Cursor::new(&log, Start::Beginning);
+        assert_eq!(read(&log, &mut fresh), [(1, 1), (2, 10)]);
     }
 
     #[test]

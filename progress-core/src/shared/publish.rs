@@ -106,7 +106,7 @@ pub(super) fn publish_here(
     task: &Arc<TaskShared>,
     events: &[EventInput],
 ) -> Result<Published, PublishError> {
-    if task.silence.is_none() {
+    if !task.is_unowned() {
         return Err(match task.is_ended() {
             true => PublishError::AlreadyComplete,
             false => PublishError::Owned,

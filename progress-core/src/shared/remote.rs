@@ -215,7 +215,11 @@ impl Base {
         }
         let (fold, own) = match mirror.filter(|mirror| mirror.epoch == page.epoch) {
             Some(mirror) => {
-                mirror.merge(&page);
+                if !mirror.merge(&page, after) {
+                    return Err(PublishError::Unavailable(TransportError::new(
+                        "the task has changed meanwhile",
+                    )));
+                }
                 let mut inner = mirror.inner.lock();
                 (inner.full_fold().clone(), inner.own_update())
             }

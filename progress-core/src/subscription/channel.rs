@@ -259,14 +259,19 @@ impl ChannelSubscription {
         let located = ready!(watch.poll_located(cx));
         let (name, options) = (sought.name.clone(), sought.options.clone());
         let tracker = sought.tracker.clone();
-        let channel = tracker
-            .upgrade()
-            .and_then(|tracker| tracker.channels.get(&name));
         self.source = Source::Over;
-        match (channel, located) {
-            (Some(channel), Located::Known) => self.open(channel, tracker, &options),
-            _ => {
+        let Some(found) = tracker.upgrade().map(|tracker| tracker.channel(&name)) else {
+            return Poll::Ready(());
+        };
+        match found {
+            // Also one that the broker has not heard of: nothing was published there yet.
+            Ok(channel) if located != Located::Down => self.open(channel, tracker, &options),
+            Ok(_) => {
                 let rejected = ChannelFrame::Rejected(SubscribeError::Unavailable);
+                self.ready.push_back(rejected);
+            }
+            Err(error) => {
+                let rejected = ChannelFrame::Rejected(SubscribeError::Channel(error));
                 self.ready.push_back(rejected);
             }
         }
@@ -287,7 +292,7 @@ impl ChannelSubscription {
         let inner = &mut *guard;
         if inner.epoch != *epoch {
             *epoch = inner.epoch;
-            *cursor = Cursor::at_start();
+            *cursor = cursor.anew(&inner.log);
             sink.push(ChannelFrame::Reset(*epoch));
             return Poll::Ready(());
         }
@@ -295,12 +300,11 @@ impl ChannelSubscription {
         let mut nothing = true;
         let read = inner.log.read_with(cursor, BATCH, |item| {
             nothing = false;
-            sink.push(match item {
-                Delivery::Item { item, from, .. } => {
-                    ChannelFrame::Event(ChannelDelivered { event: item, from })
-                }
-                Delivery::Gap(gap) => ChannelFrame::Gap(gap),
-            });
+            match item {
+                Delivery::Item { item, from, .. } => sink
+                    .push_with(move || ChannelFrame::Event(ChannelDelivered { event: item, from })),
+                Delivery::Gap(gap) => sink.push(ChannelFrame::Gap(gap)),
+            }
         });
         if nothing && read.is_ok() {
             if tracker.strong_count() == 0 {
@@ -328,7 +332,8 @@ impl ChannelSubscription {
             if let Some(place) = self.place.take() {
                 channel.inner.lock().sleepers.release(&place);
             }
-            if let Some(tracker) = tracker.upgrade() {
+            // With a link it goes when nobody has watched it for a while.
+            if let Some(tracker) = tracker.upgrade().filter(|tracker| tracker.link.is_none()) {
                 tracker.channels.leave(&channel);
             }
         }

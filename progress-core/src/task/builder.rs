@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -369,7 +369,7 @@ impl TaskBuilder {
         Ok(Started {
             name: self.name.take(),
             kind: self.kind.take(),
-            labels: Arc::new(std::mem::take(&mut self.labels)),
+            labels: shared_labels(std::mem::take(&mut self.labels)),
             parent: self.parent.as_ref().map(|(parent, _)| parent.id.clone()),
             stages: declare(&self.stages, limits)?,
             attempt: match &self.previous {
@@ -378,6 +378,15 @@ impl TaskBuilder {
             },
             started_at: Timestamp::from_millis(0),
         })
+    }
+}
+
+/// Labels to share; those of all tasks without any are the same.
+fn shared_labels(labels: BTreeMap<String, String>) -> Arc<BTreeMap<String, String>> {
+    static NONE: LazyLock<Arc<BTreeMap<String, String>>> = LazyLock::new(Arc::default);
+    match labels.is_empty() {
+        true => Arc::clone(&NONE),
+        false => Arc::new(labels),
     }
 }
 

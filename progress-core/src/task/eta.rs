@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     estimator::{Amount, meaningful},
-    task::{inner::Inner, value::Value},
+    task::{value::Value, work::Work},
 };
 
 /// What is known of the stages at the top, kept as they begin and end.
@@ -33,7 +33,7 @@ impl Course {
     }
 }
 
-impl Inner {
+impl Work {
     /// Takes note of a top stage's first sign of life, its own or below it.
     pub(super) fn begin_course(&mut self, top: usize) {
         let value = &mut self.values[top];

@@ -1,4 +1,4 @@
-//! What a task's lock guards: its log and fold, the present values behind the counters, the percent.
+//! What a task's lock guards: its log and fold, how far its work is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,25 +6,23 @@ use tokio::time::Instant;
 
 use crate::{
     error::PublishError,
-    estimator::Estimator,
-    event::{Data, Event, ProgressUpdate, StageChange, Started, Status},
+    event::{Data, Event, ProgressUpdate, StageChange, Started, Status, TaskState},
     limits::Limits,
     log::{Class, Log, LogLimits},
     position::Position,
     snapshot::{Fold, Snapshot},
-    stage_index::StageIndex,
     subscription::Sleepers,
     task::{
         children::{ChildMove, Family},
+        counter::Counter,
         custom_keys::CustomKeys,
-        eta::Course,
         lazy_fold::LazyFold,
         life::Life,
-        mirror::{Mirror, Successor},
+        rare::Rare,
         shared::TaskShared,
         tell::Untold,
-        unowned::Unowned,
-        value::{CHILD, Percent, Value},
+        value::CHILD,
+        work::Work,
     },
     time::Timestamp,
 };
@@ -38,40 +36,34 @@ pub(crate) struct Inner {
     pub(crate) family: Family,
     /// Shared with the `started` event.
     pub(super) about: Arc<Started>,
-    /// The task's own value, then those of its stages.
-    pub(super) values: Vec<Value>,
-    pub(super) paths: StageIndex,
-    /// Whether any stage is below another.
-    pub(super) nested: bool,
+    /// The count that was never of a stage.
+    pub(super) own: Arc<Counter>,
+    /// None before the first report of progress.
+    pub(super) work: Option<Box<Work>>,
     pub(super) custom_keys: CustomKeys,
     pub(super) next_key: u32,
-    /// Indices of the values that the sampler looks at.
-    pub(super) due: Vec<usize>,
-    pub(super) percent: Percent,
-    /// Of the whole's share that is done.
-    pub(super) estimator: Estimator,
-    pub(super) course: Course,
     pub(super) started: Option<Instant>,
     pub(super) newest: Timestamp,
     pub(super) log_lines: u64,
-    /// Refusals that no caller gets, to be noted when the lock is released.
-    pub(super) refused: Vec<PublishError>,
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
     pub(super) life: Life,
-    /// Of a task whose events are numbered elsewhere.
-    pub(super) mirror: Option<Box<Mirror>>,
-    /// Of a task without an owner whose events this tracker numbers.
-    pub(super) unowned: Option<Box<Unowned>>,
-    /// Another run that readers are to go on with.
-    pub(crate) successor: Option<Box<Successor>>,
+    pub(super) rare: Option<Box<Rare>>,
     /// Whether another run is the one that counts.
     pub(super) superseded: bool,
     pub(super) untold: Untold,
     /// Bytes of the log that stand in the tracker's account: see [`Inner::charge`].
     pub(super) charged: usize,
     /// What the parent has been told of this task.
-    told: ChildMove,
+    told: Told,
+}
+
+/// What a parent has been told of a child.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    state: Option<TaskState>,
+    /// In [`CHILD`]s, to one.
+    fraction: i32,
 }
 
 impl Inner {
@@ -88,37 +80,30 @@ impl Inner {
             fold,
             sleepers: Sleepers::default(),
             family,
-            values: vec![Value::default()],
-            paths: StageIndex::default(),
-            nested: false,
+            own: Arc::default(),
+            work: None,
             custom_keys: CustomKeys::default(),
             next_key: 0,
-            due: Vec::new(),
-            percent: Percent::default(),
-            estimator: Estimator::default(),
-            course: Course::default(),
             started: None,
             newest: now,
             log_lines: 0,
-            refused: Vec::new(),
             forgotten: false,
             life: Life::default(),
-            mirror: None,
-            unowned: None,
-            successor: None,
+            rare: None,
             superseded: false,
             untold: Untold::default(),
             charged: 0,
-            told: ChildMove::default(),
+            told: Told::default(),
             about: Arc::new(about),
         };
-        for index in 0..inner.about.stages.len() {
-            let stage = &inner.about.stages[index];
-            let (path, weight) = (Arc::clone(&stage.path), stage.weight);
-            let (total, unit) = (stage.total, stage.unit.clone());
-            let index = inner.declare_stage(path, weight);
-            inner.values[index].total = total;
-            inner.values[index].unit = unit;
+        let about = Arc::clone(&inner.about);
+        for stage in &about.stages {
+            let work = inner.work();
+            let index = work.declare_stage(Arc::clone(&stage.path), stage.weight);
+            work.values[index].total = stage.total;
+            if stage.unit.is_some() {
+                work.values[index].says().unit.clone_from(&stage.unit);
+            }
         }
         inner
     }
@@ -134,8 +119,9 @@ impl Inner {
 
     /// What the tracker's account is to change by.
     ///
-    /// It is charged in steps and ahead, so that it never holds less than there is, an eighth more
-    /// at most while a log grows, and threads that publish to different tasks seldom meet there.
+    /// It is charged in steps and ahead, so that threads that publish to different tasks seldom meet
+    /// there. It never holds less than there is; an eighth more at most while a log grows, twice as
+    /// much at most when it has shrunk.
     pub(super) fn charge(&mut self) -> isize {
         let bytes = self.log.bytes();
         if self.forgotten
@@ -168,7 +154,7 @@ impl Inner {
 
     /// Marks a stage as fed by one more child.
     pub(crate) fn feed(&mut self, stage: usize) {
-        self.values[stage].feed();
+        self.work().values[stage].feed();
     }
 
     pub(super) fn append(
@@ -185,7 +171,7 @@ impl Inner {
         let timestamp = shared.clock.at(now).max(self.newest);
         let (seq, prev) = (self.log.next_seq(), self.log.newest_milestone());
         let make = |data| {
-            let origin = Arc::clone(&shared.origin);
+            let origin = self.fold.origin();
             Arc::new(Event::new(origin, seq, prev, timestamp, data))
         };
         let event = match self.log.take_spare() {
@@ -220,7 +206,7 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        self.values[index].alive = true;
+        self.work().values[index].alive = true;
         self.touch_quietly(shared, index, now)?;
         self.touch_ancestors(shared, index, now);
         Ok(())
@@ -233,24 +219,28 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        let value = &mut self.values[index];
+        let work = self.work();
+        let value = &mut work.values[index];
         if value.watched {
             return Ok(());
         }
         value.watch();
-        self.due.push(index);
+        work.due.push(index);
         self.publish_value(shared, index, now)
     }
 
     pub(super) fn sample(&mut self, shared: &TaskShared, now: Instant) -> bool {
-        let mut due = std::mem::take(&mut self.due);
+        let Some(work) = &mut self.work else {
+            return false;
+        };
+        let mut due = std::mem::take(&mut work.due);
         if self.log.is_ended() {
             return false;
         }
-        self.gather(&mut due);
+        work.gather(&mut due);
         for index in due {
-            let value = &mut self.values[index];
-            if !value.dirty && value.count() == value.published {
+            let value = &mut self.work().values[index];
+            if !value.has_moved() {
                 // A whole tick without a change: the next one is published at once again.
                 if value.unwatch() == value.published {
                     continue;
@@ -259,35 +249,28 @@ impl Inner {
             }
             // A value that is refused stays watched: it may fit again when it has changed.
             let published = self.publish_value(shared, index, now);
-            self.refused.extend(published.err());
-            self.due.push(index);
+            self.refuse(published.err());
+            self.work().due.push(index);
         }
-        !self.due.is_empty()
+        self.is_due()
     }
 
     pub(super) fn unwatch(&mut self) {
-        for index in std::mem::take(&mut self.due) {
-            self.values[index].unwatch();
+        let Some(work) = &mut self.work else { return };
+        for index in std::mem::take(&mut work.due) {
+            work.values[index].unwatch();
         }
-    }
-
-    /// Tells whether a value has changed that the sampler has not yet seen.
-    pub(super) fn has_moved(&self) -> bool {
-        self.due.iter().any(|index| {
-            let value = &self.values[*index];
-            value.dirty || value.count() != value.published
-        })
     }
 
     /// Publishes what the sampler has not yet seen.
     pub(super) fn flush(&mut self, shared: &TaskShared, now: Instant) {
-        let mut due = std::mem::take(&mut self.due);
-        self.gather(&mut due);
+        let Some(work) = &mut self.work else { return };
+        let mut due = std::mem::take(&mut work.due);
+        work.gather(&mut due);
         for index in due {
-            let value = &self.values[index];
-            if value.dirty || value.count() != value.published {
+            if self.work().values[index].has_moved() {
                 let published = self.publish_value(shared, index, now);
-                self.refused.extend(published.err());
+                self.refuse(published.err());
             }
         }
     }
@@ -298,56 +281,46 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        let value = &mut self.values[index];
+        let value = &mut self.work().values[index];
         value.alive |= value.count() != value.published;
         if value.alive {
             self.begin_stage(shared, index, now)?;
         }
-        let count = self.measure(index);
-        let value = &mut self.values[index];
-        value.published = count;
-        value.dirty = false;
         let elapsed = self.elapsed(now);
         // What estimates build on: the time in which work was done.
         let active = self.active_elapsed(now);
-        self.record_pace(index, active);
+        let children = self.family.counts();
+        let work = self.work();
+        let count = work.measure(index);
+        let value = &mut work.values[index];
+        value.published = count;
+        value.dirty = false;
+        let known_key = value.key;
+        work.record_pace(index, active);
         let stage_eta = match index {
             0 => None,
-            _ => self.stage_eta(index, active),
+            _ => work.stage_eta(index, active),
         };
         let update = ProgressUpdate {
-            progress: self.percent.display(),
+            progress: work.percent.display(),
             stage_eta_ms: stage_eta.map(millis),
-            eta_ms: self.eta(active).map(millis),
+            eta_ms: work.eta(active).map(millis),
             elapsed_ms: millis(elapsed),
-            children: self.family.counts(),
-            ..self.values[index].to_update(count)
+            children,
+            ..work.values[index].to_update(count)
         };
-        let key = self.values[index].key.unwrap_or(self.next_key);
+        let key = known_key.unwrap_or(self.next_key);
         self.append(
             shared,
             Class::State(key),
             Data::ProgressUpdate(Box::new(update)),
             now,
         )?;
-        if self.values[index].key.replace(key).is_none() {
+        if known_key.is_none() {
+            self.work().values[index].key = Some(key);
             self.next_key += 1;
         }
         Ok(())
-    }
-
-    /// Takes a value's count into the percent of the whole.
-    pub(super) fn measure(&mut self, index: usize) -> u64 {
-        let value = &mut self.values[index];
-        let count = value.count();
-        value.counted |= count != 0 && value.fed().is_none();
-        let fraction = value.fraction(count);
-        if value.path.is_some() {
-            self.set_fraction(index, fraction);
-        } else if let Some(fraction) = fraction {
-            self.percent.set_own(fraction);
-        }
-        count
     }
 
     /// Publishes `stage_change` when a stage shows its first sign of life.
@@ -357,7 +330,8 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        let value = &mut self.values[index];
+        let work = self.work();
+        let value = &mut work.values[index];
         if value.begun {
             return Ok(());
         }
@@ -366,17 +340,18 @@ impl Inner {
             return Ok(());
         };
         let current_stage = Arc::clone(path);
-        let top = self.top_of(index);
-        self.begin_course(top);
+        let top = work.top_of(index);
+        work.begin_course(top);
         // The stages before have come further than the sampler has seen. Not all of them, where
         // hundreds run at a time: then none of them is the one before.
-        for due in self.due.len().saturating_sub(MEASURED_AT_ONCE)..self.due.len() {
-            self.measure(self.due[due]);
+        for due in work.due.len().saturating_sub(MEASURED_AT_ONCE)..work.due.len() {
+            work.measure(work.due[due]);
         }
+        let progress = work.percent.display();
         let change = StageChange {
             previous_stage: self.fold.snapshot().stage.clone(),
             current_stage,
-            progress: self.percent.display(),
+            progress,
             elapsed_ms: self.elapsed_ms(now),
         };
         self.append(
@@ -392,32 +367,29 @@ impl Inner {
     pub(super) fn child_move(&mut self) -> Option<ChildMove> {
         let state = self.fold.snapshot().state;
         let done = if state.is_ended() {
-            CHILD as i64
+            CHILD as i32
         } else {
-            (self.percent.displayed() / 100.0 * CHILD as f64) as i64
+            (self.displayed() / 100.0 * CHILD as f64) as i32
         };
-        let moved = ChildMove {
-            from: self.told.to,
-            to: Some(state),
-            fraction: done - self.told.fraction,
-        };
-        if moved.from == moved.to && moved.fraction == 0 {
-            return None;
-        }
-        self.told = ChildMove {
-            from: moved.from,
-            to: moved.to,
+        let new = Told {
+            state: Some(state),
             fraction: done,
         };
-        Some(moved)
+        let old = std::mem::replace(&mut self.told, new);
+        let moved = ChildMove {
+            from: old.state,
+            to: new.state,
+            fraction: i64::from(new.fraction) - i64::from(old.fraction),
+        };
+        (moved.from != moved.to || moved.fraction != 0).then_some(moved)
     }
 
-    pub(super) fn told(&self) -> ChildMove {
+    pub(super) fn told(&self) -> Told {
         self.told
     }
 
     /// Makes a new run go on in its parent's account where the run before stands there.
-    pub(super) fn replace_child(&mut self, told: ChildMove) {
+    pub(super) fn replace_child(&mut self, told: Told) {
         self.told = told;
     }
 

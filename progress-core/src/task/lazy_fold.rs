@@ -41,6 +41,11 @@ impl LazyFold {
         }
     }
 
+    /// The run, for its events to share.
+    pub(super) fn origin(&self) -> Arc<Origin> {
+        Arc::clone(&self.origin)
+    }
+
     /// The part of the snapshot that is always at hand.
     pub(crate) fn snapshot(&self) -> &Brief {
         &self.brief
@@ -69,6 +74,12 @@ impl LazyFold {
         if log.head().get() >= few || log.bytes() + event.size() > log.limits().byte_budget() {
             self.keep(log, about);
         }
+    }
+
+    /// A fold of its own, made from the log.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn fold(&self, log: &Log<Arc<Event>>, about: &Started) -> Fold {
+        fold(&self.origin, self.created, log, about)
     }
 
     /// The fold itself, kept from now on.

@@ -18,28 +18,6 @@ pub(super) struct Life {
     changed: Option<Instant>,
     /// Whether `stalled` was published and no change since.
     stalled: bool,
-    /// What most tasks never have, apart so that they stay small.
-    rare: Option<Box<Rare>>,
-}
-
-#[derive(Debug, Default)]
-struct Rare {
-    /// The request to stop.
-    asked: Option<Note>,
-    /// Since when it is paused, if it is.
-    paused_since: Option<Instant>,
-    /// How long it was paused before that.
-    paused: Duration,
-}
-
-impl Life {
-    fn asked(&self) -> Option<&Note> {
-        self.rare.as_ref()?.asked.as_ref()
-    }
-
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
-    }
 }
 
 impl TaskShared {
@@ -49,11 +27,11 @@ impl TaskShared {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
-            if inner.life.asked().is_none() {
-                inner.life.rare().asked = Some(note.clone());
+            if inner.asked().is_none() {
+                inner.rare().asked = Some(note.clone());
                 let published = inner.publish_request(self, note, now);
                 // It was asked for all the same.
-                inner.refused.extend(published.err());
+                inner.refuse(published.err());
             }
             Ok(())
         });
@@ -71,7 +49,7 @@ impl TaskShared {
                 reason: reason.map(|reason| shorten(reason, self.limits.message())),
             };
             inner.append(self, Class::Milestone, Data::Paused(note), now)?;
-            inner.life.rare().paused_since = Some(now);
+            inner.rare().paused_since = Some(now);
             Ok(())
         });
         self.note_refusal(paused);
@@ -85,7 +63,7 @@ impl TaskShared {
             }
             inner.append(self, Class::Milestone, Data::Resumed(Note::default()), now)?;
             let paused = inner.paused(now);
-            let rare = inner.life.rare();
+            let rare = inner.rare();
             rare.paused = paused;
             rare.paused_since = None;
             Ok(())
@@ -96,8 +74,8 @@ impl TaskShared {
     /// Publishes `stalled` if the task runs and has shown no change for too long; tells when to
     /// look again, never once it has ended.
     pub(crate) fn check_stall(self: &Arc<Self>) -> Option<Instant> {
-        if let Some(silence) = self.silence {
-            return self.check_silence(silence);
+        if self.unowned {
+            return self.check_silence();
         }
         let after = self.stall_after?;
         let mut again = None;
@@ -130,7 +108,7 @@ impl TaskShared {
 
     /// The request to stop, if there was one.
     pub(crate) fn request_to_stop(&self) -> Option<Note> {
-        self.inner.lock().life.asked().cloned()
+        self.inner.lock().asked().cloned()
     }
 
     /// Passes on to a new child what its parent was asked before it was there.
@@ -151,9 +129,13 @@ impl Inner {
         self.fold.snapshot().state
     }
 
+    fn asked(&self) -> Option<&Note> {
+        self.rare.as_ref()?.asked.as_ref()
+    }
+
     /// How long the task has been paused in all.
     pub(super) fn paused(&self, now: Instant) -> Duration {
-        let Some(rare) = &self.life.rare else {
+        let Some(rare) = &self.rare else {
             return Duration::ZERO;
         };
         let this_time = rare

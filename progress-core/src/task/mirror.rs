@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicU8},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     event::{Data, Event, Retention, Started},
@@ -17,6 +20,7 @@ use crate::{
         inner::Inner,
         shared::{FREE, TaskShared},
     },
+    time::Timestamp,
     tracker::TrackerShared,
     transport::{Page, Record},
 };
@@ -56,10 +60,11 @@ impl TaskShared {
             std::cmp::Ordering::Equal => {}
         }
         let mut received = Received::Taken;
-        let _infallible = self.change(|inner, _| {
+        let wall = self.clock.at(Instant::now());
+        let _infallible = self.change(|inner, now| {
             if event.seq() > inner.log.next_seq() {
                 received = Received::Early;
-                if let Some(mirror) = &mut inner.mirror {
+                if let Some(mirror) = inner.mirror() {
                     mirror.early.insert(event.seq().get(), Arc::clone(event));
                     if mirror.early.len() > MOST_EARLY {
                         // It will be read with all the others.
@@ -68,41 +73,57 @@ impl TaskShared {
                 }
                 return Ok(());
             }
-            inner.take_over(event);
-            inner.take_early(false);
+            inner.take_over(event, now, wall);
+            inner.take_early(now, wall);
             Ok(())
         });
         received
     }
 
-    /// Takes over what the broker holds of this run: what is missing then is lost, or was
-    /// superseded on the way.
-    pub(crate) fn merge(self: &Arc<Self>, page: &Page) {
-        let _infallible = self.change(|inner, _| {
+    /// Takes over what the broker holds of this run after a position: what is missing then up to
+    /// the page's head is lost, or was superseded on the way. A page that begins past what is held
+    /// here is refused: what lies between would be taken for lost.
+    pub(crate) fn merge(self: &Arc<Self>, page: &Page, after: Option<Position>) -> bool {
+        let after = after
+            .filter(|after| after.epoch() == page.epoch)
+            .map_or(Seq::ZERO, Position::seq);
+        let wall = self.clock.at(Instant::now());
+        let mut merged = true;
+        let _infallible = self.change(|inner, now| {
+            if after > inner.log.head() {
+                merged = false;
+                return Ok(());
+            }
             if inner.log.head() == Seq::ZERO {
                 for event in &page.ended_run {
                     // The run that this one ends: not in its log, but what the snapshot tells.
                     inner.fold.apply(event);
                 }
+                inner
+                    .full_fold()
+                    .stand_at(Position::new(self.epoch, Seq::ZERO));
             }
             inner.log.lose(page.floor);
             for record in &page.records {
                 let Record::Task(event) = record else {
                     continue;
                 };
-                inner.take_early_before(event.seq());
-                inner.take_over(event);
+                inner.take_early_to(event.seq().get() - 1, now, wall);
+                inner.take_over(event, now, wall);
             }
-            inner.take_early(true);
+            inner.take_early_to(page.head.get(), now, wall);
+            // What came past the page's head waits on for what comes between.
+            inner.take_early(now, wall);
             Ok(())
         });
+        merged
     }
 
     /// Sends the readers of this run on to another.
     pub(crate) fn succeed(self: &Arc<Self>, task: Arc<Self>, reason: ResetReason) {
         let wakers = {
             let mut inner = self.inner.lock();
-            inner.successor = Some(Box::new(Successor { task, reason }));
+            inner.rare().successor = Some(Box::new(Successor { task, reason }));
             inner.sleepers.take()
         };
         drop(wakers.wake());
@@ -127,7 +148,7 @@ impl TaskShared {
         task.mirror = true;
         task.hold = AtomicU8::new(FREE);
         let inner = task.inner.get_mut();
-        inner.mirror = Some(Box::default());
+        inner.rare().mirror = Some(Box::default());
         // Its log does not hold all that there ever was.
         inner.full_fold();
         task
@@ -136,6 +157,9 @@ impl TaskShared {
     /// Takes note that another run is the one that counts: what is reported here goes nowhere.
     pub(crate) fn supersede(&self) {
         self.inner.lock().superseded = true;
+        if let Some(outbox) = &self.outbox {
+            outbox.supersede(self.epoch);
+        }
         self.stop.raise();
     }
 
@@ -143,15 +167,34 @@ impl TaskShared {
         self.inner.lock().superseded
     }
 
+    /// Tells whether it has something to tell that the broker has not had.
+    pub(crate) fn is_unsent(&self) -> bool {
+        let unsent = self
+            .outbox
+            .as_ref()
+            .is_some_and(|outbox| !outbox.end_is_told() && !outbox.is_closed());
+        unsent && !self.is_superseded()
+    }
+
     /// Tells whether the broker has had its end.
     pub(crate) fn end_is_told(&self) -> bool {
-        self.outbox.as_ref().is_some_and(Outbox::end_is_told)
+        self.outbox.as_deref().is_some_and(Outbox::end_is_told)
     }
 
     /// Where to read on from.
     pub(crate) fn received(&self) -> Option<Position> {
         let head = self.head();
         (head.seq() > Seq::ZERO).then_some(head)
+    }
+
+    /// Tells whether a reader's position is past what is held here.
+    pub(crate) fn is_behind(&self, after: Option<Position>) -> bool {
+        !self.mirror
+            || after.is_some_and(|after| {
+                let head = self.head();
+                after.epoch() > head.epoch()
+                    || (after.epoch() == head.epoch() && after.seq() > head.seq())
+            })
     }
 
     /// Tells whether it is known here only through the broker.
@@ -169,17 +212,14 @@ impl Inner {
     /// The run that readers are to go on with. One that has come to its end is read to it, unless
     /// that end does not count.
     pub(crate) fn next_run(&self) -> Option<Successor> {
-        let successor = self.successor.as_deref()?;
+        let successor = self.rare.as_ref()?.successor.as_deref()?;
         let superseded = successor.reason == ResetReason::Superseded;
         (superseded || !self.log.is_ended()).then(|| successor.clone())
     }
 
     /// Appends an event under its number, unless it is there.
-    fn take_over(&mut self, event: &Arc<Event>) {
+    fn take_over(&mut self, event: &Arc<Event>, now: Instant, wall: Timestamp) {
         let seq = event.seq();
-        let Some(mirror) = &mut self.mirror else {
-            return;
-        };
         if seq <= self.log.head() {
             return;
         }
@@ -188,10 +228,16 @@ impl Inner {
         }
         if let Data::Started(about) = event.data() {
             self.about.clone_from(about);
+            // So that the time it has run goes on between its events.
+            let ran = u64::try_from(wall.as_millis() - about.started_at.as_millis()).unwrap_or(0);
+            self.started = now.checked_sub(Duration::from_millis(ran));
         }
         let retention = event.data().retention();
         let class = match &retention {
-            Retention::State(name) => Class::State(mirror.keys.number(name)),
+            Retention::State(name) => match self.mirror() {
+                Some(mirror) => Class::State(mirror.keys.number(name)),
+                None => return,
+            },
             Retention::Milestone => Class::Milestone,
             Retention::Log => Class::Log,
             Retention::Terminal => Class::Terminal,
@@ -201,7 +247,9 @@ impl Inner {
         }
         match self.log.push_at(seq, class, Arc::clone(event)) {
             Ok(_) => {
-                if let (Class::State(key), Retention::State(name)) = (class, retention) {
+                if let (Class::State(key), Retention::State(name), Some(mirror)) =
+                    (class, retention, self.mirror())
+                {
                     mirror.keys.keep(name, key);
                 }
                 self.newest = self.newest.max(event.timestamp());
@@ -214,31 +262,30 @@ impl Inner {
         }
     }
 
-    /// Takes those early arrivals whose turn it is, or all.
-    fn take_early(&mut self, all: bool) {
+    /// Takes those early arrivals whose turn it is.
+    fn take_early(&mut self, now: Instant, wall: Timestamp) {
         loop {
             let next = self.log.next_seq().get();
-            let Some(mirror) = &mut self.mirror else {
-                return;
-            };
+            let Some(mirror) = self.mirror() else { return };
             let Some(first) = mirror.early.first_entry() else {
                 return;
             };
-            if *first.key() > next && !all {
+            if *first.key() > next {
                 return;
             }
             let event = first.remove();
-            self.take_over(&event);
+            self.take_over(&event, now, wall);
         }
     }
 
-    fn take_early_before(&mut self, seq: Seq) {
-        while let Some(mirror) = &mut self.mirror
+    /// Takes early arrivals up to a number, before which nothing more is to come.
+    fn take_early_to(&mut self, seq: u64, now: Instant, wall: Timestamp) {
+        while let Some(mirror) = self.mirror()
             && let Some(first) = mirror.early.first_entry()
-            && *first.key() < seq.get()
+            && *first.key() <= seq
         {
             let event = first.remove();
-            self.take_over(&event);
+            self.take_over(&event, now, wall);
         }
     }
 }

@@ -11,15 +11,19 @@ mod lazy_fold;
 mod life;
 mod mirror;
 mod publish;
+mod rare;
 mod reporter;
 mod reset;
 mod shared;
 mod stop;
 mod tell;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod tree;
 mod unowned;
 mod value;
 mod weak;
+mod work;
 
 pub use self::{
     builder::TaskBuilder,

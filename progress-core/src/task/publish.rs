@@ -124,7 +124,7 @@ impl TaskShared {
             inner.forgive_stall();
             let progress = match end.status {
                 Status::Completed => 100.0,
-                _ => inner.percent.displayed(),
+                _ => inner.displayed(),
             };
             let data = end.into_data(progress, inner.elapsed_ms(now));
             inner.append(self, Class::Terminal, data, now)
@@ -146,8 +146,10 @@ impl TaskShared {
             if inner.log.is_ended() {
                 return Err(PublishError::AlreadyComplete);
             }
-            change(&mut inner.values[index], &mut inner.percent, &self.limits)?;
-            inner.values[index].dirty = true;
+            let work = inner.work();
+            let value = &mut work.values[index];
+            change(value, &mut work.percent, &self.limits)?;
+            value.dirty = true;
             inner.touch(self, index, now)
         })
     }
@@ -155,12 +157,14 @@ impl TaskShared {
     /// Changes what is known of a value without anything having happened in its stage.
     pub(crate) fn describe_value(self: &Arc<Self>, index: usize, change: impl FnOnce(&mut Value)) {
         let changed = self.change(|inner, now| {
-            change(&mut inner.values[index]);
+            let ended = inner.log.is_ended();
+            let value = &mut inner.work().values[index];
+            change(value);
             // A stage of which nobody has heard tells what is known of it when it begins.
-            if inner.values[index].key.is_none() || inner.log.is_ended() {
+            if value.key.is_none() || ended {
                 return Ok(());
             }
-            inner.values[index].dirty = true;
+            value.dirty = true;
             inner.touch_quietly(self, index, now)?;
             inner.touch_ancestors(self, index, now);
             Ok(())
@@ -172,17 +176,18 @@ impl TaskShared {
     #[cold]
     pub(crate) fn touch_counter(self: &Arc<Self>, index: usize) {
         let touched = self.change(|inner, now| {
-            if inner.log.is_ended() {
+            let ended = inner.log.is_ended();
+            let value = &mut inner.work().values[index];
+            if ended {
                 // Increments that race with the end may go uncounted; later ones cost nothing.
-                inner.values[index].counter.watch();
+                value.counter.watch();
                 return Ok(());
             }
-            if inner.values[index].fed().is_some() {
+            if value.fed().is_some() {
                 // Told once; it is not looked at, so that later ones cost nothing.
-                inner.values[index].counter.watch();
+                value.counter.watch();
                 return Err(PublishError::FedByChildren);
             }
-            let value = &mut inner.values[index];
             value.counted = true;
             // Also if the sampler looks at it already: at its largest, the counter forgets that.
             value.counter.watch();
@@ -211,8 +216,9 @@ impl TaskShared {
     pub(crate) fn stage(self: &Arc<Self>, path: &str) -> Result<(usize, Arc<Counter>), StageError> {
         check_stage_path(path)?;
         let mut inner = self.inner.lock();
-        let index = inner.find_stage(path, self.limits.stages)?;
-        Ok((index, Arc::clone(&inner.values[index].counter)))
+        let work = inner.work();
+        let index = work.find_stage(path, self.limits.stages)?;
+        Ok((index, Arc::clone(&work.values[index].counter)))
     }
 
     /// Finds or makes a stage for a child task to feed: its value's index, and the counter for what
@@ -223,7 +229,7 @@ impl TaskShared {
     ) -> Result<(usize, Arc<Counter>), StageError> {
         let (index, _) = self.stage(path)?;
         let mut inner = self.inner.lock();
-        let fed = inner.values[index].fed.get_or_insert_default();
+        let fed = inner.work().values[index].fed.get_or_insert_default();
         Ok((index, Arc::clone(&fed.counter)))
     }
 }

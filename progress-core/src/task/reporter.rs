@@ -161,7 +161,7 @@ impl Reporter {
     pub fn set_unit(&self, unit: &str) {
         if let Some(task) = &self.task {
             task.describe_value(self.index, |value| {
-                value.unit = Some(shorten(unit, Limits::NAME_LEN));
+                value.says().unit = Some(shorten(unit, Limits::NAME_LEN));
             });
         }
     }
@@ -202,7 +202,7 @@ impl Reporter {
             } else if value.fed().is_some() {
                 return Err(PublishError::FedByChildren);
             } else {
-                value.fraction = Some(percent.clamp(0.0, 100.0) / 100.0);
+                value.says().fraction = Some(percent.clamp(0.0, 100.0) / 100.0);
             }
             Ok(())
         });
@@ -240,7 +240,7 @@ impl Reporter {
     /// Says what is being done, for people. Longer text than an event can hold is cut.
     pub fn message(&self, text: impl AsRef<str>) {
         self.change(|value, _, limits| {
-            value.message = Some(shorten(text.as_ref(), limits.message()));
+            value.says().message = Some(shorten(text.as_ref(), limits.message()));
             Ok(())
         });
     }
@@ -270,7 +270,7 @@ impl Reporter {
             return Ok(());
         };
         task.change_value(self.index, |value, _, limits| {
-            set_metadata(&mut value.metadata, name, json, limits)
+            set_metadata(&mut value.says().metadata, name, json, limits)
         })
     }
 
@@ -399,7 +399,9 @@ impl Reporter {
     #[cfg(feature = "tracing-layer")]
     pub(crate) fn open(&self) {
         self.change(|value, _, _| {
-            value.fraction = value.fraction.filter(|fraction| *fraction < 1.0);
+            if value.reported().is_some_and(|fraction| fraction >= 1.0) {
+                value.says().fraction = None;
+            }
             Ok(())
         });
     }
@@ -409,7 +411,7 @@ impl Reporter {
     pub(crate) fn close(&self) {
         self.change(|value, _, _| {
             if value.total.is_none() && value.fed().is_none() {
-                value.fraction = Some(1.0);
+                value.says().fraction = Some(1.0);
             }
             Ok(())
         });
@@ -426,8 +428,8 @@ impl Reporter {
                 if let (None, Some(units)) = (value.total, units) {
                     value.total = Some(value.counter.count().saturating_add(units));
                 }
-                if let (None, Some(unit)) = (&value.unit, unit) {
-                    value.unit = Some(Arc::from(unit));
+                if let (None, Some(unit)) = (value.unit(), unit) {
+                    value.says().unit = Some(Arc::from(unit));
                 }
             });
         }
@@ -435,7 +437,7 @@ impl Reporter {
     }
 
     /// The task to report on; none if nobody listens.
-    fn task(&self) -> Result<Option<&Arc<TaskShared>>, PublishError> {
+    pub(super) fn task(&self) -> Result<Option<&Arc<TaskShared>>, PublishError> {
         match &self.task {
             None if !self.is_noop() => Err(PublishError::Detached),
             task => Ok(task.as_ref()),

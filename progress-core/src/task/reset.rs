@@ -1,13 +1,13 @@
 //! Work that begins again within its run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     error::PublishError,
     estimator::{Amount, Estimator},
-    task::{inner::Inner, shared::TaskShared},
+    task::{inner::Inner, shared::TaskShared, work::Work},
 };
 
 impl TaskShared {
@@ -28,15 +28,18 @@ impl TaskShared {
 
 impl Inner {
     fn reset_all(&mut self, shared: &TaskShared, now: Instant) -> Result<(), PublishError> {
-        for index in 0..self.values.len() {
-            self.values[index].reset();
-            self.measure(index);
+        let active = self.active_elapsed(now);
+        let work = self.work();
+        for index in 0..work.values.len() {
+            work.values[index].reset();
+            work.measure(index);
         }
-        self.percent.reset();
-        self.begin_estimate(now);
-        for index in 0..self.values.len() {
+        work.percent.reset();
+        work.begin_estimate(active);
+        let values = work.values.len();
+        for index in 0..values {
             // The task's own value always, so that the whole is seen to fall.
-            if index == 0 || self.values[index].begun {
+            if index == 0 || self.work().values[index].begun {
                 self.publish_now(shared, index, now)?;
             }
         }
@@ -49,21 +52,16 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        self.values[index].reset();
-        self.measure(index);
-        self.percent.fall();
-        self.begin_estimate(now);
-        if self.values[index].begun {
+        let active = self.active_elapsed(now);
+        let work = self.work();
+        work.values[index].reset();
+        work.measure(index);
+        work.percent.fall();
+        work.begin_estimate(active);
+        if work.values[index].begun {
             self.publish_now(shared, index, now)?;
         }
         Ok(())
-    }
-
-    fn begin_estimate(&mut self, now: Instant) {
-        let active = self.active_elapsed(now);
-        self.estimator = Estimator::default();
-        self.estimator
-            .record(active, Amount::Share(self.percent.fraction()));
     }
 
     fn publish_now(
@@ -72,10 +70,18 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
-        if self.values[index].watched {
+        if self.work().values[index].watched {
             self.publish_value(shared, index, now)
         } else {
             self.touch(shared, index, now)
         }
+    }
+}
+
+impl Work {
+    fn begin_estimate(&mut self, active: Duration) {
+        self.estimator = Estimator::default();
+        self.estimator
+            .record(active, Amount::Share(self.percent.fraction()));
     }
 }

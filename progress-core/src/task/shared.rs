@@ -36,7 +36,6 @@ use crate::{
         inner::Inner,
         lazy_fold::LazyFold,
         stop::Stop,
-        unowned::Silence,
     },
     time::Clock,
     tracker::TrackerShared,
@@ -47,8 +46,6 @@ use crate::{
 pub(crate) struct TaskShared {
     pub(crate) id: TaskId,
     pub(crate) epoch: Epoch,
-    /// The two above, for its events to share.
-    pub(crate) origin: Arc<Origin>,
     /// Counts tasks in the order of their creation.
     pub(crate) number: u64,
     pub(crate) tracker: Weak<TrackerShared>,
@@ -61,14 +58,14 @@ pub(crate) struct TaskShared {
     pub(crate) stop: Stop,
     /// After how long without a change it counts as stalled.
     pub(crate) stall_after: Option<Duration>,
-    /// Of a task without an owner whose events this tracker numbers.
-    pub(crate) silence: Option<Silence>,
-    /// The channels of this process that its events are copied into.
-    pub(crate) feeds: Feeds,
+    /// The channels of this process that its events are copied into, if there are any.
+    pub(crate) feeds: Option<Arc<Feeds>>,
     /// How far the broker has been told of it; none if it is not this node's.
-    pub(crate) outbox: Option<Outbox>,
+    pub(crate) outbox: Option<Box<Outbox>>,
     /// Whether its events are numbered elsewhere.
     pub(super) mirror: bool,
+    /// Whether it has no owner, and its events are numbered here.
+    pub(super) unowned: bool,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -105,12 +102,11 @@ impl TaskShared {
             task_id: id.clone(),
             epoch,
         });
-        let fold = LazyFold::new(Arc::clone(&origin), now);
+        let fold = LazyFold::new(origin, now);
         let inner = Inner::new(&limits.log, fold, family, about, now);
         Self {
             id,
             epoch,
-            origin,
             number,
             tracker: Arc::downgrade(tracker),
             clock: Arc::clone(&tracker.clock),
@@ -119,20 +115,20 @@ impl TaskShared {
             hold: AtomicU8::new(HELD),
             stop: Stop::default(),
             stall_after: None,
-            silence: None,
-            feeds: Feeds::default(),
+            feeds: None,
             outbox: None,
             mirror: false,
+            unowned: false,
             inner: Mutex::new(inner),
         }
     }
 
     pub(crate) fn value_path(&self, index: usize) -> Option<Arc<str>> {
-        self.inner.lock().values[index].path.clone()
+        self.inner.lock().work().values[index].path.clone()
     }
 
     pub(crate) fn own_counter(&self) -> Arc<Counter> {
-        Arc::clone(&self.inner.lock().values[0].counter)
+        Arc::clone(&self.inner.lock().own)
     }
 
     /// What was known of it before it started.
@@ -228,7 +224,7 @@ impl TaskShared {
             if inner.log.is_ended() {
                 return Ok(());
             }
-            let value = &mut inner.values[feeds.stage];
+            let value = &mut inner.work().values[feeds.stage];
             if let Some(fed) = &mut value.fed {
                 fed.taken_back += back;
                 value.dirty |= back > 0;
@@ -301,16 +297,17 @@ impl TaskShared {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         let head = inner.log.head();
-        let (was_ended, was_due) = (inner.log.is_ended(), !inner.due.is_empty());
+        let (was_ended, was_due) = (inner.log.is_ended(), inner.is_due());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
+        let mut refused = inner.take_refused();
         let (mut wakers, mut elsewhere) = (Wakers::None, Vec::new());
         if appended {
             wakers = inner.sleepers.take();
-            if !self.feeds.is_empty() {
+            if let Some(feeds) = &self.feeds {
                 for event in inner.log.since(head) {
-                    let copied = self.feeds.copy(event, &mut elsewhere);
-                    inner.refused.extend(copied.err().map(PublishError::from));
+                    let copied = feeds.copy(event, &mut elsewhere);
+                    refused.extend(copied.err().map(PublishError::from));
                 }
             }
         }
@@ -319,8 +316,8 @@ impl TaskShared {
             elsewhere,
             send: appended && self.outbox.is_some(),
             bytes: inner.charge(),
-            refused: std::mem::take(&mut inner.refused),
-            sample: !was_due && !inner.due.is_empty(),
+            refused,
+            sample: !was_due && inner.is_due(),
             ended: !was_ended && inner.log.is_ended(),
             tell: inner.untold.begin(),
             child_move: match self.parent {

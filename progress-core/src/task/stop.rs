@@ -2,17 +2,23 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
+
+use crate::sync::Mutex;
 
 /// A flag that is raised once, when cancellation was asked for or the task has ended, and those
 /// who wait for it. Apart from the log's sleepers, so that a busy log does not wake them.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     raised: AtomicBool,
-    wake: Notify,
+    /// Made by the first who waits: for most tasks nobody does.
+    wake: Mutex<Option<Arc<Notify>>>,
 }
 
 impl Stop {
@@ -24,17 +30,34 @@ impl Stop {
     /// Raises the flag and wakes who waits. Call it without any lock.
     pub(crate) fn raise(&self) {
         // Release pairs with the Acquire in `wait`, which looks once more after it has enlisted.
-        if !self.raised.swap(true, Ordering::Release) {
+        if self.raised.swap(true, Ordering::Release) {
+            return;
+        }
+        // Whoever takes the lock after this sees the flag.
+        let wake = self.wake.lock().take();
+        if let Some(wake) = wake {
             // A waker that panics is no business of who publishes.
-            let _woken = catch_unwind(AssertUnwindSafe(|| self.wake.notify_waiters()));
+            let _woken = catch_unwind(AssertUnwindSafe(|| wake.notify_waiters()));
         }
     }
 
     pub(crate) async fn wait(&self) {
+        let Some(wake) = self.wake() else {
+            return;
+        };
         // Before the look: it is told of every call of `notify_waiters` from here on.
-        let woken = self.wake.notified();
+        let woken = wake.notified();
         if !self.raised.load(Ordering::Acquire) {
             woken.await;
+        }
+    }
+
+    /// What wakes who waits; none if the flag is raised.
+    fn wake(&self) -> Option<Arc<Notify>> {
+        let mut wake = self.wake.lock();
+        match self.raised.load(Ordering::Acquire) {
+            true => None,
+            false => Some(Arc::clone(wake.get_or_insert_default())),
         }
     }
 }

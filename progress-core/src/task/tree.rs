@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::{
     error::StageError,
-    task::{inner::Inner, shared::TaskShared, value::Value},
+    stage_index::push_exact,
+    task::{inner::Inner, shared::TaskShared, value::Value, work::Work},
 };
 
 /// A stage's place in the tree, and the sum over its child stages: kept as they move, so that a
@@ -21,6 +22,13 @@ pub(crate) struct Node {
     complete: bool,
     /// At the top: it has shown life, or a stage below it.
     entered: bool,
+    /// None while it has no child stage.
+    below: Option<Box<Below>>,
+}
+
+/// What the child stages of a stage add up to.
+#[derive(Debug, Default)]
+struct Below {
     /// Some child stage was declared, so that others weigh nothing.
     declared: bool,
     children: u32,
@@ -32,7 +40,7 @@ pub(crate) struct Node {
 impl Node {
     /// Whether anything says how far it is.
     pub(super) fn is_known(&self) -> bool {
-        self.own || self.children > 0
+        self.own || self.below.is_some()
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -47,25 +55,30 @@ impl Node {
     /// The weighted mean of the child stages, and whether all of them are done: exactly, however
     /// the sums are rounded.
     fn mean(&self) -> (f64, bool) {
-        if self.children > 0 && self.complete_children == self.children {
+        let Some(below) = &self.below else {
+            return (0.0, false);
+        };
+        if below.complete_children == below.children {
             return (1.0, true);
         }
-        let mean = match self.weights > 0.0 {
-            true => self.weighted / self.weights,
+        let mean = match below.weights > 0.0 {
+            true => below.weighted / below.weights,
             false => 0.0,
         };
         (mean.clamp(0.0, 1.0), false)
     }
 }
 
-impl Inner {
+impl Work {
     /// Makes a stage that was declared, as were the stages above it before.
     pub(super) fn declare_stage(&mut self, path: Arc<str>, weight: f64) -> usize {
+        self.declared = true;
         let parent = self.parent_of(&path);
+        let index = self.insert_stage(parent, path, weight);
         if parent > 0 {
-            self.values[parent].node.declared = true;
+            self.below(parent).declared = true;
         }
-        self.insert_stage(parent, path, weight)
+        index
     }
 
     /// Finds or makes a stage and those above it.
@@ -85,8 +98,8 @@ impl Inner {
     fn add_stage(&mut self, path: &str) -> usize {
         let parent = self.parent_of(path);
         let declared = match parent {
-            0 => !self.about.stages.is_empty(),
-            _ => self.values[parent].node.declared,
+            0 => self.declared,
+            _ => self.below(parent).declared,
         };
         let weight = if declared { 0.0 } else { 1.0 };
         self.insert_stage(parent, Arc::from(path), weight)
@@ -103,22 +116,28 @@ impl Inner {
         }
     }
 
+    /// The sums of a stage that has a child stage, or gets one now.
+    fn below(&mut self, parent: usize) -> &mut Below {
+        self.values[parent].node.below.get_or_insert_default()
+    }
+
     fn insert_stage(&mut self, parent: usize, path: Arc<str>, weight: f64) -> usize {
         let index = self.values.len();
         self.paths.insert(Arc::clone(&path), index);
         let mut value = Value::stage(path, weight);
         value.node.parent = u32::try_from(parent).unwrap_or(0);
         if parent == 0 {
-            self.values.push(value);
+            push_exact(&mut self.values, value);
             self.percent.add_stage(weight);
             return index;
         }
         self.nested = true;
         value.node.depth = self.values[parent].node.depth.saturating_add(1);
-        self.values.push(value);
-        let above = &mut self.values[parent].node;
-        above.children += 1;
-        above.weights += weight;
+        push_exact(&mut self.values, value);
+        let below = self.below(parent);
+        below.children += 1;
+        below.weights += weight;
+        let above = &self.values[parent].node;
         // There is more to do than was known.
         if !above.own {
             let (done, complete) = above.mean();
@@ -157,10 +176,11 @@ impl Inner {
                 }
                 return;
             }
-            let above = &mut self.values[parent].node;
-            above.weighted += weight * (done - from);
-            above.complete_children += u32::from(complete);
-            above.complete_children -= u32::from(was_complete);
+            let below = self.below(parent);
+            below.weighted += weight * (done - from);
+            below.complete_children += u32::from(complete);
+            below.complete_children -= u32::from(was_complete);
+            let above = &self.values[parent].node;
             if above.own {
                 return;
             }
@@ -176,19 +196,6 @@ impl Inner {
                 0 => return index,
                 parent => index = parent as usize,
             }
-        }
-    }
-
-    /// Publishes the stages above one that have moved with it: now, if the sampler was not looking
-    /// at them. A refusal is not its caller's: what he reported was published.
-    pub(super) fn touch_ancestors(&mut self, shared: &TaskShared, index: usize, now: Instant) {
-        let mut at = self.values[index].node.parent as usize;
-        while at > 0 {
-            if self.values[at].dirty {
-                let published = self.touch_quietly(shared, at, now);
-                self.refused.extend(published.err());
-            }
-            at = self.values[at].node.parent as usize;
         }
     }
 
@@ -213,6 +220,21 @@ impl Inner {
             }
         }
         due.sort_by_key(|index| std::cmp::Reverse(self.values[*index].node.depth));
+    }
+}
+
+impl Inner {
+    /// Publishes the stages above one that have moved with it: now, if the sampler was not looking
+    /// at them. A refusal is not its caller's: what he reported was published.
+    pub(super) fn touch_ancestors(&mut self, shared: &TaskShared, index: usize, now: Instant) {
+        let mut at = self.work().values[index].node.parent as usize;
+        while at > 0 {
+            if self.work().values[at].dirty {
+                let published = self.touch_quietly(shared, at, now);
+                self.refuse(published.err());
+            }
+            at = self.work().values[at].node.parent as usize;
+        }
     }
 }
 

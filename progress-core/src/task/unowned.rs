@@ -30,8 +30,9 @@ pub(crate) struct Silence {
 }
 
 /// What such a task's tracker knows besides its log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unowned {
+    silence: Silence,
     keys: Keys,
     /// The newest ids, and where their events went.
     seen: HashMap<Arc<str>, Position>,
@@ -39,6 +40,15 @@ pub(super) struct Unowned {
 }
 
 impl Unowned {
+    fn new(silence: Silence) -> Self {
+        Self {
+            silence,
+            keys: Keys::default(),
+            seen: HashMap::new(),
+            seen_order: VecDeque::new(),
+        }
+    }
+
     fn remember(&mut self, id: &Arc<str>, position: Position) {
         self.seen.insert(Arc::clone(id), position);
         self.seen_order.push_back(Arc::clone(id));
@@ -53,14 +63,22 @@ impl Unowned {
 impl TaskShared {
     /// Makes it a task without an owner. Call it before anybody else has the task.
     pub(crate) fn disown(&mut self, silence: Silence) {
-        self.silence = Some(silence);
+        self.unowned = true;
         self.hold = AtomicU8::new(FREE);
-        self.inner.get_mut().unowned = Some(Box::default());
+        self.inner.get_mut().rare().unowned = Some(Box::new(Unowned::new(silence)));
+    }
+
+    /// Tells whether it has no owner, and its events are numbered here.
+    pub(crate) fn is_unowned(&self) -> bool {
+        self.unowned
     }
 
     /// Publishes the first event, and has the task looked at when it could be too silent.
     pub(crate) fn open(self: &Arc<Self>, queued: bool) -> Result<(), PublishError> {
         let opened = self.change(|inner, now| {
+            let Some(silence) = inner.silence() else {
+                return Err(PublishError::Owned);
+            };
             let mut about = (*inner.about).clone();
             let data = if queued {
                 Data::Queued(Queued {
@@ -72,13 +90,12 @@ impl TaskShared {
                 Data::Started(Arc::new(about))
             };
             inner.append_unowned(self, data, now)?;
-            Ok(now)
-        })?;
-        if let (Some(silence), Some(tracker)) = (self.silence, self.tracker.upgrade()) {
-            let first = silence.stalled.min(silence.abandoned);
-            tracker.watch_for_stall(self, opened + first);
+            Ok(now + silence.stalled.min(silence.abandoned))
+        });
+        if let (Ok(first), Some(tracker)) = (&opened, self.tracker.upgrade()) {
+            tracker.watch_for_stall(self, *first);
         }
-        Ok(())
+        opened.map(drop)
     }
 
     /// Publishes what somebody says of the task. A repetition is answered with the first one's
@@ -97,20 +114,22 @@ impl TaskShared {
 
     /// Publishes `stalled`, or the end, if nothing was published for too long; tells when to look
     /// again, never once it has ended.
-    pub(super) fn check_silence(self: &Arc<Self>, silence: Silence) -> Option<Instant> {
+    pub(super) fn check_silence(self: &Arc<Self>) -> Option<Instant> {
         let mut again = None;
         let mut ended = false;
         let checked = self.change(|inner, now| {
-            if inner.log.is_ended() {
+            let Some(silence) = inner.silence().filter(|_| !inner.log.is_ended()) else {
                 return Ok(());
-            }
+            };
             let since = inner.changed().unwrap_or(now);
             let (stall, end) = (since + silence.stalled, since + silence.abandoned);
             if end <= now {
                 inner.forgive_stall();
                 let data = inner.abandoned(now);
-                ended = true;
-                return inner.append_unowned(self, data, now).map(drop);
+                let published = inner.append_unowned(self, data, now).map(drop);
+                ended = published.is_ok();
+                again = published.is_err().then_some(now + silence.abandoned);
+                return published;
             }
             again = Some(if stall > now { stall.min(end) } else { end });
             if stall <= now && !inner.is_stalled() {
@@ -130,6 +149,11 @@ impl TaskShared {
 }
 
 impl Inner {
+    fn silence(&self) -> Option<Silence> {
+        let unowned = self.rare.as_ref()?.unowned.as_ref()?;
+        Some(unowned.silence)
+    }
+
     fn publish_said(
         &mut self,
         shared: &TaskShared,
@@ -137,7 +161,7 @@ impl Inner {
         id: Option<&Arc<str>>,
         now: Instant,
     ) -> Result<Position, PublishError> {
-        let Some(unowned) = &self.unowned else {
+        let Some(unowned) = self.unowned() else {
             return Err(PublishError::Owned);
         };
         if let Some(first) = id.and_then(|id| unowned.seen.get(id)) {
@@ -163,7 +187,7 @@ impl Inner {
             self.append_unowned(shared, data, now)?;
         }
         let position = self.append_unowned(shared, authored.main, now)?;
-        if let (Some(unowned), Some(id)) = (&mut self.unowned, id) {
+        if let (Some(unowned), Some(id)) = (self.unowned(), id) {
             unowned.remember(id, position);
         }
         Ok(position)
@@ -171,8 +195,9 @@ impl Inner {
 
     /// The newest event of the task's own key, of a task whose keys go by name.
     pub(crate) fn own_update(&self) -> Option<Arc<Event>> {
-        let unowned = self.unowned.as_ref().map(|unowned| &unowned.keys);
-        let keys = unowned.or_else(|| self.mirror.as_ref().map(|mirror| &mirror.keys))?;
+        let rare = self.rare.as_ref()?;
+        let unowned = rare.unowned.as_ref().map(|unowned| &unowned.keys);
+        let keys = unowned.or_else(|| rare.mirror.as_ref().map(|mirror| &mirror.keys))?;
         let Retention::State(own) = Data::ProgressUpdate(Box::default()).retention() else {
             return None;
         };
@@ -198,7 +223,7 @@ impl Inner {
         now: Instant,
     ) -> Result<Position, PublishError> {
         let retention = data.retention();
-        let class = match (&retention, &self.unowned) {
+        let class = match (&retention, self.unowned()) {
             (Retention::State(name), Some(unowned)) => Class::State(unowned.keys.number(name)),
             (Retention::State(_), None) => return Err(PublishError::Owned),
             (Retention::Milestone, _) => Class::Milestone,
@@ -210,7 +235,7 @@ impl Inner {
         }
         let starts = matches!(data, Data::Started(_));
         let position = self.append(shared, class, data, now)?;
-        match (retention, class, &mut self.unowned) {
+        match (retention, class, self.unowned()) {
             (Retention::State(name), Class::State(key), Some(unowned)) => {
                 unowned.keys.keep(name, key);
             }
@@ -219,7 +244,7 @@ impl Inner {
             _ => {}
         }
         let shown = self.full_fold().snapshot().progress;
-        self.percent.show(shown);
+        self.work().percent.show(shown);
         Ok(position)
     }
 }

@@ -17,11 +17,7 @@ pub(crate) struct Value {
     pub(crate) path: Option<Arc<str>>,
     pub(crate) weight: f64,
     pub(crate) total: Option<u64>,
-    pub(crate) unit: Option<Arc<str>>,
-    pub(crate) message: Option<Arc<str>>,
-    pub(crate) metadata: Metadata,
-    /// Reported as such, hence before any count.
-    pub(crate) fraction: Option<f64>,
+    said: Option<Box<Said>>,
     /// Child tasks whose mean is this stage's fraction, once there are any.
     pub(crate) fed: Option<Box<Fed>>,
     /// Whether the counter has ever been used.
@@ -44,6 +40,16 @@ pub(crate) struct Value {
     pub(crate) fallen: bool,
 }
 
+/// What was said of a task or stage beside counts, which many only count.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Said {
+    pub(crate) unit: Option<Arc<str>>,
+    pub(crate) message: Option<Arc<str>>,
+    pub(crate) metadata: Metadata,
+    /// Reported as such, hence before any count.
+    pub(crate) fraction: Option<f64>,
+}
+
 /// Child tasks that feed a stage.
 #[derive(Debug, Default)]
 pub(crate) struct Fed {
@@ -62,12 +68,44 @@ pub(crate) struct Fed {
 pub(crate) const CHILD: u64 = 1_000_000;
 
 impl Value {
+    /// The task's own, whose counter is there already.
+    pub(super) fn new(counter: Arc<Counter>) -> Self {
+        Self {
+            counter,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn stage(path: Arc<str>, weight: f64) -> Self {
         Self {
             path: Some(path),
             weight,
             ..Self::default()
         }
+    }
+
+    /// What was said of it, if anything was.
+    pub(crate) fn said(&self) -> Option<&Said> {
+        self.said.as_deref()
+    }
+
+    /// What is said of it, to be added to.
+    pub(crate) fn says(&mut self) -> &mut Said {
+        self.said.get_or_insert_default()
+    }
+
+    /// The fraction that was reported as such.
+    pub(crate) fn reported(&self) -> Option<f64> {
+        self.said()?.fraction
+    }
+
+    pub(crate) fn unit(&self) -> Option<&Arc<str>> {
+        self.said()?.unit.as_ref()
+    }
+
+    /// Whether it has changed since it was published.
+    pub(super) fn has_moved(&self) -> bool {
+        self.dirty || self.count() != self.published
     }
 
     /// The child tasks that feed it, if there are any.
@@ -107,7 +145,7 @@ impl Value {
 
     /// Whether it is as far as its counter says.
     pub(super) fn counts(&self) -> bool {
-        self.counted && self.fraction.is_none() && self.fed().is_none()
+        self.counted && self.reported().is_none() && self.fed().is_none()
     }
 
     /// The counter that says how far it is.
@@ -129,14 +167,16 @@ impl Value {
             _ => None,
         };
         let fallen = || self.fallen.then_some(0.0);
-        self.fraction.or_else(counted).or_else(fallen)
+        self.reported().or_else(counted).or_else(fallen)
     }
 
     /// Takes back what was done. A stage that children feed stands as they do.
     pub(crate) fn reset(&mut self) {
         if self.fed.is_none() {
             self.counter.set(0);
-            self.fraction = None;
+            if let Some(said) = &mut self.said {
+                said.fraction = None;
+            }
             self.fallen = true;
         }
     }
@@ -147,9 +187,13 @@ impl Value {
             Some(fed) => (
                 Some(u64::try_from(fed.ended).unwrap_or(0)),
                 Some(fed.children.max(self.total.unwrap_or(0))),
-                Some(self.unit.clone().unwrap_or_else(|| Arc::from("tasks"))),
+                Some(self.unit().cloned().unwrap_or_else(|| Arc::from("tasks"))),
             ),
-            None => (self.counted.then_some(count), self.total, self.unit.clone()),
+            None => (
+                self.counted.then_some(count),
+                self.total,
+                self.unit().cloned(),
+            ),
         };
         ProgressUpdate {
             stage: self.path.clone(),
@@ -158,8 +202,10 @@ impl Value {
             current,
             total,
             unit,
-            message: self.message.clone(),
-            metadata: self.metadata.clone(),
+            message: self.said().and_then(|said| said.message.clone()),
+            metadata: self
+                .said()
+                .map_or_else(Metadata::default, |said| said.metadata.clone()),
             ..ProgressUpdate::default()
         }
     }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -14,12 +15,13 @@ use crate::{
     position::Epoch,
     sync::Mutex,
     testing::{
+        conformance::Bench,
         faults::{Dice, Faults},
         memory::MemoryTransport,
         topic::BusTopic,
     },
     time::Timestamp,
-    transport::{NodeId, Owner, Record, Topic, TransportEvent},
+    transport::{NodeId, Owner, Record, Topic, Transport, TransportEvent},
 };
 
 /// A broker in memory: the nodes that [connect](Self::connect) to it behave as nodes of one
@@ -128,7 +130,42 @@ impl MemoryBus {
     }
 }
 
+#[async_trait]
+impl Bench for MemoryBus {
+    async fn connect(&self) -> Arc<dyn Transport> {
+        Arc::new(Self::connect(self))
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        Some(self.lock().retention)
+    }
+
+    fn abandoned_after(&self) -> Option<Duration> {
+        Some(self.lock().silent_after)
+    }
+
+    async fn forget(&self) -> bool {
+        Self::forget(self);
+        true
+    }
+
+    async fn cut(&self) -> bool {
+        self.lock().set_all_up(false);
+        true
+    }
+
+    async fn mend(&self) {
+        self.lock().set_all_up(true);
+    }
+}
+
 impl Bus {
+    fn set_all_up(&mut self, up: bool) {
+        for link in 0..self.links.len() {
+            self.set_up(link, up);
+        }
+    }
+
     pub(super) fn is_up(&self, link: usize) -> bool {
         self.links[link].up
     }
@@ -202,6 +239,14 @@ impl Bus {
         let now = u64::try_from(Timestamp::now().as_millis()).unwrap_or(1);
         self.last_epoch = now.max(self.last_epoch + 1);
         Epoch::new(self.last_epoch)
+    }
+
+    /// Tells whether an owner is gone: its lease is over.
+    pub(super) fn is_orphaned(&self, owner: &Owner, now: Instant) -> bool {
+        match owner {
+            Owner::Node(node) => self.leases.get(node).is_none_or(|until| *until <= now),
+            Owner::Shared => false,
+        }
     }
 
     /// Forgets ended tasks whose time is over.

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, hash_map::Entry},
     fmt,
     pin::Pin,
     sync::Arc,
@@ -207,32 +207,23 @@ impl Transport for MemoryTransport {
 
     async fn expired(&self, limit: usize) -> Result<Vec<Expired>, TransportError> {
         self.call(|bus, now| {
-            let Bus {
-                tasks,
-                leases,
-                quiet_after,
-                silent_after,
-                ..
-            } = bus;
-            Ok(tasks
+            let (quiet_after, silent_after) = (bus.quiet_after, bus.silent_after);
+            Ok(bus
+                .tasks
                 .iter()
                 .filter(|(_, task)| !task.is_ended())
                 .filter_map(|(id, task)| {
                     let silence = now.duration_since(task.active_at);
                     let cause = match &task.owner {
-                        // A node that never renewed has the lease of its claim.
-                        Owner::Node(node) => leases
-                            .get(node)
-                            .is_none_or(|until| *until <= now)
-                            .then_some(ExpiredCause::Lease)?,
-                        Owner::Shared if silence >= *silent_after => ExpiredCause::Silent,
+                        owner if bus.is_orphaned(owner, now) => ExpiredCause::Lease,
+                        Owner::Shared if silence >= silent_after => ExpiredCause::Silent,
                         Owner::Shared
-                            if silence >= task.silence.unwrap_or(*quiet_after)
+                            if silence >= task.silence.unwrap_or(quiet_after)
                                 && !task.quiet_told =>
                         {
                             ExpiredCause::Quiet
                         }
-                        Owner::Shared => return None,
+                        Owner::Node(_) | Owner::Shared => return None,
                     };
                     Some(Expired::new(id.clone(), task.epoch, cause))
                 })
@@ -242,7 +233,14 @@ impl Transport for MemoryTransport {
     }
 
     async fn once(&self, key: &str, ttl: Duration) -> Result<bool, TransportError> {
-        self.call(|bus, now| Ok(bus.once.insert(key.to_owned(), now + ttl).is_none()))
+        // What is over has been swept.
+        self.call(|bus, now| match bus.once.entry(key.to_owned()) {
+            Entry::Occupied(_) => Ok(false),
+            Entry::Vacant(free) => {
+                free.insert(now + ttl);
+                Ok(true)
+            }
+        })
     }
 
     async fn tasks(&self, filter: &TaskFilter) -> Result<TaskPage, TransportError> {
@@ -276,9 +274,11 @@ fn claim(
     if let Claim::Start { node, .. } | Claim::Restart { node, .. } | Claim::End { node, .. } = &why
     {
         bus.name(link, node);
-        // The lease of a node that has not renewed yet.
-        let until = now + FIRST_LEASE;
-        bus.leases.entry(node.clone()).or_insert(until);
+        // A claim is a sign of life. The lease of a node that has not renewed yet, or not for long.
+        let until = bus.leases.entry(node.clone()).or_insert(now);
+        if *until <= now {
+            *until = now + FIRST_LEASE;
+        }
     }
     let present = bus
         .tasks
@@ -330,10 +330,16 @@ fn claim(
             if epoch != of || ended {
                 return Err(ClaimError::Superseded { by: epoch });
             }
+            // Judged here: the owner may have renewed since it was found expired.
+            if !bus.is_orphaned(&owner, now) {
+                return Err(ClaimError::AlreadyExists { epoch });
+            }
             let epoch = Epoch::new(proposed.generation().max(of.generation() + 1));
             let run = bus.tasks.remove(id);
             let channels = run.as_ref().map(|run| run.channels.clone());
             let mut task = fresh(epoch, Owner::Node(node), channels.unwrap_or_default());
+            // It stays where it is in the list.
+            task.number = run.as_ref().map_or(number, |run| run.number);
             // An end that its claimer did not live to append stands for the run before it.
             task.ended_run = run.map(BusTopic::into_events).unwrap_or_default();
             task
@@ -355,6 +361,11 @@ fn append(bus: &mut Bus, event: &Arc<Event>, now: Instant) -> Result<(), AppendE
     }
     if task.epoch < event.epoch() {
         return Err(AppendError::Unknown);
+    }
+    if task.owner == Owner::Shared {
+        return Err(AppendError::Refused {
+            reason: "the broker numbers the events of a shared task".to_owned(),
+        });
     }
     let record = Record::Task(Arc::clone(event));
     if task.append(&record, now)? {

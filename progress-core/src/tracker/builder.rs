@@ -74,9 +74,9 @@ impl TrackerBuilder {
     }
 
     /// Sets how long this node may be out of the broker's sight before others end its tasks
-    /// (default 30 s, at least 300 ms): its lease, renewed every third of it.
+    /// (default 30 s, 300 ms to a day): its lease, renewed every third of it.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(Duration::from_millis(300));
+        self.lease = lease.clamp(Duration::from_millis(300), Limits::LONGEST_LEASE);
         self
     }
 

@@ -14,10 +14,13 @@ pub struct Drained {
     pub ended: u64,
     /// How many are still live: none, unless the time was up.
     pub live: usize,
+    /// Whether the broker has had all that was published here; always without a transport.
+    pub flushed: bool,
 }
 
 impl ProgressTracker {
-    /// Takes no new tasks from now on, and waits until every live one has ended or the time is up.
+    /// Takes no new tasks from now on, and waits until every live one has ended and the broker, if
+    /// there is one, has had all of it, or the time is up.
     ///
     /// [`StartError::Draining`](crate::StartError::Draining) is what tasks get that are started or
     /// restarted after this. Children of tasks that are still live may start: without them their
@@ -68,15 +71,33 @@ impl ProgressTracker {
                 Drained {
                     ended: registry.ends() - ends,
                     live: registry.live(),
+                    flushed: true,
                 }
             };
             if now.live == 0 || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return now;
+                return Drained {
+                    flushed: self.sent_by(deadline).await,
+                    ..now
+                };
             }
             match deadline {
                 // Whether it is over is looked at in any case.
                 Some(deadline) => drop(timeout_at(deadline, drained).await),
                 None => drained.await,
+            }
+        }
+    }
+
+    /// Waits until the broker has had all; tells whether it has in time.
+    async fn sent_by(&self, deadline: Option<Instant>) -> bool {
+        let Some(link) = &self.shared.link else {
+            return true;
+        };
+        match deadline {
+            Some(deadline) => timeout_at(deadline, link.sent_all()).await.is_ok(),
+            None => {
+                link.sent_all().await;
+                true
             }
         }
     }

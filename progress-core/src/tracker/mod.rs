@@ -127,7 +127,7 @@ impl ProgressTracker {
         Channel::new(Arc::clone(&self.shared), name)
     }
 
-    /// Watches a channel as the options say; the reserved one, [`ChannelName::TASKS`], is the live
+    /// Watches a channel as the options say; the reserved one, [`ChannelName::TASKS`](crate::ChannelName::TASKS), is the live
     /// list of tasks.
     ///
     /// What could go wrong comes as the first frame,

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     sync::{Arc, atomic::Ordering},
+    task::{Poll, ready},
 };
 
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use crate::{
     event::Note,
     id::TaskId,
     link::{Link, Located, Outbox, WatchGuard},
-    position::Epoch,
+    position::{Epoch, Position},
     subscription::{ChannelSubscription, ResetReason, SubscribeError, SubscribeOptions},
     task::{TaskShared, ask_descendants},
     time::Timestamp,
@@ -30,25 +31,36 @@ impl TrackerShared {
         restart: bool,
     ) -> Result<(), StartError> {
         let Some(link) = &self.link else {
-            let feeds = channels
-                .iter()
-                .map(|name| self.channel(name))
-                .collect::<Result<_, _>>()?;
-            task.feeds = Feeds {
-                list: Some(self.channel(&ChannelName::tasks())?),
-                channels: feeds,
-            };
+            task.feeds = Some(self.feeds(&channels)?);
             return Ok(());
         };
         // The broker numbers the channels' events: the outbox copies them.
         let node = self.node.clone();
-        task.outbox = Some(Outbox::new(if restart {
+        task.outbox = Some(Box::new(Outbox::new(if restart {
             Claim::Restart { node, channels }
         } else {
             Claim::Start { node, channels }
-        }));
+        })));
         link.ensure_running(self);
         Ok(())
+    }
+
+    /// Where the events of a task go that is in these channels.
+    fn feeds(&self, channels: &[ChannelName]) -> Result<Arc<Feeds>, ChannelError> {
+        let make = || {
+            let channels = channels.iter().map(|name| self.channel(name));
+            let channels = channels.collect::<Result<_, _>>()?;
+            let list = self.channel(&ChannelName::tasks())?;
+            Ok(Arc::new(Feeds { list, channels }))
+        };
+        if !channels.is_empty() {
+            return make();
+        }
+        let list_alone = &self.channels.list_alone;
+        match list_alone.get() {
+            Some(feeds) => Ok(Arc::clone(feeds)),
+            None => make().map(|feeds| Arc::clone(list_alone.get_or_init(|| feeds))),
+        }
     }
 
     /// Finds a channel or makes it.
@@ -86,62 +98,91 @@ impl TrackerShared {
         }
     }
 
-    /// Takes over what the broker holds of a watched topic.
-    pub(crate) fn take_page(self: &Arc<Self>, topic: &Topic, page: &Page) -> Located {
+    /// Takes over what the broker holds of a topic after a position. None if it has to be read once
+    /// more: something has changed meanwhile.
+    pub(crate) fn take_page(
+        self: &Arc<Self>,
+        topic: &Topic,
+        page: &Page,
+        after: Option<Position>,
+    ) -> Option<Located> {
         match topic {
-            Topic::Task(id) => {
-                self.take_task_page(id, page);
-                Located::Known
-            }
+            Topic::Task(id) => self
+                .take_task_page(id, page, after)
+                .then_some(Located::Known),
             Topic::Channel(name) => match self.channel(name) {
-                Ok(channel) => {
-                    channel.merge(page);
-                    Located::Known
-                }
+                Ok(channel) => channel.merge(page, after).then_some(Located::Known),
                 Err(error) => {
                     tracing::warn!(channel = %name, %error, "channel not mirrored");
-                    Located::Unknown
+                    Some(Located::Unknown)
                 }
             },
         }
     }
 
-    fn take_task_page(self: &Arc<Self>, id: &TaskId, page: &Page) {
+    fn take_task_page(self: &Arc<Self>, id: &TaskId, page: &Page, after: Option<Position>) -> bool {
         let present = self.find(id);
         if let Some(task) = &present {
             // Two nodes may have minted the same number; the superseded one's is not the one meant.
             if task.epoch == page.epoch && !task.is_superseded() {
-                if task.is_mirror() {
-                    task.merge(page);
-                }
-                return;
+                return !task.is_mirror() || task.merge(page, after);
             }
             // An older run than this node's own: the claim is still on its way.
             if task.epoch > page.epoch && !task.is_superseded() {
-                return;
+                return true;
             }
         }
         let number = self.next_number();
         let mirror = Arc::new(TaskShared::new_mirror(id.clone(), page.epoch, number, self));
-        mirror.merge(page);
-        let (wakers, replaced) = self.registry.write().replace(Arc::clone(&mirror));
+        if !mirror.merge(page, after) {
+            return false;
+        }
+        let present = present.map(|task| task.number);
+        let replaced = {
+            let mut registry = self.registry.write();
+            registry.replace(Arc::clone(&mirror), present)
+        };
+        let Some((wakers, replaced)) = replaced else {
+            self.forgotten(&mirror);
+            return false;
+        };
         if mirror.is_ended() {
             self.task_ended(&mirror);
         }
         if let Some(task) = replaced {
-            if !task.is_mirror() && !task.end_is_told() {
-                task.supersede();
-            }
-            let reason = if task.is_superseded() || mirror.is_ended() {
-                ResetReason::Superseded
-            } else {
-                ResetReason::Restarted
-            };
-            self.forgotten(&task);
-            task.succeed(mirror, reason);
+            self.succeed(&task, &mirror);
         }
         drop(wakers.wake());
         self.sampler.ensure_running(self);
+        true
+    }
+
+    /// Sends the readers of a run on to the one that took its place.
+    fn succeed(&self, task: &Arc<TaskShared>, mirror: &Arc<TaskShared>) {
+        if !task.is_mirror() && !task.end_is_told() {
+            task.supersede();
+        }
+        let ended_elsewhere = mirror.is_ended() && !task.is_ended();
+        let reason = if task.is_superseded() || ended_elsewhere {
+            ResetReason::Superseded
+        } else {
+            ResetReason::Restarted
+        };
+        self.forgotten(task);
+        task.succeed(Arc::clone(mirror), reason);
+        if self.registry.read().is_drained() {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// The broker knows nothing of a run of this node that was superseded: neither run is left.
+    pub(crate) fn forget_superseded(&self, id: &TaskId) {
+        if let Some(task) = self.find(id).filter(|task| task.is_superseded()) {
+            self.forget(task.number);
+            if self.registry.read().is_drained() {
+                self.drained.notify_waiters();
+            }
+        }
     }
 
     /// Keeps a task mirrored that runs elsewhere.
@@ -168,14 +209,25 @@ impl TrackerShared {
         };
         link.ensure_running(self);
         let mut watch = link.watch(Topic::Task(id.clone()));
-        let located = poll_fn(|cx| watch.poll_located(cx)).await;
-        match (self.find(id), located) {
-            (Some(task), _) => Ok(task),
-            (None, Located::Known | Located::Unknown) => Err(LookupError::NotFound(id.clone())),
-            (None, Located::Down) => Err(LookupError::Unavailable(TransportError::new(
-                "the broker cannot be reached",
-            ))),
-        }
+        let found = poll_fn(|cx| {
+            loop {
+                let located = ready!(watch.poll_located(cx));
+                match (self.find(id), located) {
+                    (Some(task), _) => return Poll::Ready(Ok(task)),
+                    // It was here and is no longer.
+                    (None, Located::Known) => watch.look_again(),
+                    (None, Located::Unknown) => return Poll::Ready(Err(None)),
+                    (None, Located::Down) => {
+                        let error = TransportError::new("the broker cannot be reached");
+                        return Poll::Ready(Err(Some(error)));
+                    }
+                }
+            }
+        });
+        found.await.map_err(|error| match error {
+            Some(error) => LookupError::Unavailable(error),
+            None => LookupError::NotFound(id.clone()),
+        })
     }
 
     pub(super) async fn list_all(&self, filter: &TaskFilter) -> Result<TaskPage, LookupError> {
@@ -187,6 +239,7 @@ impl TrackerShared {
         for snapshot in &mut page.tasks {
             // Of this node's own it knows more than the broker.
             if let Some(task) = self.find(&snapshot.task_id)
+                && !task.is_mirror()
                 && task.epoch >= snapshot.epoch
             {
                 *snapshot = task.snapshot();

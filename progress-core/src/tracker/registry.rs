@@ -1,8 +1,11 @@
 //! Which tasks there are, which have ended, which are waited for.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    borrow::Borrow,
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
+    hash::{Hash, Hasher},
+    num::NonZeroU64,
     str::FromStr,
     sync::Arc,
 };
@@ -21,14 +24,14 @@ use crate::{
 /// The tasks of a tracker.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    by_id: HashMap<TaskId, Arc<TaskShared>>,
+    by_id: HashSet<ById>,
     /// In the order of their creation.
     by_number: BTreeMap<u64, Kept>,
     /// When tasks ended and their numbers, by their place in the queue, which is the order of their
     /// ends.
-    ended: BTreeMap<u64, (Instant, u64)>,
+    ended: BTreeMap<NonZeroU64, (Instant, u64)>,
     /// Those that were to go while a handle still held them, by number: they wait for its drop.
-    parked: HashMap<u64, Instant>,
+    parked: BTreeMap<u64, Instant>,
     last_place: u64,
     /// Readers of tasks that do not exist yet.
     awaited: HashMap<TaskId, Awaited>,
@@ -45,9 +48,32 @@ pub(super) struct Registry {
 struct Kept {
     task: Arc<TaskShared>,
     /// Its place among the ended.
-    ended: Option<u64>,
-    mirror: bool,
+    ended: Option<NonZeroU64>,
 }
+
+/// A task, found by its id without a copy of that.
+#[derive(Debug)]
+struct ById(Arc<TaskShared>);
+
+impl Borrow<TaskId> for ById {
+    fn borrow(&self) -> &TaskId {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
 
 /// A reader's place among those who wait for a task.
 #[derive(Debug)]
@@ -73,6 +99,11 @@ impl Registry {
         self.ended.len() + self.parked.len()
     }
 
+    /// Whether there is nothing left to wait for while it drains.
+    pub(super) fn is_drained(&self) -> bool {
+        self.draining && self.live() == 0
+    }
+
     /// Tasks of this node that have not ended.
     pub(super) fn live(&self) -> usize {
         self.len() - self.ended() - self.live_mirrors
@@ -84,61 +115,68 @@ impl Registry {
     }
 
     pub(super) fn get(&self, id: &TaskId) -> Option<&Arc<TaskShared>> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(|ById(task)| task)
     }
 
     /// Adds a task whose id is free; gives the wakers of those who waited for it.
     pub(super) fn insert(&mut self, task: Arc<TaskShared>) -> Wakers {
-        self.by_id.insert(task.id.clone(), Arc::clone(&task));
+        self.by_id.insert(ById(Arc::clone(&task)));
         let awaited = self.awaited.remove(&task.id);
-        let mirror = task.is_mirror();
-        self.live_mirrors += usize::from(mirror);
-        let kept = Kept {
-            task,
-            ended: None,
-            mirror,
-        };
+        self.live_mirrors += usize::from(task.is_mirror());
+        let kept = Kept { task, ended: None };
         self.by_number.insert(kept.task.number, kept);
         awaited.map_or(Wakers::None, |mut awaited| awaited.sleepers.take())
     }
 
     pub(super) fn note_end(&mut self, task: &TaskShared, now: Instant) {
-        if let Some(kept) = self.by_number.get_mut(&task.number) {
+        if let Some(kept) = self.by_number.get_mut(&task.number)
+            && kept.ended.is_none()
+        {
+            let place = NonZeroU64::MIN.saturating_add(self.last_place);
             self.last_place += 1;
-            kept.ended = Some(self.last_place);
-            if kept.mirror {
+            kept.ended = Some(place);
+            if kept.task.is_mirror() {
                 self.live_mirrors -= 1;
             } else {
                 self.ends += 1;
             }
-            self.ended.insert(self.last_place, (now, task.number));
+            self.ended.insert(place, (now, task.number));
             self.stalls.disarm(task.number);
         }
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Arc<TaskShared>> {
-        let Kept {
-            task,
-            ended,
-            mirror,
-        } = self.by_number.remove(&number)?;
+        let Kept { task, ended } = self.by_number.remove(&number)?;
         self.stalls.disarm(number);
         if let Some(place) = ended {
             self.ended.remove(&place);
             self.parked.remove(&number);
-        } else if mirror {
+        } else if task.is_mirror() {
             self.live_mirrors -= 1;
         }
         self.by_id.remove(&task.id);
         Some(task)
     }
 
-    /// Puts a task in the place of the one of its id, if there is one; gives also the wakers of
-    /// those who waited for it.
-    pub(super) fn replace(&mut self, task: Arc<TaskShared>) -> (Wakers, Option<Arc<TaskShared>>) {
-        let number = self.by_id.get(&task.id).map(|present| present.number);
+    /// Puts a task in the place of the one of its id, if that is still the one it was, by number;
+    /// gives the wakers of those who waited for it.
+    pub(super) fn replace(
+        &mut self,
+        task: Arc<TaskShared>,
+        present: Option<u64>,
+    ) -> Option<(Wakers, Option<Arc<TaskShared>>)> {
+        let number = self.get(&task.id).map(|present| present.number);
+        if number != present {
+            return None;
+        }
         let replaced = number.and_then(|number| self.remove(number));
-        (self.insert(task), replaced)
+        Some((self.insert(task), replaced))
+    }
+
+    /// All tasks that run elsewhere.
+    pub(super) fn mirrors(&self) -> Vec<Arc<TaskShared>> {
+        let mirrors = self.by_number.values().filter(|kept| kept.task.is_mirror());
+        mirrors.map(|kept| Arc::clone(&kept.task)).collect()
     }
 
     /// Takes out the oldest ended task that nobody holds. One that is held is set aside until its
@@ -149,7 +187,14 @@ impl Registry {
                 return Some(task);
             }
         }
-        None
+        // Rather than grow without bound while the broker is away.
+        let mut parked = self.parked.keys();
+        let unsent = parked.find(|number| {
+            let kept = self.by_number.get(number);
+            kept.is_some_and(|kept| !kept.task.is_held())
+        })?;
+        let unsent = *unsent;
+        self.remove(unsent)
     }
 
     /// The same for those that ended by then, looking at `count` of them at most.
@@ -167,7 +212,8 @@ impl Registry {
     fn pop_or_park(&mut self) -> Option<Arc<TaskShared>> {
         let (_, (at, number)) = self.ended.pop_first()?;
         let kept = self.by_number.get(&number)?;
-        if kept.task.park() {
+        // What the broker has not had yet goes last; its end's telling puts it back.
+        if kept.task.park() || kept.task.is_unsent() {
             self.parked.insert(number, at);
             return None;
         }
@@ -216,7 +262,7 @@ impl Registry {
         place: &mut Option<WaitingPlace>,
         waker: &std::task::Waker,
     ) -> Option<Arc<TaskShared>> {
-        if let Some(task) = self.by_id.get(id) {
+        if let Some(task) = self.get(id) {
             return Some(Arc::clone(task));
         }
         let awaited = self.awaited.entry(id.clone()).or_insert_with(|| {

@@ -237,15 +237,33 @@ impl TrackerShared {
             Err(error) => return Subscription::rejected(error),
         };
         let known = self.find(&id);
-        if let Some(link) = self.link_to_ask(known.as_deref()) {
-            link.ensure_running(self);
-            let watch = link.watch(Topic::Task(id.clone()));
-            return Subscription::sought(id, self, options, permit, watch);
+        let Some(link) = self.link.as_ref().filter(|_| !is_own(known.as_deref())) else {
+            return match known {
+                Some(task) => Subscription::known(task, &options, permit, None),
+                None => self.awaited(id, options, permit),
+            };
+        };
+        link.ensure_running(self);
+        let topic = Topic::Task(id.clone());
+        // Who comes from another node may be ahead of what is mirrored here.
+        let ahead = known.is_none_or(|mirror| mirror.is_behind(options.after));
+        let watch = match ahead {
+            true => link.watch_anew(topic),
+            false => link.watch(topic),
+        };
+        // Once more: from now on what is mirrored stays.
+        match self.find(&id).filter(|_| !ahead) {
+            Some(mirror) => Subscription::known(mirror, &options, permit, Some(watch)),
+            None => Subscription::sought(id, self, options, permit, watch),
         }
-        if let Some(task) = known {
-            let watch = self.watch_task(&task);
-            return Subscription::known(task, &options, permit, watch);
-        }
+    }
+
+    fn awaited(
+        self: &Arc<Self>,
+        id: TaskId,
+        options: SubscribeOptions,
+        permit: SubscriptionPermit,
+    ) -> Subscription {
         match self.waiting_permit() {
             Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
             Err(error) => Subscription::rejected(error),
@@ -404,11 +422,16 @@ impl TrackerShared {
             refused: self.refused.load(Ordering::Relaxed),
             superseded: link.map_or(0, |link| link.counts.superseded.load(Ordering::Relaxed)),
             resyncs: link.map_or(0, |link| link.counts.resyncs.load(Ordering::Relaxed)),
+            unsent: link.map_or(0, |link| link.counts.unsent.load(Ordering::Relaxed)),
             refused_by_broker: link.map_or(0, |link| link.counts.refused.load(Ordering::Relaxed)),
         }
     }
 
     pub(super) fn forgotten(&self, task: &TaskShared) {
+        if let (true, Some(outbox), Some(link)) = (task.is_unsent(), &task.outbox, &self.link) {
+            outbox.drop_unsent();
+            link.counts.unsent.fetch_add(1, Ordering::Relaxed);
+        }
         self.bytes
             .fetch_sub(task.forget() as i64, Ordering::Relaxed);
     }
@@ -417,7 +440,7 @@ impl TrackerShared {
         usize::try_from(bytes).is_ok_and(|bytes| bytes > self.limits.bytes)
     }
 
-    pub(super) fn next_epoch_after(&self, epoch: Epoch) -> Epoch {
+    pub(crate) fn next_epoch_after(&self, epoch: Epoch) -> Epoch {
         self.last_epoch
             .fetch_max(epoch.generation(), Ordering::Relaxed);
         self.next_epoch()
@@ -444,10 +467,20 @@ impl Drop for TrackerShared {
         }
         self.sampler.notify();
         self.channels.close();
+        let mirrors = self.registry.read().mirrors();
+        for mirror in mirrors {
+            let wakers = mirror.inner.lock().sleepers.take();
+            drop(wakers.wake());
+        }
         if let Some(link) = &self.link {
             link.close();
         }
     }
+}
+
+/// A task of this node that has not ended, of which nobody knows more.
+fn is_own(known: Option<&TaskShared>) -> bool {
+    known.is_some_and(|task| !task.is_mirror() && !task.is_ended())
 }
 
 /// What else a new task is given.
@@ -479,7 +512,8 @@ pub struct TrackerStats {
     pub waiting: usize,
     /// Subscriptions.
     pub subscriptions: usize,
-    /// Bytes of the events that are kept, about.
+    /// Bytes of the events that are kept, about: charged in steps, up to an
+    /// eighth ahead while logs grow.
     pub bytes: usize,
     /// Reports that were refused without an error to their caller.
     pub refused: u64,
@@ -487,6 +521,8 @@ pub struct TrackerStats {
     pub superseded: u64,
     /// Times that records from other nodes were found missing and read again.
     pub resyncs: u64,
+    /// Tasks that were forgotten before the broker had had all of them.
+    pub unsent: u64,
     /// Events that the broker refused.
     pub refused_by_broker: u64,
 }

@@ -32,12 +32,23 @@ use crate::{
 ///
 /// # Contract
 ///
-/// - Every call may be repeated after an error: it may have taken effect all the same.
+/// The suite `progress_core::testing::conformance` (feature `testing`) shows what it says.
+///
+/// - Every call may be repeated after an error: it may have taken effect all the same. A call fails in
+///   a time that can be waited for.
 /// - What is written is readable before it is published to watchers.
 /// - Published records may be lost, late, repeated or out of order, all but silently: after a loss
 ///   that the transport can notice comes [`TransportEvent::Resync`], or `Down` and `Up`.
-/// - Of each task it keeps the milestones, the newest log lines, the newest State event of each
-///   key, the end and the head; never State one by one.
+/// - Of each run of a task it keeps the newest State event of each key, 1 024 milestones and 200 log
+///   lines at least (the newest of them), the end, and the head; never State that is superseded. The
+///   floor is the newest milestone that it has dropped, or that never came.
+/// - A run is numbered by its owner or by the broker, never by both. Runs of a topic have rising
+///   generations.
+/// - A task is kept for some time after its end, and then unknown. A channel is there as soon as it is
+///   asked for, and until it is removed.
+/// - In a channel, State of a task has that task for a key and is kept until the task's end; all else
+///   of a task is a milestone there. An event of no task is State if it has a key, else a milestone.
+/// - Times are those of the broker's clock.
 ///
 /// # Cancel safety
 ///
@@ -45,33 +56,46 @@ use crate::{
 #[async_trait]
 pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// Claims a run of a task under the generation that the node has minted, and answers the one
-    /// that holds.
+    /// that holds: of a start or restart the one that was proposed; else one that may be another.
+    /// See [`Claim`] for what is refused.
+    ///
+    /// The run is there before it has an event, and empty. A claim is a sign of life of its node: it
+    /// has a lease from then on, if it had none. The same claim of the same node and generation once
+    /// more is granted again and changes nothing.
     ///
     /// # Errors
     ///
     /// [`ClaimError`] if the run is not to be had.
     async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError>;
 
-    /// Appends events that their owner has numbered, in order; those of one task that it has
-    /// already are accepted again and change nothing.
+    /// Appends events that their owner has numbered, of any tasks, each task's in order; those that
+    /// it has already are accepted again and change nothing, also after the end.
+    ///
+    /// Numbers between may be missing: what had them is State or log lines that something after
+    /// them supersedes, unless [`Event::prev`] tells of a milestone that never came, which raises the floor.
     ///
     /// # Errors
     ///
-    /// For each event, [`AppendError`] if it was not appended. Events of a task behind a failed
-    /// one of the same task are not appended either.
+    /// For each event, [`AppendError`] if it was not appended: [`Superseded`](AppendError::Superseded)
+    /// below the present run, [`Unknown`](AppendError::Unknown) above it or without one. Events of a
+    /// task behind a failed one of the same task are not appended either; other tasks' are.
     async fn append(&self, events: Vec<Arc<Event>>) -> Vec<Result<(), AppendError>>;
 
-    /// Has drafts numbered and appended: events of a shared task, or of a channel. A draft whose
-    /// id was seen before is answered with its first position.
+    /// Has drafts numbered 1, 2, 3… and appended, in order, with the running numbers of log lines:
+    /// events of a shared task, or of a channel; see [`Draft::number`].
+    ///
+    /// A draft whose id was seen before in this run is answered with its first position, also after
+    /// the end. The newest 1 024 ids at least are remembered of each topic.
     ///
     /// # Errors
     ///
-    /// For each draft, [`AppendError`] if it was not appended.
+    /// For each draft, [`AppendError`] if it was not appended. One that is refused takes no number,
+    /// and does not keep those behind it from being appended.
     async fn submit(&self, topic: &Topic, drafts: Vec<Draft>)
     -> Vec<Result<Position, AppendError>>;
 
-    /// Reads what is kept after a position, as of one instant; all of it without one, or with one
-    /// of another run. None if there is no such topic.
+    /// Reads what is kept of the present run after a position, as of one instant; all of it without
+    /// one, or with one of another run. None if there is no such task.
     ///
     /// # Errors
     ///
@@ -82,7 +106,8 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
         after: Option<Position>,
     ) -> Result<Option<Page>, TransportError>;
 
-    /// Has a topic's records published to this node from now on; confirmed when it returns.
+    /// Has a topic's records published to this node from now on, also those that it writes itself
+    /// and those of later runs; confirmed when it returns. To ask twice is to ask once.
     ///
     /// # Errors
     ///
@@ -96,18 +121,18 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// [`TransportError`] if the broker cannot be reached.
     async fn unwatch(&self, topic: &Topic) -> Result<(), TransportError>;
 
-    /// Returns what is published to this node. The tracker calls it once.
+    /// Returns what is published to this node, without an end. The tracker calls it once.
     fn events(&self) -> BoxStream<'static, TransportEvent>;
 
-    /// Stores a request with the task, then hands it to its owner.
+    /// Stores a request with the run, until its end, then hands it to its owner.
     ///
     /// # Errors
     ///
     /// [`RequestError`] if there is no such task, or it has ended.
     async fn request(&self, task: &TaskId, request: Request) -> Result<(), RequestError>;
 
-    /// Prolongs the lease of a node, and with it the life of its tasks; answers the requests that
-    /// are stored for them.
+    /// Has a node's lease last so long from now, and with it the life of its tasks, also if it was
+    /// over and nobody has ended them; answers the requests that are stored for those that live.
     ///
     /// # Errors
     ///
@@ -118,29 +143,31 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
         lease: Duration,
     ) -> Result<Vec<(TaskId, Request)>, TransportError>;
 
-    /// Returns up to `limit` live tasks whose owner's lease is over, by the broker's clock, or that
-    /// are shared and have been silent for too long.
+    /// Returns up to `limit` live tasks whose owner's lease is over, or that are shared and have been
+    /// silent for too long: since their claim, or the newest event that is a
+    /// [sign of life](ExpiredCause::Quiet).
     ///
     /// # Errors
     ///
     /// [`TransportError`] if the broker cannot be reached.
     async fn expired(&self, limit: usize) -> Result<Vec<Expired>, TransportError>;
 
-    /// Tells whether nobody has used this key within `ttl` before, on any node.
+    /// Uses a key for so long; tells whether nobody else does, on any node. To be refused is no use.
     ///
     /// # Errors
     ///
     /// [`TransportError`] if the broker cannot be reached.
     async fn once(&self, key: &str, ttl: Duration) -> Result<bool, TransportError>;
 
-    /// Returns a page of the tasks that a filter lets through, the newest first.
+    /// Returns a page of the tasks that a filter lets through, the newest first. A run that ends
+    /// another stands in its place, as what is kept of both tells.
     ///
     /// # Errors
     ///
     /// [`TransportError`] if the broker cannot be reached.
     async fn tasks(&self, filter: &TaskFilter) -> Result<TaskPage, TransportError>;
 
-    /// Forgets a topic.
+    /// Forgets a topic, if it is there.
     ///
     /// # Errors
     ///

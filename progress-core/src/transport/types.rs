@@ -75,7 +75,8 @@ pub enum Claim {
         /// The channels that its events are copied into.
         channels: Vec<ChannelName>,
     },
-    /// A new run of a task: refused while one is live.
+    /// A new run of a task, also the first: refused while one is live, and if its generation is not
+    /// above the run before's.
     Restart {
         /// Its owner.
         node: NodeId,
@@ -83,7 +84,7 @@ pub enum Claim {
         channels: Vec<ChannelName>,
     },
     /// A task whose events the broker numbers. Accepted again while it is live, under the
-    /// generation that it has.
+    /// generation that it has and without a change; refused while the task has an owner.
     Shared {
         /// The channels that its events are copied into.
         channels: Vec<ChannelName>,
@@ -92,8 +93,12 @@ pub enum Claim {
         /// Whether a run that has ended may be followed by a new one.
         restart: bool,
     },
-    /// The end of a run whose owner is gone: a run of its own, which holds nothing but the end.
-    /// Refused to all but the first that asks.
+    /// The end of a run whose owner is gone: a run of its own, above it, which holds nothing but the
+    /// end; its page holds [what is kept](Page::ended_run) of the one before.
+    ///
+    /// Refused to all but the first that asks, and while the owner's lease lasts: that is judged
+    /// when the claim is made, for the owner may have come back since it was found expired. A run
+    /// without an owner is not ended so. Who has claimed an end and does not tell it is ended itself.
     End {
         /// Who ends it.
         node: NodeId,
@@ -106,7 +111,7 @@ pub enum Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// A task of this id is live, or its end is still retained.
+    /// A task of this id is live, of an end also its owner; or its end is still retained.
     AlreadyExists {
         /// Its run.
         epoch: Epoch,
@@ -414,7 +419,10 @@ impl Page {
             Record::Task(event) => Some(Arc::clone(event)),
             Record::Channel(_) => None,
         });
-        Snapshot::of_events(self.ended_run.iter().cloned().chain(records))
+        let mut snapshot = Snapshot::of_events(self.ended_run.iter().cloned().chain(records))?;
+        // Also if nothing but the run that this one ends is known yet.
+        (snapshot.epoch, snapshot.seq) = (self.epoch, self.head);
+        Some(snapshot)
     }
 }
 

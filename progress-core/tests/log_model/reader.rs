@@ -7,7 +7,7 @@ use progress_core::{
     log::{Class, Cursor, Delivery, Gap, GapReason, Log, OnLag, Start},
 };
 
-use super::model::{Model, Token};
+use super::model::{Missing, Model, Token, What};
 
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -118,9 +118,9 @@ impl Reader {
             Some(Delivery::Gap(gap)) => assert_eq!(parts(gap), (reason, from, to)),
             other => panic!("no gap {reason:?} {from}..={to}, but {other:?}"),
         };
-        if model.floor > self.last.max(self.declared) {
-            gap(GapReason::Floor, self.last + 1, model.floor);
-            self.declared = model.floor;
+        if model.floor() > self.last.max(self.declared) {
+            gap(GapReason::Floor, self.last + 1, model.floor());
+            self.declared = model.floor();
         }
         if lagging && self.on_lag == OnLag::Gap {
             self.skip_to = model.head() - self.buffer;
@@ -184,7 +184,7 @@ impl Reader {
         }
         self.exact = true;
         self.last = seq;
-        if let Class::State(key) = model.at(seq).class {
+        if let What::Here(Class::State(key)) = model.at(seq).what {
             self.folded.insert(key, seq);
         }
         Received {
@@ -196,19 +196,19 @@ impl Reader {
 
     /// Whatever a range swallowed is superseded, a counted line, or inside a declared gap.
     fn check_swallowed(&self, model: &Model, terms: &Terms, swallowed: u64, by: u64) {
-        let entry = model.at(swallowed);
-        match entry.class {
-            Class::State(key) => {
+        match model.at(swallowed).what {
+            What::Here(Class::State(key)) => {
                 // A gap may have told of the newest instead; its snapshot holds that.
                 let newest = model.newest(key).unwrap_or(0);
-                let is_known = newest >= by || self.is_in_lag_gap(newest);
+                let is_known =
+                    newest >= by || self.is_in_lag_gap(newest) || model.is_retired(swallowed, key);
                 assert!(is_known, "{swallowed}, of key {key}, is lost");
             }
-            Class::Milestone => {
+            What::Here(Class::Milestone) | What::Missing(Missing::Milestone) => {
                 assert!(swallowed <= self.declared, "{swallowed} is lost in silence");
             }
-            Class::Log => {}
-            Class::Terminal => panic!("{by} follows the end"),
+            What::Here(Class::Log) | What::Missing(Missing::Line | Missing::Conflated) => {}
+            What::Here(Class::Terminal) => panic!("{by} follows the end"),
         }
         let may_skip = !model.is_retained(swallowed) || self.may_skip(model, terms, swallowed);
         assert!(may_skip, "{swallowed} is held, but not read");
@@ -235,7 +235,7 @@ impl Reader {
     fn may_skip(&self, model: &Model, terms: &Terms, seq: u64) -> bool {
         let entry = model.at(seq);
         let conflated = terms.conflating && entry.superseded;
-        let given_up = seq <= self.skip_to && entry.class != Class::Milestone;
+        let given_up = seq <= self.skip_to && !entry.is(Class::Milestone);
         seq > self.replay_to && (conflated || given_up)
     }
 
