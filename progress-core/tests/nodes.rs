@@ -5,5 +5,6 @@ mod nodes {
     mod faults;
     mod leases;
     mod mirrors;
+    mod superseded;
     mod support;
 }

@@ -214,6 +214,8 @@ impl Link {
             if let Err(error) = self.transport.unwatch(&topic).await {
                 tracing::debug!(?topic, %error, "still published to this node");
             }
+            // Somebody came while it was ended.
+            self.watch_again(topic);
         }
     }
 }

@@ -82,7 +82,7 @@ impl Link {
         }
     }
 
-    pub(super) fn is_watched(&self, topic: &Topic) -> bool {
+    pub(crate) fn is_watched(&self, topic: &Topic) -> bool {
         self.watches.by_topic.lock().contains_key(topic)
     }
 
@@ -94,6 +94,21 @@ impl Link {
     pub(super) fn confirm(&self, topic: &Topic) {
         if let Some(watch) = self.watches.by_topic.lock().get_mut(topic) {
             watch.confirmed = true;
+        }
+    }
+
+    /// Has a topic watched again, if somebody here watches it, after the broker was told that nobody
+    /// does.
+    pub(super) fn watch_again(&self, topic: Topic) {
+        let watched = match self.watches.by_topic.lock().get_mut(&topic) {
+            Some(watch) => {
+                watch.confirmed = false;
+                true
+            }
+            None => false,
+        };
+        if watched {
+            self.sync_soon(topic);
         }
     }
 

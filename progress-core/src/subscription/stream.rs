@@ -313,11 +313,16 @@ impl Subscription {
     fn go_on(&mut self, successor: Successor) -> Frame {
         self.release_place();
         let Successor { task, reason } = successor;
-        if self.watch.is_none()
-            && let Some(tracker) = task.tracker.upgrade()
-        {
+        let Some(tracker) = task.tracker.upgrade() else {
+            return self.adopted(task, reason);
+        };
+        if self.watch.is_none() {
             self.watch = tracker.watch_task(&task).map(Box::new);
         }
+        self.adopted(tracker.take_back(task), reason)
+    }
+
+    fn adopted(&mut self, task: Arc<TaskShared>, reason: ResetReason) -> Frame {
         let (source, reset) = adopt(task, &SubscribeOptions::default(), reason);
         self.source = source;
         reset

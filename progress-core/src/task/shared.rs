@@ -209,6 +209,11 @@ impl TaskShared {
         std::mem::take(&mut inner.charged)
     }
 
+    /// Has it in the tracker's account again, with its next change.
+    pub(crate) fn unforget(&self) {
+        self.inner.lock().forgotten = false;
+    }
+
     /// Tells a child's change; see [`ChildMove`].
     fn child_moved(self: &Arc<Self>, child: u64, feeds: &Parent, moved: ChildMove) -> After {
         let forth = u64::try_from(moved.fraction).unwrap_or(0);

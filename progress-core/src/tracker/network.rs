@@ -249,9 +249,38 @@ impl TrackerShared {
             Topic::Task(id) => id,
             Topic::Channel(name) => return self.channels.remove(name),
         };
-        if let Some(task) = self.find(id).filter(|task| task.is_mirror()) {
-            self.forget(task.number);
+        let dropped = {
+            let mut registry = self.registry.write();
+            // Under the registry's lock: who watches it first and looks for it then finds either
+            // this mirror, which stays, or none.
+            let link = self.link.as_ref();
+            let watched = link.is_some_and(|link| link.is_watched(topic));
+            let mirror = registry.get(id).filter(|task| task.is_mirror());
+            let number = mirror.filter(|_| !watched).map(|task| task.number);
+            number.and_then(|number| registry.remove(number))
+        };
+        if let Some(task) = dropped {
+            self.forgotten(&task);
         }
+    }
+
+    /// The run to go on with in a mirror's place, once its topic is watched: the one that is kept up
+    /// to date. A reader that comes late may come to a mirror that was let go, and takes it back.
+    pub(crate) fn take_back(&self, mirror: Arc<TaskShared>) -> Arc<TaskShared> {
+        if !mirror.is_mirror() || mirror.is_ended() {
+            return mirror;
+        }
+        let wakers = {
+            let mut registry = self.registry.write();
+            if let Some(present) = registry.get(&mirror.id) {
+                let stays = present.epoch < mirror.epoch || Arc::ptr_eq(present, &mirror);
+                return if stays { mirror } else { Arc::clone(present) };
+            }
+            mirror.unforget();
+            registry.insert(Arc::clone(&mirror))
+        };
+        drop(wakers.wake());
+        mirror
     }
 
     /// The tasks that this node numbers.

@@ -243,8 +243,14 @@ impl TrackerShared {
             return Subscription::sought(id, self, options, permit, watch);
         }
         if let Some(task) = known {
-            let watch = self.watch_task(&task);
-            return Subscription::known(task, &options, permit, watch);
+            let Some(watch) = self.watch_task(&task) else {
+                return Subscription::known(task, &options, permit, None);
+            };
+            // Watched first and looked for then: it may have been let go meanwhile.
+            return match self.find(&id) {
+                Some(task) => Subscription::known(task, &options, permit, Some(watch)),
+                None => Subscription::sought(id, self, options, permit, watch),
+            };
         }
         match self.waiting_permit() {
             Ok(waiting) => Subscription::awaited(id, self, options, permit, waiting),
