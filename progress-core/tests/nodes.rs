@@ -4,6 +4,7 @@ mod nodes {
     mod channels;
     mod faults;
     mod leases;
+    mod lost;
     mod mirrors;
     mod superseded;
     mod support;

@@ -538,7 +538,8 @@ impl<T: Item> Log<T> {
         if let Some((seq, slot)) = milestone {
             let size = slot.item.size();
             self.drop_item(slot.item, size);
-            self.floor = seq;
+            // One that never came may have raised it above.
+            self.floor = self.floor.max(seq);
         }
         dropped
     }

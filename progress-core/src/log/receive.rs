@@ -129,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    fn the_floor_does_not_fall_when_an_older_milestone_goes() {
+        let mut log = Log::new(LogLimits::default().window(1).milestones(1));
+        log.push_at(Seq::new(1), Class::Milestone, 1).unwrap();
+        log.lose(Seq::new(5));
+        log.push_at(Seq::new(6), Class::Milestone, 6).unwrap();
+        log.push_at(Seq::new(7), Class::Milestone, 7).unwrap();
+        assert_eq!(log.floor(), Seq::new(5));
+    }
+
+    #[test]
     fn a_retired_key_leaves_nothing_and_can_be_used_again() {
         let mut log = Log::new(LogLimits::default().window(1).keys(1));
         log.push(Class::State(0), 1).unwrap();
