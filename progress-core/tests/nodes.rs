@@ -6,6 +6,7 @@ mod nodes {
     mod leases;
     mod lost;
     mod mirrors;
+    mod restarts;
     mod superseded;
     mod support;
 }

@@ -30,6 +30,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Outbox {
     claim: Claim,
+    /// The run before on this node, until its end is told: a restart is refused while it counts as
+    /// live.
+    before: Mutex<Option<Arc<TaskShared>>>,
     /// Whether the task stands among the dirty.
     dirty: AtomicBool,
     /// Nothing is to be told at present, because the end was, or another run counts.
@@ -63,9 +66,10 @@ pub(super) struct Dirty {
 }
 
 impl Outbox {
-    pub(crate) fn new(claim: Claim) -> Self {
+    pub(crate) fn new(claim: Claim, before: Option<Arc<TaskShared>>) -> Self {
         Self {
             claim,
+            before: Mutex::new(before),
             dirty: AtomicBool::new(false),
             done: AtomicBool::new(false),
             end_told: AtomicBool::new(false),
@@ -98,6 +102,16 @@ impl Outbox {
     /// Tells whether the broker has had the end.
     pub(crate) fn end_is_told(&self) -> bool {
         self.end_told.load(Ordering::Acquire)
+    }
+
+    /// The run before, while its end is still to be told.
+    fn untold_before(&self) -> Option<Arc<TaskShared>> {
+        let before = self.before.lock().clone()?;
+        let told = before.outbox.as_ref().is_none_or(Self::is_done);
+        if told {
+            drop(self.before.lock().take());
+        }
+        (!told).then_some(before)
     }
 
     /// Tells whether nothing is to be told at present.
@@ -262,6 +276,11 @@ impl Link {
         }
         if outbox.told.lock().claimed {
             return Ok(true);
+        }
+        if let Some(before) = outbox.untold_before() {
+            self.send_soon(&before);
+            self.send_soon(task);
+            return Ok(false);
         }
         let claim = outbox.claim.clone();
         match self.transport.claim(&task.id, task.epoch, claim).await {

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, hash_map::Entry},
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
     fmt,
     pin::Pin,
     sync::Arc,
@@ -102,17 +102,17 @@ impl Transport for MemoryTransport {
 
     async fn append(&self, events: Vec<Arc<Event>>) -> Vec<Result<(), AppendError>> {
         self.call_each(events.len(), |bus, now| {
-            let mut failed: Vec<(TaskId, AppendError)> = Vec::new();
+            let mut failed: HashMap<(TaskId, Epoch), AppendError> = HashMap::new();
             events
                 .into_iter()
-                .map(|event| {
-                    if let Some((_, error)) = failed.iter().find(|(id, _)| id == event.task_id()) {
-                        return Err(error.clone());
-                    }
-                    append(bus, &event, now).inspect_err(|error| {
-                        failed.push((event.task_id().clone(), error.clone()));
-                    })
-                })
+                .map(
+                    |event| match failed.entry((event.task_id().clone(), event.epoch())) {
+                        Entry::Occupied(failed) => Err(failed.get().clone()),
+                        Entry::Vacant(run) => append(bus, &event, now).inspect_err(|error| {
+                            run.insert(error.clone());
+                        }),
+                    },
+                )
                 .collect()
         })
     }

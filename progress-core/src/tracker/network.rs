@@ -28,6 +28,7 @@ impl TrackerShared {
         task: &mut TaskShared,
         channels: Vec<ChannelName>,
         restart: bool,
+        previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
         let Some(link) = &self.link else {
             let feeds = channels
@@ -42,11 +43,12 @@ impl TrackerShared {
         };
         // The broker numbers the channels' events: the outbox copies them.
         let node = self.node.clone();
-        task.outbox = Some(Outbox::new(if restart {
+        let claim = if restart {
             Claim::Restart { node, channels }
         } else {
             Claim::Start { node, channels }
-        }));
+        };
+        task.outbox = Some(Outbox::new(claim, previous.cloned()));
         link.ensure_running(self);
         Ok(())
     }

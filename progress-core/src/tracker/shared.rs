@@ -106,7 +106,8 @@ impl TrackerShared {
         if let Some(silence) = run.silence {
             task.disown(silence);
         }
-        self.connect(&mut task, run.channels, run.restart)?;
+        let previous = run.previous.as_ref();
+        self.connect(&mut task, run.channels, run.restart, previous)?;
         let task = Arc::new(task);
         let mut evicted = None;
         let inserted = self.insert(&task, run.previous, &mut evicted);
