@@ -118,8 +118,9 @@ impl TrackerShared {
                 }
                 return;
             }
-            // An older run than this node's own: the claim is still on its way.
-            if task.epoch > page.epoch && !task.is_superseded() {
+            // An older run than this node's own: the claim is still on its way. Of a run that is
+            // mirrored the broker has forgotten, and another holds that was minted before.
+            if task.epoch > page.epoch && !task.is_superseded() && !task.is_mirror() {
                 return;
             }
         }
@@ -134,7 +135,9 @@ impl TrackerShared {
             if !task.is_mirror() && !task.end_is_told() {
                 task.supersede();
             }
-            let reason = if task.is_superseded() || mirror.is_ended() {
+            // What has come to its end is read to it, unless that end does not count.
+            let cut_off = mirror.is_ended() || mirror.is_before(task.epoch);
+            let reason = if task.is_superseded() || (cut_off && !task.is_ended()) {
                 ResetReason::Superseded
             } else {
                 ResetReason::Restarted

@@ -168,10 +168,12 @@ impl Reader {
             _ => panic!("{verdict:?} to one that came after {:?}", self.after),
         };
         if let (Resume::Reset, Some(after)) = (verdict.resume, self.after) {
-            // Back in time only if that run never counted.
+            // Back in time only if that run never counted, or was forgotten.
             let known = truth.run(&self.task, after.epoch());
             assert!(
-                snapshot.epoch > after.epoch() || known.is_none_or(|run| run.owned),
+                snapshot.epoch > after.epoch()
+                    || known.is_none_or(|run| run.owned)
+                    || truth.forgets > 0,
                 "G8: an old run's verdict {verdict:?} to one that came after {after}"
             );
         }
@@ -192,7 +194,8 @@ impl Reader {
     fn reset(&mut self, reset: &ResetFrame, truth: &Truth) {
         assert_ne!(self.seen.epoch, Some(reset.epoch), "{reset:?}");
         assert!(self.began && !self.seen.ended || reset.reason == ResetReason::Superseded);
-        if reset.reason != ResetReason::Superseded {
+        // A broker that forgot may take an older one in the place of one that has ended.
+        if reset.reason != ResetReason::Superseded && truth.forgets == 0 {
             assert!(
                 self.seen.epoch < Some(reset.epoch),
                 "back to an old run: {reset:?}"

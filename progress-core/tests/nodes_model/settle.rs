@@ -19,6 +19,10 @@ impl World {
     /// G5 and convergence.
     pub(crate) async fn settle(&mut self) {
         self.heal();
+        // A node takes care of others' tasks from its first use on.
+        for node in &self.nodes {
+            assert!(node.tracker.snapshot("another").await.is_err());
+        }
         // Leases, and a look at all heads.
         self.advance(Duration::from_secs(60)).await;
         self.read_all();
@@ -147,7 +151,7 @@ impl World {
             }
             marks.extend(seen);
         }
-        if self.forgets == 0 {
+        if self.truth.forgets == 0 {
             for (_, n) in &self.emitted {
                 assert!(marks.contains(n), "lost on its way into the channel: {n}");
             }

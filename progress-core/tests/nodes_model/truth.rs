@@ -8,6 +8,8 @@ use progress_core::{ChannelBody, ChannelEvent, Data, Epoch, Event, Retention, Sn
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     runs: BTreeMap<(TaskId, Epoch), Run>,
+    /// How often the broker has lost what it held.
+    pub(crate) forgets: u32,
     /// The runs of the one channel.
     pub(crate) channel: BTreeMap<Epoch, Vec<Arc<ChannelEvent>>>,
 }

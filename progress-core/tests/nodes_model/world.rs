@@ -48,7 +48,6 @@ pub(crate) struct World {
     pub(crate) emitted: Vec<(usize, u64)>,
     /// Runs that were asked to stop.
     pub(crate) asked: Vec<(TaskId, Epoch)>,
-    pub(crate) forgets: u32,
     /// Numbers what is said, so that each is said once.
     said: u64,
 }
@@ -79,7 +78,6 @@ impl World {
             answered: BTreeMap::new(),
             emitted: Vec::new(),
             asked: Vec::new(),
-            forgets: 0,
             said: 0,
             bus,
         }
@@ -493,7 +491,7 @@ impl World {
         }
         self.take_down();
         self.bus.forget();
-        self.forgets += 1;
+        self.truth.forgets += 1;
         self.asked.clear();
         // Time enough for all to notice.
         self.advance(Duration::from_millis(10)).await;
