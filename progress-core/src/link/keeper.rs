@@ -16,12 +16,14 @@ use crate::{
     },
 };
 
-/// An end that this node has claimed and not yet told.
+/// A run that this node is ending.
 #[derive(Debug)]
 struct Ending {
     task: TaskId,
-    /// The run that holds the end.
-    epoch: Epoch,
+    of: Epoch,
+    /// The run that holds the end; none until the claim is answered. What was claimed without an
+    /// answer is this node's to end: nobody else finds it as long as this node lives.
+    epoch: Option<Epoch>,
 }
 
 impl Link {
@@ -86,9 +88,9 @@ impl Link {
                 self.expire(tracker, expired, endings).await?;
             }
         }
-        // Also those whose telling failed before.
-        while let Some(ending) = endings.pop() {
-            if let Err(error) = self.tell_end(tracker, &ending).await {
+        // Also those that failed before.
+        while let Some(mut ending) = endings.pop() {
+            if let Err(error) = self.end(tracker, &mut ending).await {
                 endings.push(ending);
                 return Err(error);
             }
@@ -106,21 +108,36 @@ impl Link {
         if cause != ExpiredCause::Lease {
             return self.silent(tracker, task, epoch, cause).await;
         }
-        let claim = Claim::End {
-            node: self.node.clone(),
+        endings.push(Ending {
+            task,
             of: epoch,
-        };
-        match self
-            .transport
-            .claim(&task, tracker.next_epoch(), claim)
-            .await
-        {
-            Ok(epoch) => endings.push(Ending { task, epoch }),
-            Err(ClaimError::Unavailable(error)) => return Err(error),
-            // Another node was first, or the owner is back.
-            Err(_) => {}
-        }
+            epoch: None,
+        });
         Ok(())
+    }
+
+    async fn end(
+        &self,
+        tracker: &Arc<TrackerShared>,
+        ending: &mut Ending,
+    ) -> Result<(), TransportError> {
+        let epoch = match ending.epoch {
+            Some(epoch) => epoch,
+            None => {
+                let claim = Claim::End {
+                    node: self.node.clone(),
+                    of: ending.of,
+                };
+                let proposed = tracker.next_epoch();
+                match self.transport.claim(&ending.task, proposed, claim).await {
+                    Ok(epoch) => *ending.epoch.insert(epoch),
+                    Err(ClaimError::Unavailable(error)) => return Err(error),
+                    // Another node was first, or the owner is back.
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        self.tell_end(tracker, &ending.task, epoch).await
     }
 
     /// Stalls a shared task that has been silent, or ends it.
@@ -180,9 +197,10 @@ impl Link {
     async fn tell_end(
         &self,
         tracker: &Arc<TrackerShared>,
-        ending: &Ending,
+        task: &TaskId,
+        epoch: Epoch,
     ) -> Result<(), TransportError> {
-        let topic = Topic::Task(ending.task.clone());
+        let topic = Topic::Task(task.clone());
         let Some(page) = self.transport.read(&topic, None).await? else {
             return Ok(());
         };
@@ -192,8 +210,8 @@ impl Link {
             (snapshot.progress, snapshot.elapsed_at(now))
         });
         let end = Arc::new(Event::numbered(
-            ending.task.clone(),
-            Position::new(ending.epoch, Seq::new(1)),
+            task.clone(),
+            Position::new(epoch, Seq::new(1)),
             Seq::ZERO,
             now,
             abandoned("lease_expired", progress, duration_ms),
@@ -201,8 +219,8 @@ impl Link {
         for answer in self.transport.append(vec![Arc::clone(&end)]).await {
             match answer {
                 Err(AppendError::Unavailable(error)) => return Err(error),
-                Err(error) => tracing::debug!(task = %ending.task, %error, "end not told"),
-                Ok(()) => tracing::info!(task = %ending.task, "ended a dead node's task"),
+                Err(error) => tracing::debug!(%task, %error, "end not told"),
+                Ok(()) => tracing::info!(%task, "ended a dead node's task"),
             }
         }
         self.copy_to_channels(&page.channels, &[end]).await

@@ -284,6 +284,7 @@ fn claim(
         .tasks
         .get(id)
         .map(|task| (task.epoch, task.owner.clone(), task.is_ended()));
+    let ends = bus.tasks.get(id).and_then(|task| task.ends);
     let number = bus.next_number();
     let fresh = |epoch, owner, channels| {
         let mut task = BusTopic::new(epoch, owner, number, now);
@@ -323,7 +324,7 @@ fn claim(
             task
         }
         (Claim::End { node, of }, Some((epoch, owner, ended))) => {
-            if owner == Owner::Node(node.clone()) && epoch > of && !ended {
+            if owner == Owner::Node(node.clone()) && ends == Some(of) && !ended {
                 // The same claim once more, whose answer was lost.
                 return Ok(epoch);
             }
@@ -340,6 +341,7 @@ fn claim(
             let mut task = fresh(epoch, Owner::Node(node), channels.unwrap_or_default());
             // It stays where it is in the list.
             task.number = run.as_ref().map_or(number, |run| run.number);
+            task.ends = Some(of);
             // An end that its claimer did not live to append stands for the run before it.
             task.ended_run = run.map(BusTopic::into_events).unwrap_or_default();
             task
