@@ -257,7 +257,8 @@ impl Subscription {
                 return Poll::Pending;
             }
         } else {
-            out.extend(self.ready.drain(..));
+            // Its memory goes too: it may sleep from now on.
+            out.extend(std::mem::take(&mut self.ready));
         }
         let read = &out[before..];
         self.position = read.iter().rev().find_map(position).or(self.position);
