@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -20,7 +20,7 @@ use crate::{
     link::{Backoff, Link},
     log::{Cursor, Delivery},
     position::{Epoch, Position},
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicBool},
     task::TaskShared,
     tracker::TrackerShared,
     transport::{AppendError, Claim, ClaimError, Draft, Topic, TransportError},
@@ -441,3 +441,6 @@ fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
 const TASKS_AT_ONCE: usize = 64;
 /// Events of one task that go out together.
 const EVENTS_AT_ONCE: usize = 256;
+
+#[cfg(all(test, loom, feature = "testing"))]
+mod loom_tests;

@@ -1,9 +1,6 @@
 //! A task whose events are numbered elsewhere: by its owner on another node, or by the broker.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU8},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     event::{Data, Event, Retention, Started},
@@ -12,6 +9,7 @@ use crate::{
     log::{Class, Keys},
     position::{Epoch, Position, Seq},
     subscription::ResetReason,
+    sync::atomic::AtomicU8,
     task::{
         Family,
         inner::Inner,

@@ -9,10 +9,7 @@
 //! 3. The registry's lock may be held while a task's is taken, never the other way round.
 
 use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     task::Context,
     time::Duration,
 };
@@ -29,7 +26,7 @@ use crate::{
     position::{Epoch, Position},
     snapshot::Snapshot,
     subscription::{Place, Wakers},
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicU8},
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,

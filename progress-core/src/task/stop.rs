@@ -1,11 +1,11 @@
 //! Whether the work on a task is still wanted.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::sync::Notify;
+use crate::sync::{
+    Notify,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// A flag that is raised once, when cancellation was asked for or the task has ended, and those
 /// who wait for it. Apart from the log's sleepers, so that a busy log does not wake them.
@@ -36,5 +36,33 @@ impl Stop {
         if !self.raised.load(Ordering::Acquire) {
             woken.await;
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::Stop;
+    use crate::loom_support::{block_on, model};
+
+    #[test]
+    fn loom_whoever_waits_is_woken_when_it_is_raised() {
+        model(|| {
+            let stop = Arc::new(Stop::default());
+            let waits = [(); 2].map(|()| {
+                let stop = Arc::clone(&stop);
+                thread::spawn(move || block_on(stop.wait()))
+            });
+            stop.raise();
+            // Twice is once.
+            stop.raise();
+            assert!(stop.is_raised());
+            for wait in waits {
+                wait.join().unwrap();
+            }
+        });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, MutexGuard},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use crate::{
     channel::ChannelName,
     id::TaskId,
     position::Epoch,
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     testing::{
         faults::{Dice, Faults},
         memory::MemoryTransport,
