@@ -2,13 +2,22 @@
 
 use std::future::Future;
 
-use tokio::{
-    runtime::{Builder, Handle},
-    task::JoinHandle,
-};
+#[cfg(not(all(test, loom)))]
+use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinHandle;
+
+/// Models do by themselves what is done in the background.
+#[cfg(all(test, loom))]
+pub(crate) fn spawn(
+    _name: &'static str,
+    _work: impl Future<Output = ()> + Send + 'static,
+) -> Option<JoinHandle<()>> {
+    None
+}
 
 /// Runs a future in the background. The handle is none if it runs on a thread, where it ends by
 /// itself.
+#[cfg(not(all(test, loom)))]
 pub(crate) fn spawn(
     name: &'static str,
     work: impl Future<Output = ()> + Send + 'static,

@@ -24,6 +24,8 @@ mod id;
 mod limits;
 mod link;
 pub mod log;
+#[cfg(all(test, loom))]
+mod loom_support;
 mod position;
 mod shared;
 mod snapshot;

@@ -1,21 +1,28 @@
-//! Locks, with poisoning handled in one place, and the atomics that loom can stand in for.
+//! Locks, with poisoning handled in one place, and the atomics, all of which loom can stand in for.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard},
+    sync::PoisonError,
     task::Waker,
 };
+
+#[cfg(all(test, loom))]
+use loom::sync as locks;
+#[cfg(not(all(test, loom)))]
+use std::sync as locks;
+
+pub(crate) use self::locks::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
 /// A mutex that a panic elsewhere does not make unusable.
 ///
 /// No user code runs under any lock of this crate but the clone and drop of wakers, and every mutation under one keeps its
 /// invariants at each step, so a poisoned lock guards sound data.
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(locks::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
+        Self(locks::Mutex::new(value))
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut T {
@@ -29,7 +36,7 @@ impl<T> Mutex<T> {
 
 /// A read-write lock of the same kind.
 #[derive(Debug, Default)]
-pub(crate) struct RwLock<T>(std::sync::RwLock<T>);
+pub(crate) struct RwLock<T>(locks::RwLock<T>);
 
 impl<T> RwLock<T> {
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
@@ -56,7 +63,12 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
 
 pub(crate) mod atomic {
     #[cfg(all(test, loom))]
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
     #[cfg(not(all(test, loom)))]
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 }
+
+#[cfg(all(test, loom))]
+pub(crate) use crate::loom_support::Notify;
+#[cfg(not(all(test, loom)))]
+pub(crate) use tokio::sync::Notify;

@@ -4,7 +4,10 @@ mod nodes {
     mod channels;
     mod faults;
     mod leases;
+    mod lost;
     mod mirrors;
+    mod restarts;
+    mod superseded;
     mod support;
     mod upkeep;
 }

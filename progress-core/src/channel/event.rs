@@ -223,6 +223,7 @@ impl ChannelBody {
     }
 
     /// The key that has had its day with this: that of a task which has ended.
+    #[cfg(feature = "testing")]
     pub(crate) fn retires(&self) -> Option<String> {
         self.ended().map(|task_id| format!("@{task_id}"))
     }

@@ -174,6 +174,11 @@ pub(crate) struct Feeds {
 }
 
 impl Feeds {
+    /// Tells whether any channel is to have an event.
+    pub(crate) fn take(&self, event: &Event) -> bool {
+        !self.channels.is_empty() || event.data().is_listed()
+    }
+
     /// Copies an event, with its task's lock held: so that a task's events keep their order.
     pub(crate) fn copy(
         &self,

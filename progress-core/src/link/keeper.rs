@@ -31,9 +31,11 @@ impl Link {
             };
             backoff.reset();
             let now = Instant::now();
-            if renewed_at.is_some_and(|at| now.duration_since(at) > self.lease / 2) {
-                // This node was away without noticing: stopped, or cut off by a call that hung.
+            if renewed_at.is_none_or(|at| now.duration_since(at) > self.lease / 2) {
+                // A break, whether or not this node has noticed: it may have been stopped, or cut
+                // off by a call that hung.
                 self.went_away();
+                *self.seen_since.lock() = Some(now);
             }
             renewed_at = Some(now);
             self.came_back(&tracker);
@@ -46,9 +48,10 @@ impl Link {
         }
     }
 
-    /// How long the broker has been seen without a break.
+    /// For how long the lease has been renewed without a break of half its length: long enough,
+    /// and the others have had the same chance.
     pub(super) fn seen_for(&self) -> Duration {
-        self.up_since
+        self.seen_since
             .lock()
             .map_or(Duration::ZERO, |since| since.elapsed())
     }

@@ -58,6 +58,8 @@ pub(crate) struct Link {
     syncs: Syncs,
     /// Since when the broker has been seen without a break.
     up_since: Mutex<Option<Instant>>,
+    /// Since when the lease has been renewed without a break.
+    seen_since: Mutex<Option<Instant>>,
     /// Told at each change of the broker's being there.
     changed: Notify,
     running: AtomicBool,
@@ -88,6 +90,7 @@ impl Link {
             watches: Watches::default(),
             syncs: Syncs::default(),
             up_since: Mutex::new(None),
+            seen_since: Mutex::new(None),
             changed: Notify::new(),
             running: AtomicBool::new(false),
             closed: AtomicBool::new(false),

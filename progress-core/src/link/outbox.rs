@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -20,7 +20,7 @@ use crate::{
     link::{Backoff, Link},
     log::{Cursor, Delivery},
     position::{Epoch, Position},
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicBool},
     task::TaskShared,
     tracker::TrackerShared,
     transport::{AppendError, Claim, ClaimError, Topic, TransportError},
@@ -30,6 +30,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Outbox {
     claim: Claim,
+    /// The run before on this node, until its end is told: a restart is refused while it counts as
+    /// live.
+    before: Mutex<Option<Arc<TaskShared>>>,
     /// Whether the task stands among the dirty.
     dirty: AtomicBool,
     /// Nothing is to be told at present, because the end was, or another run counts.
@@ -65,9 +68,10 @@ pub(super) struct Dirty {
 }
 
 impl Outbox {
-    pub(crate) fn new(claim: Claim) -> Self {
+    pub(crate) fn new(claim: Claim, before: Option<Arc<TaskShared>>) -> Self {
         Self {
             claim,
+            before: Mutex::new(before),
             dirty: AtomicBool::new(false),
             done: AtomicBool::new(false),
             end_told: AtomicBool::new(false),
@@ -112,6 +116,16 @@ impl Outbox {
     pub(crate) fn drop_unsent(&self) {
         self.dropped.store(true, Ordering::Release);
         self.close();
+    }
+
+    /// The run before, while its end is still to be told.
+    fn untold_before(&self) -> Option<Arc<TaskShared>> {
+        let before = self.before.lock().clone()?;
+        let told = before.outbox.as_deref().is_none_or(Self::is_done);
+        if told {
+            drop(self.before.lock().take());
+        }
+        (!told).then_some(before)
     }
 
     /// Tells whether nothing is to be told at present.
@@ -288,6 +302,11 @@ impl Link {
         if outbox.told.lock().claimed {
             return Ok(true);
         }
+        if let Some(before) = outbox.untold_before() {
+            self.send_soon(&before);
+            self.send_soon(task);
+            return Ok(false);
+        }
         let claim = outbox.claim.clone();
         match self.transport.claim(&task.id, task.epoch, claim).await {
             Ok(epoch) if epoch == task.epoch => {
@@ -434,3 +453,6 @@ fn unsent(task: &Arc<TaskShared>) -> (Vec<Arc<Event>>, Cursor) {
 const TASKS_AT_ONCE: usize = 64;
 /// Events of one task that go out together.
 const EVENTS_AT_ONCE: usize = 256;
+
+#[cfg(all(test, loom, feature = "testing"))]
+mod loom_tests;

@@ -87,7 +87,7 @@ impl Link {
         }
     }
 
-    pub(super) fn is_watched(&self, topic: &Topic) -> bool {
+    pub(crate) fn is_watched(&self, topic: &Topic) -> bool {
         self.watches.by_topic.lock().contains_key(topic)
     }
 

@@ -229,7 +229,8 @@ impl ChannelSubscription {
         if self.ready.is_empty() {
             ready!(self.poll_read(cx, out));
         } else {
-            out.extend(self.ready.drain(..));
+            // Its memory goes too: it may sleep from now on.
+            out.extend(std::mem::take(&mut self.ready));
         }
         let read = &out[before..];
         self.position = read.iter().rev().find_map(position).or(self.position);

@@ -3,6 +3,8 @@
 mod begin;
 mod channel;
 mod frame;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod options;
 mod sink;
 mod sleepers;

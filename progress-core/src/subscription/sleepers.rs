@@ -133,6 +133,9 @@ impl Wakers {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 #[cfg(test)]
 mod tests {
     use std::{

@@ -280,7 +280,8 @@ impl Subscription {
                 return Poll::Pending;
             }
         } else {
-            out.extend(self.ready.drain(..));
+            // Its memory goes too: it may sleep from now on.
+            out.extend(std::mem::take(&mut self.ready));
         }
         let read = &out[before..];
         let (newest, count) = (read.iter().rev().find_map(position), read.len());
@@ -359,11 +360,21 @@ impl Subscription {
             _ => None,
         };
         let Successor { task, reason } = successor;
-        if self.watch.is_none()
-            && let Some(tracker) = task.tracker.upgrade()
-        {
+        let Some(tracker) = task.tracker.upgrade() else {
+            return self.adopted(task, reason, policy.as_ref());
+        };
+        if self.watch.is_none() {
             self.watch = tracker.watch_task(&task).map(Box::new);
         }
+        self.adopted(tracker.take_back(task), reason, policy.as_ref())
+    }
+
+    fn adopted(
+        &mut self,
+        task: Arc<TaskShared>,
+        reason: ResetReason,
+        policy: Option<&Cursor>,
+    ) -> Frame {
         let (mut source, reset) = adopt(task, &SubscribeOptions::default(), reason);
         if let (Source::Known { task, cursor }, Some(policy)) = (&mut source, policy) {
             *cursor = policy.anew(&task.inner.lock().log);

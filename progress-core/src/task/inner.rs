@@ -17,7 +17,6 @@ use crate::{
         counter::Counter,
         custom_keys::CustomKeys,
         lazy_fold::LazyFold,
-        life::Life,
         rare::Rare,
         shared::TaskShared,
         tell::Untold,
@@ -47,7 +46,10 @@ pub(crate) struct Inner {
     pub(super) log_lines: u64,
     /// Whether the tracker has forgotten the task, and its bytes with it.
     pub(super) forgotten: bool,
-    pub(super) life: Life,
+    /// When the work last did anything that shows.
+    pub(super) changed: Option<Instant>,
+    /// Whether `stalled` was published and no change since.
+    pub(super) stalled: bool,
     pub(super) rare: Option<Box<Rare>>,
     /// Whether another run is the one that counts.
     pub(super) superseded: bool,
@@ -88,7 +90,8 @@ impl Inner {
             newest: now,
             log_lines: 0,
             forgotten: false,
-            life: Life::default(),
+            changed: None,
+            stalled: false,
             rare: None,
             superseded: false,
             untold: Untold::default(),
@@ -330,6 +333,7 @@ impl Inner {
         index: usize,
         now: Instant,
     ) -> Result<(), PublishError> {
+        let elapsed_ms = self.elapsed_ms(now);
         let work = self.work();
         let value = &mut work.values[index];
         if value.begun {
@@ -347,25 +351,29 @@ impl Inner {
         for due in work.due.len().saturating_sub(MEASURED_AT_ONCE)..work.due.len() {
             work.measure(work.due[due]);
         }
-        let progress = work.percent.display();
+        let previous_stage = match work.current {
+            0 => None,
+            previous => work.values[previous as usize].path.clone(),
+        };
         let change = StageChange {
-            previous_stage: self.fold.snapshot().stage.clone(),
+            previous_stage,
             current_stage,
-            progress,
-            elapsed_ms: self.elapsed_ms(now),
+            progress: work.percent.display(),
+            elapsed_ms,
         };
         self.append(
             shared,
             Class::Milestone,
             Data::StageChange(Box::new(change)),
             now,
-        )
-        .map(drop)
+        )?;
+        self.work().current = index as u32;
+        Ok(())
     }
 
     /// What has changed for the parent since it was told last.
     pub(super) fn child_move(&mut self) -> Option<ChildMove> {
-        let state = self.fold.snapshot().state;
+        let state = self.fold.state();
         let done = if state.is_ended() {
             CHILD as i32
         } else {

@@ -15,26 +15,16 @@ use crate::{
 /// Most tasks of a process are idle, and their folds would take more memory than their events.
 #[derive(Debug)]
 pub(crate) struct LazyFold {
-    brief: Brief,
+    state: TaskState,
     origin: Arc<Origin>,
     created: Timestamp,
     kept: Option<Box<Fold>>,
 }
 
-/// What publishing needs to know of the present.
-#[derive(Debug)]
-pub(crate) struct Brief {
-    pub(crate) state: TaskState,
-    pub(crate) stage: Option<Arc<str>>,
-}
-
 impl LazyFold {
     pub(super) fn new(origin: Arc<Origin>, created: Timestamp) -> Self {
         Self {
-            brief: Brief {
-                state: TaskState::Queued,
-                stage: None,
-            },
+            state: TaskState::Queued,
             origin,
             created,
             kept: None,
@@ -46,9 +36,9 @@ impl LazyFold {
         Arc::clone(&self.origin)
     }
 
-    /// The part of the snapshot that is always at hand.
-    pub(crate) fn snapshot(&self) -> &Brief {
-        &self.brief
+    /// Where the task stands: always at hand.
+    pub(crate) fn state(&self) -> TaskState {
+        self.state
     }
 
     /// The snapshot, whole.
@@ -57,10 +47,7 @@ impl LazyFold {
             Some(fold) => fold.to_snapshot(),
             None => fold(&self.origin, self.created, log, about).to_snapshot(),
         };
-        debug_assert_eq!(
-            (self.brief.state, &self.brief.stage),
-            (snapshot.state, &snapshot.stage)
-        );
+        debug_assert_eq!(self.state, snapshot.state);
         snapshot
     }
 
@@ -96,17 +83,15 @@ impl LazyFold {
     /// Takes account of an event that was appended.
     pub(super) fn apply(&mut self, event: &Arc<Event>) {
         match event.data() {
-            Data::Queued(_) => self.brief.state = TaskState::Queued,
+            Data::Queued(_) => self.state = TaskState::Queued,
             Data::Started(_) | Data::Resumed(_) | Data::Recovered(_) => {
-                self.brief.state = TaskState::Running;
+                self.state = TaskState::Running;
             }
-            Data::StageChange(change) => {
-                self.brief.stage = Some(Arc::clone(&change.current_stage));
-            }
-            Data::Paused(_) => self.brief.state = TaskState::Paused,
-            Data::Stalled(_) => self.brief.state = TaskState::Stalled,
-            Data::Complete(end) => self.brief.state = end.status.into(),
-            Data::ProgressUpdate(_)
+            Data::Paused(_) => self.state = TaskState::Paused,
+            Data::Stalled(_) => self.state = TaskState::Stalled,
+            Data::Complete(end) => self.state = end.status.into(),
+            Data::StageChange(_)
+            | Data::ProgressUpdate(_)
             | Data::Log(_)
             | Data::Error(_)
             | Data::CancelRequested(_)

@@ -11,15 +11,6 @@ use crate::{
     task::{inner::Inner, reporter::shorten, shared::TaskShared},
 };
 
-/// The part of a task's inside that this file is about.
-#[derive(Debug, Default)]
-pub(super) struct Life {
-    /// When the work last did anything that shows.
-    changed: Option<Instant>,
-    /// Whether `stalled` was published and no change since.
-    stalled: bool,
-}
-
 impl TaskShared {
     /// Publishes `cancel_requested` and tells the workers, once.
     pub(crate) fn ask_to_stop(self: &Arc<Self>, note: &Note) -> Result<(), PublishError> {
@@ -88,9 +79,9 @@ impl TaskShared {
             if inner.state() == TaskState::Running {
                 if inner.has_moved() {
                     // The sampler has yet to show it.
-                    inner.life.changed = Some(now);
+                    inner.changed = Some(now);
                 }
-                let changed = inner.life.changed.unwrap_or(now);
+                let changed = inner.changed.unwrap_or(now);
                 next = changed + after;
                 if next <= now {
                     published = inner.stall(self, Note::default(), now);
@@ -126,7 +117,7 @@ impl TaskShared {
 impl Inner {
     /// Where the task stands.
     fn state(&self) -> TaskState {
-        self.fold.snapshot().state
+        self.fold.state()
     }
 
     fn asked(&self) -> Option<&Note> {
@@ -160,17 +151,17 @@ impl Inner {
         now: Instant,
     ) -> Result<(), PublishError> {
         self.append_from_outside(shared, Data::Stalled(note), now)?;
-        self.life.stalled = true;
+        self.stalled = true;
         Ok(())
     }
 
     pub(super) fn is_stalled(&self) -> bool {
-        self.life.stalled
+        self.stalled
     }
 
     /// When the work last did anything that shows, if it ever did.
     pub(super) fn changed(&self) -> Option<Instant> {
-        self.life.changed
+        self.changed
     }
 
     /// Takes note of a sign of life, which is about to be published; ends a stall.
@@ -180,8 +171,8 @@ impl Inner {
         shared: &TaskShared,
         now: Instant,
     ) -> Result<(), PublishError> {
-        self.life.changed = Some(now);
-        if self.life.stalled {
+        self.changed = Some(now);
+        if self.stalled {
             self.recover(shared, now)?;
         }
         Ok(())
@@ -189,7 +180,7 @@ impl Inner {
 
     #[cold]
     fn recover(&mut self, shared: &TaskShared, now: Instant) -> Result<(), PublishError> {
-        self.life.stalled = false;
+        self.stalled = false;
         let recovered = Data::Recovered(Note::default());
         self.append(shared, Class::Milestone, recovered, now)
             .map(drop)
@@ -197,7 +188,7 @@ impl Inner {
 
     /// An end needs no recovery before it.
     pub(super) fn forgive_stall(&mut self) {
-        self.life.stalled = false;
+        self.stalled = false;
     }
 
     /// Appends a milestone that is no sign of life.
@@ -207,11 +198,11 @@ impl Inner {
         data: Data,
         now: Instant,
     ) -> Result<(), PublishError> {
-        let (changed, stalled) = (self.life.changed, self.life.stalled);
-        self.life.stalled = false;
+        let (changed, stalled) = (self.changed, self.stalled);
+        self.stalled = false;
         let appended = self.append(shared, Class::Milestone, data, now);
-        self.life.changed = changed;
-        self.life.stalled = stalled;
+        self.changed = changed;
+        self.stalled = stalled;
         appended.map(drop)
     }
 }

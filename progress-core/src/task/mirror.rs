@@ -1,10 +1,6 @@
 //! A task whose events are numbered elsewhere: by its owner on another node, or by the broker.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU8},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -15,6 +11,7 @@ use crate::{
     log::{Class, Keys},
     position::{Epoch, Position, Seq},
     subscription::ResetReason,
+    sync::atomic::AtomicU8,
     task::{
         Family,
         inner::Inner,

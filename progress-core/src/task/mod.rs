@@ -22,6 +22,7 @@ mod tests;
 mod tree;
 mod unowned;
 mod value;
+mod values;
 mod weak;
 mod work;
 

@@ -53,8 +53,9 @@ impl Inner {
         }
     }
 
-    pub(super) fn take_refused(&mut self) -> Vec<PublishError> {
-        let rare = self.rare.as_mut();
-        rare.map_or_else(Vec::new, |rare| std::mem::take(&mut rare.refused))
+    /// What was refused since it was asked last, if anything was.
+    pub(super) fn take_refused(&mut self) -> Option<Vec<PublishError>> {
+        let refused = &mut self.rare.as_mut()?.refused;
+        (!refused.is_empty()).then(|| std::mem::take(refused))
     }
 }

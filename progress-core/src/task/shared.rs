@@ -9,10 +9,7 @@
 //! 3. The registry's lock may be held while a task's is taken, never the other way round.
 
 use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     task::Context,
     time::Duration,
 };
@@ -22,14 +19,14 @@ use tokio::time::Instant;
 use crate::{
     channel::Feeds,
     error::PublishError,
-    event::{Origin, Started, TaskState},
+    event::{Event, Origin, Started, TaskState},
     id::TaskId,
     limits::Limits,
     link::Outbox,
     position::{Epoch, Position},
     snapshot::Snapshot,
     subscription::{Place, Wakers},
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicU8},
     task::{
         children::{ChildMove, Family, Parent},
         counter::Counter,
@@ -74,16 +71,22 @@ pub(crate) struct TaskShared {
 #[must_use]
 struct After {
     wakers: Wakers,
-    /// Of the channels' readers.
-    elsewhere: Vec<Wakers>,
     bytes: isize,
-    refused: Vec<PublishError>,
+    aside: Option<Box<Aside>>,
     sample: bool,
     ended: bool,
     tell: bool,
     child_move: Option<ChildMove>,
     /// The broker is to be told.
     send: bool,
+}
+
+/// What there seldom is to be done: apart, for it is moved with all the rest at every publish.
+#[derive(Default)]
+struct Aside {
+    /// Of the channels' readers.
+    wakers: Vec<Wakers>,
+    refused: Vec<PublishError>,
 }
 
 impl TaskShared {
@@ -206,6 +209,11 @@ impl TaskShared {
         std::mem::take(&mut inner.charged)
     }
 
+    /// Has it in the tracker's account again, with its next change.
+    pub(crate) fn unforget(&self) {
+        self.inner.lock().forgotten = false;
+    }
+
     /// Tells a child's change; see [`ChildMove`].
     fn child_moved(self: &Arc<Self>, child: u64, feeds: &Parent, moved: ChildMove) -> After {
         let forth = u64::try_from(moved.fraction).unwrap_or(0);
@@ -300,23 +308,23 @@ impl TaskShared {
         let (was_ended, was_due) = (inner.log.is_ended(), inner.is_due());
         let result = change(inner, now);
         let appended = inner.log.head() != head;
-        let mut refused = inner.take_refused();
-        let (mut wakers, mut elsewhere) = (Wakers::None, Vec::new());
+        let (mut wakers, mut aside) = (Wakers::None, None);
         if appended {
             wakers = inner.sleepers.take();
             if let Some(feeds) = &self.feeds {
-                for event in inner.log.since(head) {
-                    let copied = feeds.copy(event, &mut elsewhere);
-                    refused.extend(copied.err().map(PublishError::from));
+                for event in inner.log.since(head).filter(|event| feeds.take(event)) {
+                    feed(feeds, event, &mut aside);
                 }
             }
         }
+        if let Some(refused) = inner.take_refused() {
+            aside.get_or_insert_default().refused.extend(refused);
+        }
         let after = After {
             wakers,
-            elsewhere,
+            aside,
             send: appended && self.outbox.is_some(),
             bytes: inner.charge(),
-            refused,
             sample: !was_due && inner.is_due(),
             ended: !was_ended && inner.log.is_ended(),
             tell: inner.untold.begin(),
@@ -328,19 +336,26 @@ impl TaskShared {
         (result, after)
     }
 
-    /// Does what is left but for telling the parent.
-    fn settle(self: &Arc<Self>, after: After) {
-        for wakers in after.elsewhere {
+    #[inline(never)]
+    fn settle_aside(&self, aside: Aside) {
+        for wakers in aside.wakers {
             drop(wakers.wake());
         }
+        for refusal in aside.refused {
+            self.note_refusal::<()>(Err(refusal));
+        }
+    }
+
+    /// Does what is left but for telling the parent.
+    fn settle(self: &Arc<Self>, after: After) {
         if let Some(storage) = after.wakers.wake() {
             self.inner.lock().sleepers.recycle(storage);
         }
         if after.tell {
             self.tell();
         }
-        for refusal in after.refused {
-            self.note_refusal::<()>(Err(refusal));
+        if let Some(aside) = after.aside {
+            self.settle_aside(*aside);
         }
         if after.bytes == 0 && !after.sample && !after.ended && !after.send {
             return;
@@ -359,6 +374,18 @@ impl TaskShared {
             link.send_soon(self);
         }
         tracker.settle_bytes(after.bytes, self);
+    }
+}
+
+/// Copies an event into its task's channels; what is to be done then is put aside.
+#[inline(never)]
+fn feed(feeds: &Feeds, event: &Arc<Event>, aside: &mut Option<Box<Aside>>) {
+    let mut wakers = Vec::new();
+    let copied = feeds.copy(event, &mut wakers);
+    if copied.is_err() || !wakers.is_empty() {
+        let aside = aside.get_or_insert_default();
+        aside.wakers.extend(wakers);
+        aside.refused.extend(copied.err().map(PublishError::from));
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
-use tokio::sync::Notify;
-
-use crate::sync::Mutex;
+use crate::sync::{
+    Mutex, Notify,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// A flag that is raised once, when cancellation was asked for or the task has ended, and those
 /// who wait for it. Apart from the log's sleepers, so that a busy log does not wake them.
@@ -59,5 +57,33 @@ impl Stop {
             true => None,
             false => Some(Arc::clone(wake.get_or_insert_default())),
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::Stop;
+    use crate::loom_support::{block_on, model};
+
+    #[test]
+    fn loom_whoever_waits_is_woken_when_it_is_raised() {
+        model(|| {
+            let stop = Arc::new(Stop::default());
+            let waits = [(); 2].map(|()| {
+                let stop = Arc::clone(&stop);
+                thread::spawn(move || block_on(stop.wait()))
+            });
+            stop.raise();
+            // Twice is once.
+            stop.raise();
+            assert!(stop.is_raised());
+            for wait in waits {
+                wait.join().unwrap();
+            }
+        });
     }
 }

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use crate::{
     error::StageError,
-    stage_index::push_exact,
     task::{inner::Inner, shared::TaskShared, value::Value, work::Work},
 };
 
@@ -83,13 +82,13 @@ impl Work {
 
     /// Finds or makes a stage and those above it.
     pub(super) fn find_stage(&mut self, path: &str, limit: usize) -> Result<usize, StageError> {
-        if let Some(index) = self.paths.get(path) {
-            return Ok(*index);
+        if let Some(index) = self.values.find(path) {
+            return Ok(index);
         }
         let missing = 1 + ancestors(path)
-            .take_while(|above| self.paths.get(above).is_none())
+            .take_while(|above| self.values.find(above).is_none())
             .count();
-        if self.paths.len() + missing > limit {
+        if self.values.stages() + missing > limit {
             return Err(StageError::TooMany { limit });
         }
         Ok(self.add_stage(path))
@@ -109,8 +108,8 @@ impl Work {
     fn parent_of(&mut self, path: &str) -> usize {
         match path.rsplit_once('/') {
             None => 0,
-            Some((above, _)) => match self.paths.get(above) {
-                Some(index) => *index,
+            Some((above, _)) => match self.values.find(above) {
+                Some(index) => index,
                 None => self.add_stage(above),
             },
         }
@@ -122,18 +121,15 @@ impl Work {
     }
 
     fn insert_stage(&mut self, parent: usize, path: Arc<str>, weight: f64) -> usize {
-        let index = self.values.len();
-        self.paths.insert(Arc::clone(&path), index);
         let mut value = Value::stage(path, weight);
         value.node.parent = u32::try_from(parent).unwrap_or(0);
         if parent == 0 {
-            push_exact(&mut self.values, value);
             self.percent.add_stage(weight);
-            return index;
+            return self.values.push(value);
         }
         self.nested = true;
         value.node.depth = self.values[parent].node.depth.saturating_add(1);
-        push_exact(&mut self.values, value);
+        let index = self.values.push(value);
         let below = self.below(parent);
         below.children += 1;
         below.weights += weight;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, atomic::AtomicU8},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use crate::{
     log::{Class, Keys},
     position::Position,
     shared::{Present, Said, author},
+    sync::atomic::AtomicU8,
     task::{
         inner::Inner,
         shared::{FREE, TaskShared},

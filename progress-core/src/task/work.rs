@@ -4,22 +4,14 @@ use std::sync::Arc;
 
 use crate::{
     estimator::Estimator,
-    stage_index::StageIndex,
-    task::{
-        counter::Counter,
-        eta::Course,
-        inner::Inner,
-        value::{Percent, Value},
-    },
+    task::{counter::Counter, eta::Course, inner::Inner, value::Percent, values::Values},
 };
 
 /// What a task knows of its progress; made at the first report of any. A task that only tells
 /// events has none.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// The task's own value, then those of its stages.
-    pub(super) values: Vec<Value>,
-    pub(super) paths: StageIndex,
+    pub(super) values: Values,
     /// Whether any stage is below another.
     pub(super) nested: bool,
     /// Whether stages were declared, so that others at the top get no weight.
@@ -30,19 +22,21 @@ pub(crate) struct Work {
     /// Of the whole's share that is done.
     pub(super) estimator: Estimator,
     pub(super) course: Course,
+    /// The stage of the newest `stage_change`, 0 while there is none.
+    pub(super) current: u32,
 }
 
 impl Work {
     pub(super) fn new(own: Arc<Counter>) -> Self {
         Self {
-            values: vec![Value::new(own)],
-            paths: StageIndex::default(),
+            values: Values::new(own),
             nested: false,
             declared: false,
             due: Vec::new(),
             percent: Percent::default(),
             estimator: Estimator::default(),
             course: Course::default(),
+            current: 0,
         }
     }
 

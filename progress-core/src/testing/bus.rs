@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, MutexGuard},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     channel::ChannelName,
     id::TaskId,
     position::Epoch,
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     testing::{
         conformance::Bench,
         faults::{Dice, Faults},

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, hash_map::Entry},
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
     fmt,
     pin::Pin,
     sync::Arc,
@@ -102,17 +102,17 @@ impl Transport for MemoryTransport {
 
     async fn append(&self, events: Vec<Arc<Event>>) -> Vec<Result<(), AppendError>> {
         self.call_each(events.len(), |bus, now| {
-            let mut failed: Vec<(TaskId, AppendError)> = Vec::new();
+            let mut failed: HashMap<(TaskId, Epoch), AppendError> = HashMap::new();
             events
                 .into_iter()
-                .map(|event| {
-                    if let Some((_, error)) = failed.iter().find(|(id, _)| id == event.task_id()) {
-                        return Err(error.clone());
-                    }
-                    append(bus, &event, now).inspect_err(|error| {
-                        failed.push((event.task_id().clone(), error.clone()));
-                    })
-                })
+                .map(
+                    |event| match failed.entry((event.task_id().clone(), event.epoch())) {
+                        Entry::Occupied(failed) => Err(failed.get().clone()),
+                        Entry::Vacant(run) => append(bus, &event, now).inspect_err(|error| {
+                            run.insert(error.clone());
+                        }),
+                    },
+                )
                 .collect()
         })
     }
@@ -284,6 +284,7 @@ fn claim(
         .tasks
         .get(id)
         .map(|task| (task.epoch, task.owner.clone(), task.is_ended()));
+    let ends = bus.tasks.get(id).and_then(|task| task.ends);
     let number = bus.next_number();
     let fresh = |epoch, owner, channels| {
         let mut task = BusTopic::new(epoch, owner, number, now);
@@ -323,7 +324,7 @@ fn claim(
             task
         }
         (Claim::End { node, of }, Some((epoch, owner, ended))) => {
-            if owner == Owner::Node(node.clone()) && epoch > of && !ended {
+            if owner == Owner::Node(node.clone()) && ends == Some(of) && !ended {
                 // The same claim once more, whose answer was lost.
                 return Ok(epoch);
             }
@@ -340,6 +341,7 @@ fn claim(
             let mut task = fresh(epoch, Owner::Node(node), channels.unwrap_or_default());
             // It stays where it is in the list.
             task.number = run.as_ref().map_or(number, |run| run.number);
+            task.ends = Some(of);
             // An end that its claimer did not live to append stands for the run before it.
             task.ended_run = run.map(BusTopic::into_events).unwrap_or_default();
             task

@@ -33,6 +33,8 @@ pub(super) struct BusTopic {
     pub(super) channels: Vec<ChannelName>,
     pub(super) silence: Option<Duration>,
     pub(super) request: Option<Request>,
+    /// The run that this one is the end of, and what was kept of it.
+    pub(super) ends: Option<Epoch>,
     pub(super) ended_run: Vec<Arc<Event>>,
     pub(super) ended_at: Option<Instant>,
     pub(super) active_at: Instant,
@@ -55,6 +57,7 @@ impl BusTopic {
             channels: Vec::new(),
             silence: None,
             request: None,
+            ends: None,
             ended_run: Vec::new(),
             ended_at: None,
             active_at: now,

@@ -2,6 +2,8 @@
 
 mod builder;
 mod drain;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod network;
 mod registry;
 mod sampler;

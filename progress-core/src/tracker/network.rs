@@ -29,6 +29,7 @@ impl TrackerShared {
         task: &mut TaskShared,
         channels: Vec<ChannelName>,
         restart: bool,
+        previous: Option<&Arc<TaskShared>>,
     ) -> Result<(), StartError> {
         let Some(link) = &self.link else {
             task.feeds = Some(self.feeds(&channels)?);
@@ -36,11 +37,12 @@ impl TrackerShared {
         };
         // The broker numbers the channels' events: the outbox copies them.
         let node = self.node.clone();
-        task.outbox = Some(Box::new(Outbox::new(if restart {
+        let claim = if restart {
             Claim::Restart { node, channels }
         } else {
             Claim::Start { node, channels }
-        })));
+        };
+        task.outbox = Some(Box::new(Outbox::new(claim, previous.cloned())));
         link.ensure_running(self);
         Ok(())
     }
@@ -127,8 +129,9 @@ impl TrackerShared {
             if task.epoch == page.epoch && !task.is_superseded() {
                 return !task.is_mirror() || task.merge(page, after);
             }
-            // An older run than this node's own: the claim is still on its way.
-            if task.epoch > page.epoch && !task.is_superseded() {
+            // An older run than this node's own: the claim is still on its way. Of a run that is
+            // mirrored the broker has forgotten, and another holds that was minted before.
+            if task.epoch > page.epoch && !task.is_superseded() && !task.is_mirror() {
                 return true;
             }
         }
@@ -162,8 +165,9 @@ impl TrackerShared {
         if !task.is_mirror() && !task.end_is_told() {
             task.supersede();
         }
-        let ended_elsewhere = mirror.is_ended() && !task.is_ended();
-        let reason = if task.is_superseded() || ended_elsewhere {
+        // What has come to its end is read to it, unless that end does not count.
+        let cut_off = mirror.is_ended() || mirror.is_before(task.epoch);
+        let reason = if task.is_superseded() || (cut_off && !task.is_ended()) {
             ResetReason::Superseded
         } else {
             ResetReason::Restarted
@@ -296,15 +300,41 @@ impl TrackerShared {
         }
     }
 
-    /// Lets go of a mirror that nobody watches.
+    /// Lets go of a mirror that nobody watches. Called under the watches' lock: who watches it first
+    /// and looks for it then finds either this mirror, which stays, or none.
     pub(crate) fn drop_mirror(&self, topic: &Topic) {
         let id = match topic {
             Topic::Task(id) => id,
             Topic::Channel(name) => return self.channels.remove(name),
         };
-        if let Some(task) = self.find(id).filter(|task| task.is_mirror()) {
-            self.forget(task.number);
+        let dropped = {
+            let mut registry = self.registry.write();
+            let mirror = registry.get(id).filter(|task| task.is_mirror());
+            let number = mirror.map(|task| task.number);
+            number.and_then(|number| registry.remove(number))
+        };
+        if let Some(task) = dropped {
+            self.forgotten(&task);
         }
+    }
+
+    /// The run to go on with in a mirror's place, once its topic is watched: the one that is kept up
+    /// to date. A reader that comes late may come to a mirror that was let go, and takes it back.
+    pub(crate) fn take_back(&self, mirror: Arc<TaskShared>) -> Arc<TaskShared> {
+        if !mirror.is_mirror() || mirror.is_ended() {
+            return mirror;
+        }
+        let wakers = {
+            let mut registry = self.registry.write();
+            if let Some(present) = registry.get(&mirror.id) {
+                let stays = present.epoch < mirror.epoch || Arc::ptr_eq(present, &mirror);
+                return if stays { mirror } else { Arc::clone(present) };
+            }
+            mirror.unforget();
+            registry.insert(Arc::clone(&mirror))
+        };
+        drop(wakers.wake());
+        mirror
     }
 
     /// The tasks that this node numbers.

@@ -155,6 +155,10 @@ impl Registry {
             self.live_mirrors -= 1;
         }
         self.by_id.remove(&task.id);
+        // What a crowd has needed is given back when it has gone, in steps as it was taken.
+        if self.by_id.len() < self.by_id.capacity() / 4 {
+            self.by_id.shrink_to(2 * self.by_id.len());
+        }
         Some(task)
     }
 

@@ -106,12 +106,16 @@ impl TrackerShared {
         if let Some(silence) = run.silence {
             task.disown(silence);
         }
-        self.connect(&mut task, run.channels, run.restart)?;
+        let previous = run.previous.as_ref();
+        self.connect(&mut task, run.channels, run.restart, previous)?;
         let task = Arc::new(task);
         let mut evicted = None;
         let inserted = self.insert(&task, run.previous, &mut evicted);
-        if let Some(evicted) = evicted {
-            self.forgotten(&evicted);
+        match evicted {
+            // What it had to tell is told before the run that takes its place.
+            Some(before) if before.id == task.id => self.forgotten(&before),
+            Some(evicted) => self.give_up(&evicted),
+            None => {}
         }
         drop(inserted?.wake());
         self.sampler.ensure_running(self);
@@ -335,7 +339,7 @@ impl TrackerShared {
     pub(super) fn forget(&self, number: u64) {
         let removed = self.registry.write().remove(number);
         if let Some(task) = removed {
-            self.forgotten(&task);
+            self.give_up(&task);
         }
     }
 
@@ -365,7 +369,7 @@ impl TrackerShared {
         while self.over_budget(self.bytes.load(Ordering::Relaxed)) {
             let oldest = self.registry.write().pop_ended();
             match oldest {
-                Some(task) => self.forgotten(&task),
+                Some(task) => self.give_up(&task),
                 None => {
                     let largest = self.larger_log(grown);
                     let freed = largest.as_deref().unwrap_or(grown).shrink();
@@ -427,11 +431,16 @@ impl TrackerShared {
         }
     }
 
-    pub(super) fn forgotten(&self, task: &TaskShared) {
+    /// Gives up what the broker has not had of a task that is to be forgotten for good.
+    pub(super) fn give_up(&self, task: &TaskShared) {
         if let (true, Some(outbox), Some(link)) = (task.is_unsent(), &task.outbox, &self.link) {
             outbox.drop_unsent();
             link.counts.unsent.fetch_add(1, Ordering::Relaxed);
         }
+        self.forgotten(task);
+    }
+
+    pub(super) fn forgotten(&self, task: &TaskShared) {
         self.bytes
             .fetch_sub(task.forget() as i64, Ordering::Relaxed);
     }

@@ -78,7 +78,7 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     ///
     /// For each event, [`AppendError`] if it was not appended: [`Superseded`](AppendError::Superseded)
     /// below the present run, [`Unknown`](AppendError::Unknown) above it or without one. Events of a
-    /// task behind a failed one of the same task are not appended either; other tasks' are.
+    /// run behind a failed one of the same run are not appended either; those of other runs are.
     async fn append(&self, events: Vec<Arc<Event>>) -> Vec<Result<(), AppendError>>;
 
     /// Has drafts numbered 1, 2, 3… and appended, in order, with the running numbers of log lines:

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use progress_core::{
     Data, Frame, PublishError, ResetReason, Resume, StartError, Status, TaskState,
-    testing::MemoryBus,
+    testing::{Faults, MemoryBus},
 };
 
 use super::support::{Node, event, fresh, next, node, rest, until, verdict};
@@ -270,4 +270,24 @@ async fn g5_a_node_that_dies_with_its_handles_is_ended_by_another() {
             .as_deref(),
         Some("lease_expired")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn g5_an_end_whose_claim_got_no_answer_is_told_all_the_same() {
+    for seed in 1..=20 {
+        let bus = MemoryBus::new();
+        let (worker, web) = (node(&bus), node(&bus));
+        let task = worker
+            .tracker
+            .task("video")
+            .start_confirmed()
+            .await
+            .unwrap();
+        let mut there = web.tracker.subscribe("video");
+        verdict(&mut there).await;
+        die(worker);
+        web.wire.faults(Faults::none().lose_answer(0.5), seed);
+        assert!(rest(&mut there).await.len() >= 2);
+        drop(task);
+    }
 }

@@ -87,7 +87,8 @@ pub async fn nothing_follows_the_end(bench: &dyn Bench) {
     assert_eq!(seqs_of(&page(&node, &run.topic()).await), [1, 2]);
 }
 
-/// Once an event is refused, those of the same task behind it are not appended; other tasks' are.
+/// Once an event is refused, those of the same run behind it are not appended; those of other runs
+/// are, of the same task too.
 pub async fn events_behind_a_failed_one_are_not_appended(bench: &dyn Bench) {
     let node = Node::new(bench).await;
     let mut before = node.run().await;
@@ -100,16 +101,29 @@ pub async fn events_behind_a_failed_one_are_not_appended(bench: &dyn Bench) {
     let events = vec![
         other.event(started()),
         before.event(mark(0)),
-        // Alone it would be taken.
         run.event(started()),
+        before.event(mark(1)),
+        other.event(complete()),
         other.event(mark(0)),
+        run.event(mark(0)),
+        other.event(mark(1)),
     ];
     let answers = node.append(events).await;
-    assert_eq!(answers.len(), 4);
-    assert_eq!((&answers[0], &answers[3]), (&Ok(()), &Ok(())));
-    assert_eq!(answers[1], Err(AppendError::Superseded { by }));
-    assert!(answers[2].is_err());
-    assert_eq!(page(&node, &run.topic()).await.head.get(), 0);
+    let superseded = || Err(AppendError::Superseded { by });
+    let ended = || Err(AppendError::AlreadyComplete);
+    let (yes, no) = (Ok(()), ended());
+    let expected = [
+        yes.clone(),
+        superseded(),
+        yes.clone(),
+        superseded(),
+        yes.clone(),
+        no,
+        yes,
+        ended(),
+    ];
+    assert_eq!(answers, expected);
+    assert_eq!(page(&node, &run.topic()).await.head.get(), 2);
     assert_eq!(page(&node, &other.topic()).await.head.get(), 2);
 }
 

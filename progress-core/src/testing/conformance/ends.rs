@@ -131,10 +131,17 @@ pub async fn the_end_of_a_run_that_has_ended_is_refused(bench: &dyn Bench) {
     assert_eq!(page(&node, &run.topic()).await.head.get(), 3);
 }
 
-/// Only the present run can be ended: not one before it, and none of an unknown task.
+/// Only the present run can be ended: not one before it, and none of an unknown task; not by the owner
+/// of the present run either, which may have tried before.
 pub async fn the_end_of_another_run_is_refused(bench: &dyn Bench) {
-    let (_owner, run) = dead_run(bench).await;
+    let (owner, run) = dead_run(bench).await;
     let node = Node::new(bench).await;
+    let mut before = owner.run().await;
+    owner.appends([before.event(complete())]).await;
+    let next = Run::new(&before.task, generation());
+    let claim = node.claim(&next.task, next.epoch, node.to_restart()).await;
+    assert_eq!(claim, Ok(next.epoch));
+    assert_eq!(node.end(&before).await, superseded(next.epoch));
     let mut other = run.clone();
     other.epoch = Epoch::new(run.epoch.generation() - 1);
     assert_eq!(node.end(&other).await, superseded(run.epoch));
