@@ -16,7 +16,7 @@ use crate::{
         children::{ChildMove, Family},
         counter::Counter,
         custom_keys::CustomKeys,
-        lazy_fold::LazyFold,
+        lazy_fold::{LazyFold, Sources},
         rare::Rare,
         shared::TaskShared,
         tell::Untold,
@@ -112,7 +112,9 @@ impl Inner {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
-        let mut snapshot = self.fold.to_snapshot(&self.log, &self.about);
+        let mut snapshot = self
+            .fold
+            .to_snapshot(Sources::new(&self.log, &self.about, self.newest));
         if !snapshot.state.is_ended() {
             snapshot.elapsed_ms = self.elapsed_ms(now);
         }
@@ -146,12 +148,14 @@ impl Inner {
     /// The fold itself, kept from now on: for a task whose events are numbered elsewhere, or
     /// authored from its present.
     pub(crate) fn full_fold(&mut self) -> &mut Fold {
-        self.fold.full(&self.log, &self.about)
+        self.fold
+            .full(Sources::new(&self.log, &self.about, self.newest))
     }
 
     /// Makes room in the log for others.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
-        self.fold.keep(&self.log, &self.about);
+        self.fold
+            .keep(Sources::new(&self.log, &self.about, self.newest));
         self.log.shrink_to(bytes);
     }
 
@@ -189,7 +193,8 @@ impl Inner {
             },
         };
         check_len(event.data(), event.data_size(), &shared.limits)?;
-        self.fold.before(&event, &self.log, &self.about);
+        self.fold
+            .before(&event, Sources::new(&self.log, &self.about, self.newest));
         let seq = self
             .log
             .push(class, event)

@@ -17,16 +17,29 @@ use crate::{
 pub(crate) struct LazyFold {
     state: TaskState,
     origin: Arc<Origin>,
-    created: Timestamp,
     kept: Option<Box<Fold>>,
 }
 
+/// What a fold is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    log: &'a Log<Arc<Event>>,
+    about: &'a Started,
+    newest: Timestamp,
+}
+
+impl<'a> Sources<'a> {
+    /// `newest`: when the newest event happened; while there is none, when the task was made.
+    pub(super) fn new(log: &'a Log<Arc<Event>>, about: &'a Started, newest: Timestamp) -> Self {
+        Self { log, about, newest }
+    }
+}
+
 impl LazyFold {
-    pub(super) fn new(origin: Arc<Origin>, created: Timestamp) -> Self {
+    pub(super) fn new(origin: Arc<Origin>) -> Self {
         Self {
             state: TaskState::Queued,
             origin,
-            created,
             kept: None,
         }
     }
@@ -42,10 +55,10 @@ impl LazyFold {
     }
 
     /// The snapshot, whole.
-    pub(super) fn to_snapshot(&self, log: &Log<Arc<Event>>, about: &Started) -> Snapshot {
+    pub(super) fn to_snapshot(&self, sources: Sources<'_>) -> Snapshot {
         let snapshot = match &self.kept {
             Some(fold) => fold.to_snapshot(),
-            None => fold(&self.origin, self.created, log, about).to_snapshot(),
+            None => fold(&self.origin, sources).to_snapshot(),
         };
         debug_assert_eq!(self.state, snapshot.state);
         snapshot
@@ -53,31 +66,33 @@ impl LazyFold {
 
     /// To be called before an event is appended: from when on the log may evict, or has more than a
     /// few, the fold is kept.
-    pub(super) fn before(&mut self, event: &Arc<Event>, log: &Log<Arc<Event>>, about: &Started) {
+    #[inline]
+    pub(super) fn before(&mut self, event: &Arc<Event>, sources: Sources<'_>) {
         if self.kept.is_some() {
             return;
         }
+        let log = sources.log;
         let few = FEW.min(log.limits().window_len() as u64);
         if log.head().get() >= few || log.bytes() + event.size() > log.limits().byte_budget() {
-            self.keep(log, about);
+            self.keep(sources);
         }
     }
 
     /// A fold of its own, made from the log.
     #[cfg(all(test, not(loom)))]
-    pub(super) fn fold(&self, log: &Log<Arc<Event>>, about: &Started) -> Fold {
-        fold(&self.origin, self.created, log, about)
+    pub(super) fn fold(&self, sources: Sources<'_>) -> Fold {
+        fold(&self.origin, sources)
     }
 
     /// The fold itself, kept from now on.
-    pub(crate) fn full(&mut self, log: &Log<Arc<Event>>, about: &Started) -> &mut Fold {
+    pub(super) fn full(&mut self, sources: Sources<'_>) -> &mut Fold {
         self.kept
-            .get_or_insert_with(|| Box::new(fold(&self.origin, self.created, log, about)))
+            .get_or_insert_with(|| Box::new(fold(&self.origin, sources)))
     }
 
     /// To be called before the log is made to evict.
-    pub(super) fn keep(&mut self, log: &Log<Arc<Event>>, about: &Started) {
-        self.full(log, about);
+    pub(super) fn keep(&mut self, sources: Sources<'_>) {
+        self.full(sources);
     }
 
     /// Takes account of an event that was appended.
@@ -103,10 +118,10 @@ impl LazyFold {
     }
 }
 
-fn fold(origin: &Origin, created: Timestamp, log: &Log<Arc<Event>>, about: &Started) -> Fold {
-    let mut fold = Fold::new(origin.task_id.clone(), origin.epoch, created);
-    fold.describe(about);
-    log.window().for_each(|event| fold.apply(event));
+fn fold(origin: &Origin, sources: Sources<'_>) -> Fold {
+    let mut fold = Fold::new(origin.task_id.clone(), origin.epoch, sources.newest);
+    fold.describe(sources.about);
+    sources.log.window().for_each(|event| fold.apply(event));
     fold
 }
 

@@ -229,7 +229,10 @@ impl TaskShared {
     ) -> Result<(usize, Arc<Counter>), StageError> {
         let (index, _) = self.stage(path)?;
         let mut inner = self.inner.lock();
-        let fed = inner.work().values[index].fed.get_or_insert_default();
+        let fed = inner.work().values[index]
+            .says()
+            .fed
+            .get_or_insert_default();
         Ok((index, Arc::clone(&fed.counter)))
     }
 }

@@ -105,7 +105,7 @@ impl TaskShared {
             task_id: id.clone(),
             epoch,
         });
-        let fold = LazyFold::new(origin, now);
+        let fold = LazyFold::new(origin);
         let inner = Inner::new(&limits.log, fold, family, about, now);
         Self {
             id,
@@ -233,13 +233,13 @@ impl TaskShared {
                 return Ok(());
             }
             let value = &mut inner.work().values[feeds.stage];
-            if let Some(fed) = &mut value.fed {
+            if let Some(fed) = value.fed_mut() {
                 fed.taken_back += back;
                 value.dirty |= back > 0;
             }
             if moved.from != moved.to {
                 value.dirty = true;
-                if let Some(fed) = &mut value.fed {
+                if let Some(fed) = value.fed_mut() {
                     let again = moved.from.is_some_and(TaskState::is_ended);
                     fed.ended += i64::from(ended) - i64::from(again);
                 }

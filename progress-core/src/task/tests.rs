@@ -7,7 +7,11 @@ use serde::Serialize;
 use crate::{
     EventPayload, Level, ProgressTracker, Task,
     event::Status,
-    task::{publish::End, shared::TaskShared},
+    task::{
+        lazy_fold::{LazyFold, Sources},
+        publish::End,
+        shared::TaskShared,
+    },
 };
 
 #[derive(Serialize)]
@@ -102,14 +106,18 @@ fn a_fold_made_when_asked_is_the_fold_that_is_kept() {
         let inner = &mut *inner;
         // From here on every event is told to a fold that was made from those before.
         if number == 5 {
-            inner.fold.keep(&inner.log, &inner.about);
+            inner
+                .fold
+                .keep(Sources::new(&inner.log, &inner.about, inner.newest));
         }
         assert_eq!(inner.snapshot(now), asked);
-        let whole = super::lazy_fold::LazyFold::new(inner.fold.origin(), asked.updated_at);
+        let whole = LazyFold::new(inner.fold.origin());
         assert_eq!(
             crate::Snapshot {
                 elapsed_ms: asked.elapsed_ms,
-                ..whole.fold(&inner.log, &inner.about).to_snapshot()
+                ..whole
+                    .fold(Sources::new(&inner.log, &inner.about, inner.newest))
+                    .to_snapshot()
             },
             asked
         );

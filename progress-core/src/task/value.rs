@@ -18,8 +18,6 @@ pub(crate) struct Value {
     pub(crate) weight: f64,
     pub(crate) total: Option<u64>,
     said: Option<Box<Said>>,
-    /// Child tasks whose mean is this stage's fraction, once there are any.
-    pub(crate) fed: Option<Box<Fed>>,
     /// Whether the counter has ever been used.
     pub(crate) counted: bool,
     /// The sampler looks at it at the next tick.
@@ -40,14 +38,16 @@ pub(crate) struct Value {
     pub(crate) fallen: bool,
 }
 
-/// What was said of a task or stage beside counts, which many only count.
-#[derive(Debug, Clone, Default)]
+/// What is known of a task or stage beside its counts, which is nothing of many.
+#[derive(Debug, Default)]
 pub(crate) struct Said {
     pub(crate) unit: Option<Arc<str>>,
     pub(crate) message: Option<Arc<str>>,
     pub(crate) metadata: Metadata,
     /// Reported as such, hence before any count.
     pub(crate) fraction: Option<f64>,
+    /// Child tasks whose mean is this stage's fraction, once there are any.
+    pub(crate) fed: Option<Box<Fed>>,
 }
 
 /// Child tasks that feed a stage.
@@ -84,6 +84,11 @@ impl Value {
         }
     }
 
+    /// The child tasks that feed it, to be told a change.
+    pub(crate) fn fed_mut(&mut self) -> Option<&mut Fed> {
+        self.said.as_mut()?.fed.as_deref_mut()
+    }
+
     /// What was said of it, if anything was.
     pub(crate) fn said(&self) -> Option<&Said> {
         self.said.as_deref()
@@ -110,19 +115,21 @@ impl Value {
 
     /// The child tasks that feed it, if there are any.
     pub(crate) fn fed(&self) -> Option<&Fed> {
-        self.fed.as_deref().filter(|fed| fed.children > 0)
+        let fed = self.said()?.fed.as_deref();
+        fed.filter(|fed| fed.children > 0)
     }
 
     /// Marks it as fed by one more child task.
     pub(crate) fn feed(&mut self) {
-        let fed = self.fed.get_or_insert_default();
+        let watched = self.watched;
+        let fed = self.says().fed.get_or_insert_default();
         fed.children += 1;
         if fed.children == 1 {
-            // Counts by hand no longer show; the next one is told so.
-            self.counter.unwatch();
-            if self.watched {
+            if watched {
                 fed.counter.watch();
             }
+            // Counts by hand no longer show; the next one is told so.
+            self.counter.unwatch();
             self.dirty = true;
         }
     }
@@ -172,13 +179,14 @@ impl Value {
 
     /// Takes back what was done. A stage that children feed stands as they do.
     pub(crate) fn reset(&mut self) {
-        if self.fed.is_none() {
-            self.counter.set(0);
-            if let Some(said) = &mut self.said {
-                said.fraction = None;
+        if let Some(said) = &mut self.said {
+            if said.fed.is_some() {
+                return;
             }
-            self.fallen = true;
+            said.fraction = None;
         }
+        self.counter.set(0);
+        self.fallen = true;
     }
 
     /// The whole present value as an event; the task's own fields are still to be filled in.
