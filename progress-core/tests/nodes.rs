@@ -3,6 +3,7 @@
 mod nodes {
     mod channels;
     mod faults;
+    mod holes;
     mod leases;
     mod lost;
     mod mirrors;

@@ -112,7 +112,7 @@ pub struct Queued {
 }
 
 /// Data of `started`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Started {
     /// A name for people.
@@ -134,6 +134,21 @@ pub struct Started {
     /// When the run began.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub started_at: Timestamp,
+}
+
+impl Default for Started {
+    /// A first attempt, of which nothing else is told.
+    fn default() -> Self {
+        Self {
+            name: None,
+            kind: None,
+            labels: Arc::default(),
+            parent: None,
+            stages: Vec::new(),
+            attempt: first_attempt(),
+            started_at: Timestamp::default(),
+        }
+    }
 }
 
 impl Started {

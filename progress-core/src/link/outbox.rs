@@ -86,6 +86,20 @@ impl Outbox {
         }
     }
 
+    /// The claim to make. A run that was granted once is claimed as one that may follow another: a
+    /// broker that has forgotten it may have been told again of one before it, which has ended.
+    fn claim(&self) -> Claim {
+        match &self.claim {
+            Claim::Start { node, channels } if self.confirmed.get() == Some(&Ok(())) => {
+                Claim::Restart {
+                    node: node.clone(),
+                    channels: channels.clone(),
+                }
+            }
+            claim => claim.clone(),
+        }
+    }
+
     /// Waits for the answer to the claim: the run that was there, if it was refused.
     pub(crate) async fn confirmed(&self) -> Result<(), Epoch> {
         loop {
@@ -166,6 +180,8 @@ impl Link {
 
     /// After an outage: the broker may have forgotten what it was told.
     pub(super) fn resend_all(&self, tracker: &TrackerShared) {
+        // What was superseded stays so: claimed again, it might be granted where the run that counted
+        // has been forgotten, and nobody would end it.
         for task in tracker.owned() {
             if let Some(outbox) = &task.outbox
                 && !task.is_superseded()
@@ -307,7 +323,7 @@ impl Link {
             self.send_soon(task);
             return Ok(false);
         }
-        let claim = outbox.claim.clone();
+        let claim = outbox.claim();
         match self.transport.claim(&task.id, task.epoch, claim).await {
             Ok(epoch) if epoch == task.epoch => {
                 outbox.told.lock().claimed = true;

@@ -338,7 +338,12 @@ impl Subscription {
         let Some(tracker) = tracker else {
             return Poll::Ready(());
         };
-        match (found, located) {
+        // What became of a run that only the reader knows, nobody can tell without the broker.
+        let later = |task: &TaskShared| {
+            let after = options.after.map(Position::epoch);
+            located == Located::Down && after.is_some_and(|after| task.is_before(after))
+        };
+        match (found.filter(|task| !later(task)), located) {
             (Some(task), _) => self.open(task, &options),
             (None, Located::Down) => {
                 let rejected = Frame::Rejected(SubscribeError::Unavailable);

@@ -194,6 +194,10 @@ impl Bus {
         link.dice.falls(link.faults.lose_answer)
     }
 
+    pub(super) fn answer_delay(&self, link: usize) -> Duration {
+        self.links[link].faults.slow_answer
+    }
+
     pub(super) fn watch(&mut self, link: usize, topic: Topic) {
         self.links[link].watched.insert(topic);
     }

@@ -22,6 +22,7 @@ pub struct Faults {
     pub(super) reorder: f64,
     pub(super) delay: Duration,
     pub(super) lose_answer: f64,
+    pub(super) slow_answer: Duration,
 }
 
 impl Faults {
@@ -33,6 +34,7 @@ impl Faults {
             reorder: 0.0,
             delay: Duration::ZERO,
             lose_answer: 0.0,
+            slow_answer: Duration::ZERO,
         }
     }
 
@@ -63,6 +65,13 @@ impl Faults {
     /// Sets the chance that a call takes effect and is answered by an error all the same.
     pub fn lose_answer(mut self, chance: f64) -> Self {
         self.lose_answer = chance;
+        self
+    }
+
+    /// Sets how long answers are under way: a call takes effect at once, and the caller learns of it
+    /// only when other things have happened.
+    pub fn slow_answer(mut self, delay: Duration) -> Self {
+        self.slow_answer = delay;
         self
     }
 }

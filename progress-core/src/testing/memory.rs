@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures_core::{Stream, stream::BoxStream};
 use tokio::{
     sync::mpsc,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::{
@@ -67,29 +67,36 @@ impl MemoryTransport {
     }
 
     /// Runs a call at the broker, if it can be reached and the answer comes back.
-    fn call<T, E: From<TransportError>>(
+    async fn call<T, E: From<TransportError>>(
         &self,
-        call: impl FnOnce(&mut Bus, Instant) -> Result<T, E>,
+        call: impl FnOnce(&mut Bus, Instant) -> Result<T, E> + Send,
     ) -> Result<T, E> {
-        let mut bus = self.bus.lock();
-        if !bus.is_up(self.link) {
-            return Err(TransportError::new("disconnected").into());
-        }
-        let now = Instant::now();
-        bus.sweep(now);
-        let answer = call(&mut bus, now);
-        if bus.answer_is_lost(self.link) {
-            return Err(TransportError::new("no answer").into());
+        let (answer, delay) = {
+            let mut bus = self.bus.lock();
+            if !bus.is_up(self.link) {
+                return Err(TransportError::new("disconnected").into());
+            }
+            let now = Instant::now();
+            bus.sweep(now);
+            let mut answer = call(&mut bus, now);
+            if bus.answer_is_lost(self.link) {
+                answer = Err(TransportError::new("no answer").into());
+            }
+            (answer, bus.answer_delay(self.link))
+        };
+        if !delay.is_zero() {
+            sleep(delay).await;
         }
         answer
     }
 
-    fn call_each<T>(
+    async fn call_each<T>(
         &self,
         count: usize,
-        call: impl FnOnce(&mut Bus, Instant) -> Vec<Result<T, AppendError>>,
+        call: impl FnOnce(&mut Bus, Instant) -> Vec<Result<T, AppendError>> + Send,
     ) -> Vec<Result<T, AppendError>> {
         self.call(|bus, now| Ok::<_, AppendError>(call(bus, now)))
+            .await
             .unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
     }
 }
@@ -98,6 +105,7 @@ impl MemoryTransport {
 impl Transport for MemoryTransport {
     async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError> {
         self.call(|bus, now| claim(bus, self.link, task, proposed, why, now))
+            .await
     }
 
     async fn append(&self, events: Vec<Arc<Event>>) -> Vec<Result<(), AppendError>> {
@@ -115,6 +123,7 @@ impl Transport for MemoryTransport {
                 )
                 .collect()
         })
+        .await
     }
 
     async fn submit(
@@ -138,6 +147,7 @@ impl Transport for MemoryTransport {
                 })
                 .collect()
         })
+        .await
     }
 
     async fn read(
@@ -146,6 +156,7 @@ impl Transport for MemoryTransport {
         after: Option<Position>,
     ) -> Result<Option<Page>, TransportError> {
         self.call(|bus, now| Ok(bus.topic(topic, now).map(|topic| topic.page(after))))
+            .await
     }
 
     async fn watch(&self, topic: &Topic) -> Result<(), TransportError> {
@@ -153,6 +164,7 @@ impl Transport for MemoryTransport {
             bus.watch(self.link, topic.clone());
             Ok(())
         })
+        .await
     }
 
     async fn unwatch(&self, topic: &Topic) -> Result<(), TransportError> {
@@ -160,6 +172,7 @@ impl Transport for MemoryTransport {
             bus.unwatch(self.link, topic);
             Ok(())
         })
+        .await
     }
 
     fn events(&self) -> BoxStream<'static, TransportEvent> {
@@ -186,6 +199,7 @@ impl Transport for MemoryTransport {
             }
             Ok(())
         })
+        .await
     }
 
     async fn renew(
@@ -203,6 +217,7 @@ impl Transport for MemoryTransport {
                 .filter_map(|(id, task)| Some((id.clone(), task.request.clone()?)))
                 .collect())
         })
+        .await
     }
 
     async fn expired(&self, limit: usize) -> Result<Vec<Expired>, TransportError> {
@@ -230,6 +245,7 @@ impl Transport for MemoryTransport {
                 .take(limit)
                 .collect())
         })
+        .await
     }
 
     async fn once(&self, key: &str, ttl: Duration) -> Result<bool, TransportError> {
@@ -241,10 +257,11 @@ impl Transport for MemoryTransport {
                 Ok(true)
             }
         })
+        .await
     }
 
     async fn tasks(&self, filter: &TaskFilter) -> Result<TaskPage, TransportError> {
-        self.call(|bus, _| Ok(list(bus, filter)))
+        self.call(|bus, _| Ok(list(bus, filter))).await
     }
 
     async fn remove(&self, topic: &Topic) -> Result<(), TransportError> {
@@ -255,11 +272,12 @@ impl Transport for MemoryTransport {
             }
             Ok(())
         })
+        .await
     }
 
     async fn flush(&self, _deadline: Instant) -> Result<(), TransportError> {
         // Every call is with the broker when it returns.
-        self.call(|_, _| Ok(()))
+        self.call(|_, _| Ok(())).await
     }
 }
 

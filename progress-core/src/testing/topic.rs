@@ -1,7 +1,9 @@
 //! What the broker in memory keeps of one topic.
 
 use std::{
+    borrow::Borrow,
     collections::{HashMap, VecDeque},
+    hash::Hash,
     sync::Arc,
     time::Duration,
 };
@@ -11,9 +13,10 @@ use tokio::time::Instant;
 use crate::{
     channel::ChannelName,
     event::{Data, Event, Retention},
+    id::TaskId,
     log::{Class, Item, Keys, Log, LogLimits, PushErrorKind},
     position::{Epoch, Position, Seq},
-    transport::{AppendError, Draft, Owner, Page, Record, Request, Topic},
+    transport::{AppendError, Draft, DraftBody, Owner, Page, Record, Request, Topic},
 };
 
 impl Item for Record {
@@ -45,8 +48,9 @@ pub(super) struct BusTopic {
     lines: u64,
     keys: Keys,
     /// The newest ids and where their drafts went.
-    seen: HashMap<Arc<str>, Position>,
-    seen_order: VecDeque<Arc<str>>,
+    seen: Recent<Arc<str>, Position>,
+    /// How far the events of each task have been copied, and where the last of them went.
+    copied: Recent<TaskId, ((Epoch, Seq), Position)>,
 }
 
 impl BusTopic {
@@ -66,8 +70,8 @@ impl BusTopic {
             log: Log::new(LogLimits::default().window(1)),
             lines: 0,
             keys: Keys::default(),
-            seen: HashMap::new(),
-            seen_order: VecDeque::new(),
+            seen: Recent::default(),
+            copied: Recent::default(),
         }
     }
 
@@ -88,7 +92,7 @@ impl BusTopic {
         Ok(true)
     }
 
-    /// Numbers a draft; none if it was seen before.
+    /// Numbers a draft; none if it was seen before, or says what is superseded already.
     pub(super) fn number(
         &mut self,
         topic: &Topic,
@@ -98,13 +102,16 @@ impl BusTopic {
         if let Some(first) = draft.id.as_ref().and_then(|id| self.seen.get(id)) {
             return Ok((*first, None));
         }
+        if let Some(later) = self.superseded_copy(draft) {
+            return Ok((later, None));
+        }
         if self.log.is_ended() {
             return Err(AppendError::AlreadyComplete);
         }
         let seq = self.log.next_seq();
         let is_line = matches!(
             &draft.body,
-            crate::transport::DraftBody::Data(data) if data.retention() == Retention::Log
+            DraftBody::Data(data) if data.retention() == Retention::Log
         );
         let lines = self.lines + u64::from(is_line);
         let record = draft.number(topic, self.epoch, seq, self.log.newest_milestone(), lines)?;
@@ -112,14 +119,28 @@ impl BusTopic {
         let position = Position::new(self.epoch, seq);
         if let Some(id) = &draft.id {
             self.seen.insert(Arc::clone(id), position);
-            self.seen_order.push_back(Arc::clone(id));
-            if self.seen_order.len() > MOST_SEEN
-                && let Some(oldest) = self.seen_order.pop_front()
+        }
+        if let DraftBody::Event(event) = &draft.body {
+            let (task, reached) = (event.task_id(), (event.epoch(), event.seq()));
+            if self
+                .copied
+                .get(task)
+                .is_none_or(|(last, _)| *last < reached)
             {
-                self.seen.remove(&oldest);
+                self.copied.insert(task.clone(), (reached, position));
             }
         }
         Ok((position, Some(record)))
+    }
+
+    /// Where something later of its task went, if the draft is a copy of State that comes after it.
+    fn superseded_copy(&self, draft: &Draft) -> Option<Position> {
+        let DraftBody::Event(event) = &draft.body else {
+            return None;
+        };
+        let is_state = matches!(event.data().retention(), Retention::State(_));
+        let (last, at) = self.copied.get(event.task_id()).filter(|_| is_state)?;
+        (*last > (event.epoch(), event.seq())).then_some(*at)
     }
 
     fn push(&mut self, record: Record, seq: Seq, now: Instant) -> Result<(), AppendError> {
@@ -238,5 +259,42 @@ impl Life {
     }
 }
 
-/// Ids remembered of each topic.
-const MOST_SEEN: usize = 1_024;
+/// The newest entries of a map.
+#[derive(Debug)]
+struct Recent<K, V> {
+    values: HashMap<K, V>,
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self {
+            values: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+    fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.values.get(key)
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.values.insert(key.clone(), value).is_some() {
+            return;
+        }
+        self.order.push_back(key);
+        if self.order.len() > MOST_RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.values.remove(&oldest);
+        }
+    }
+}
+
+/// Ids, and tasks that were copied, remembered of each topic.
+const MOST_RECENT: usize = 1_024;

@@ -18,7 +18,7 @@ use crate::{
     id::TaskId,
     limits::Limits,
     link::Link,
-    position::Epoch,
+    position::{Epoch, Position},
     subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
     task::{Family, Inner, Parent, Silence, TaskShared},
@@ -241,7 +241,8 @@ impl TrackerShared {
             Err(error) => return Subscription::rejected(error),
         };
         let known = self.find(&id);
-        let Some(link) = self.link.as_ref().filter(|_| !is_own(known.as_deref())) else {
+        let own = is_own(known.as_deref(), options.after);
+        let Some(link) = self.link.as_ref().filter(|_| !own) else {
             return match known {
                 Some(task) => Subscription::known(task, &options, permit, None),
                 None => self.awaited(id, options, permit),
@@ -487,9 +488,14 @@ impl Drop for TrackerShared {
     }
 }
 
-/// A task of this node that has not ended, of which nobody knows more.
-fn is_own(known: Option<&TaskShared>) -> bool {
-    known.is_some_and(|task| !task.is_mirror() && !task.is_ended())
+/// Tells whether a task is this node's own and has not ended, so that nobody knows more of it; save
+/// who comes from a later run, which another node has begun.
+fn is_own(known: Option<&TaskShared>, after: Option<Position>) -> bool {
+    known.is_some_and(|task| {
+        !task.is_mirror()
+            && !task.is_ended()
+            && !after.is_some_and(|after| task.is_before(after.epoch()))
+    })
 }
 
 /// What else a new task is given.

@@ -87,6 +87,11 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// A draft whose id was seen before in this run is answered with its first position, also after
     /// the end. The newest 1 024 ids at least are remembered of each topic.
     ///
+    /// Two nodes that publish on one shared task copy its events into a channel each for itself. A copy
+    /// of State that comes when something later of its task has been copied takes no number, so
+    /// that it cannot take the later one's place: it is answered with the position of that. How
+    /// far they have been copied is remembered of the newest 1 024 tasks at least.
+    ///
     /// # Errors
     ///
     /// For each draft, [`AppendError`] if it was not appended. One that is refused takes no number,

@@ -81,3 +81,55 @@ async fn the_run_that_a_broker_without_memory_takes_is_the_one_that_counts() {
     older.complete(()).unwrap();
     assert_eq!(rest(&mut there).await.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn g5_a_run_that_was_refused_is_not_claimed_again() {
+    let bus = MemoryBus::new();
+    let (first, second) = (node(&bus), node(&bus));
+    let task = first.tracker.task("video").start_confirmed().await.unwrap();
+    second.wire.disconnect();
+    let refused = second.tracker.task("video").start().unwrap();
+    let (work, wire) = (refused.reporter(), second.wire.clone());
+    let cut_off = tokio::spawn(async move {
+        work.cancelled().await;
+        // Before it could look who has the task.
+        wire.disconnect();
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    second.wire.reconnect();
+    cut_off.await.unwrap();
+    task.complete(()).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.tracker.remove("video").await.unwrap();
+    // The id is free, and the node has its tasks told again.
+    second.wire.reconnect();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bus.live_tasks(), 0);
+    drop(refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g5_the_later_of_two_runs_is_told_again_to_a_broker_that_was_told_of_the_one_before() {
+    let bus = MemoryBus::new();
+    let (first, second) = (node(&bus), node(&bus));
+    let before = first.tracker.task("video").start_confirmed().await;
+    before.unwrap().complete(()).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let video = second.tracker.task("video").restart_confirmed().await;
+    let task = video.unwrap();
+    for wire in [&first.wire, &second.wire] {
+        wire.disconnect();
+    }
+    bus.forget();
+    first.wire.reconnect();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    second.wire.reconnect();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut there = first.tracker.subscribe("video");
+    assert_eq!(
+        verdict(&mut there).await.snapshot.unwrap().epoch,
+        task.head().epoch()
+    );
+    task.complete(()).unwrap();
+    rest(&mut there).await;
+}

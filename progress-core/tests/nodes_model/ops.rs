@@ -233,6 +233,12 @@ fn faults() -> impl Strategy<Value = Faults> {
         Just(none.reorder(0.5).delay(slow)),
         Just(none.delay(Duration::from_millis(700))),
         Just(none.lose_answer(0.3)),
+        Just(none.slow_answer(Duration::from_millis(200))),
+        Just(
+            none.slow_answer(slow)
+                .delay(Duration::from_millis(7))
+                .drop(0.2)
+        ),
         Just(
             none.drop(0.2)
                 .duplicate(0.2)

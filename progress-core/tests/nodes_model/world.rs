@@ -232,9 +232,7 @@ impl World {
 
     fn start(&mut self, node: u8, task: u8, restart: bool) {
         let (node, task) = (self.node(node), self.task(task));
-        // Two nodes may mint the same generation within one millisecond, which these tests are much
-        // too fast to leave to chance.
-        a_millisecond();
+        self.a_millisecond();
         let builder = self.nodes[node]
             .tracker
             .task(&task)
@@ -245,7 +243,7 @@ impl World {
         } else {
             builder.start()
         };
-        a_millisecond();
+        self.a_millisecond();
         // It is there, or thought to be.
         let Ok(held) = started else { return };
         self.truth.begin_owned(&task, held.head().epoch());
@@ -262,7 +260,7 @@ impl World {
 
     async fn share(&mut self, node: u8, task: u8) {
         let (node, task) = (self.node(node), self.task(task));
-        a_millisecond();
+        self.a_millisecond();
         let builder = self.nodes[node]
             .tracker
             .task(&task)
@@ -270,7 +268,7 @@ impl World {
             .channel("jobs");
         // Refused, without the broker, or it has to wait for that: all the same.
         let _shared = timeout(AWHILE, builder.share()).await;
-        a_millisecond();
+        self.a_millisecond();
     }
 
     fn report(&mut self, held: u8, what: &Report) {
@@ -517,6 +515,18 @@ impl World {
         readers.for_each(|reader| reader.rough = true);
     }
 
+    /// Waits for the system's clock to pass all generations: several nodes may mint the same one within
+    /// a millisecond, which these tests are much too fast to leave to chance.
+    pub(crate) fn a_millisecond(&self) {
+        let newest = self.truth.runs().map(|((_, epoch), _)| epoch.generation());
+        let newest = newest.max().unwrap_or(0);
+        let now = || u64::try_from(Timestamp::now().as_millis()).unwrap();
+        let until = now().max(newest + AHEAD);
+        while now() <= until {
+            std::thread::yield_now();
+        }
+    }
+
     fn next(&mut self) -> u64 {
         self.said += 1;
         self.said
@@ -550,14 +560,8 @@ fn pick(index: u8, len: usize) -> Option<usize> {
     (len > 0).then(|| usize::from(index) % len)
 }
 
-/// Waits for the system's clock, from which generations are minted.
-pub(crate) fn a_millisecond() {
-    let now = Timestamp::now();
-    while Timestamp::now() == now {
-        std::hint::spin_loop();
-    }
-}
-
 /// What a call may take that waits for a broker which is away.
 pub(crate) const AWHILE: Duration = Duration::from_secs(5);
+/// By how much generations may be ahead of the clock: those of runs that are ended follow each other.
+const AHEAD: u64 = 5;
 const MOST_READERS: usize = 8;

@@ -94,6 +94,26 @@ pub async fn an_event_is_copied_into_a_channel_once(bench: &dyn Bench) {
     assert_eq!(node.submits(&topic, copies).await, [3]);
 }
 
+/// Of two nodes that publish on a task one may be late with its copies: State of which something later
+/// is there takes no number, a milestone is there all the same.
+pub async fn a_late_copy_does_not_take_the_place_of_a_later_one(bench: &dyn Bench) {
+    let (node, other) = (Node::new(bench).await, Node::new(bench).await);
+    let topic = some_channel();
+    let mut run = node.run().await;
+    let drafts = [started(), update(1.0), mark(1), update(2.0), complete()]
+        .map(|data| Draft::copy_of(run.event(data)));
+    let [started, earlier, mark, later, complete] = drafts;
+    let first = vec![started, later.clone()];
+    assert_eq!(node.submits(&topic, first).await, [1, 2]);
+    let late = vec![earlier.clone(), mark];
+    assert_eq!(other.submits(&topic, late).await, [2, 3]);
+    assert_eq!(seqs_of(&page(&node, &topic).await), [1, 2, 3]);
+    assert_eq!(node.submits(&topic, vec![complete]).await, [4]);
+    // The end says more than any State before it.
+    assert_eq!(other.submits(&topic, vec![earlier, later]).await, [4, 2]);
+    assert_eq!(seqs_of(&page(&node, &topic).await), [1, 3, 4]);
+}
+
 /// An event of no task is State if it has a key, else a milestone, and keeps its time.
 pub async fn an_event_of_no_task_is_state_or_a_milestone(bench: &dyn Bench) {
     let node = Node::new(bench).await;

@@ -38,7 +38,7 @@ mod watch;
 pub use self::bench::Bench;
 
 /// Makes a test of every behaviour of the [suite](crate::testing::conformance): the attributes of
-/// each test, then an expression for its [`Bench`](crate::testing::conformance::Bench), in which
+/// each test, then an expression for its [`Bench`], in which
 /// `.await` may stand.
 ///
 /// ```
@@ -160,6 +160,7 @@ macro_rules! __conformance_behaviours {
                 in_a_channel_the_state_of_a_task_has_one_key,
                 the_end_of_a_task_retires_its_state_in_a_channel,
                 an_event_is_copied_into_a_channel_once,
+                a_late_copy_does_not_take_the_place_of_a_later_one,
                 an_event_of_no_task_is_state_or_a_milestone,
                 what_is_no_event_of_a_channel_is_refused,
                 a_channel_that_was_removed_begins_again_later,
