@@ -37,7 +37,10 @@ impl Link {
                     Record::Task(event) => match tracker.find(event.task_id()) {
                         Some(task) if task.is_mirror() => task.receive(event) == Received::Taken,
                         // An owner's own events come back to it, unless somebody has ended its run.
-                        Some(task) => !task.is_before(event.epoch()),
+                        Some(task) => {
+                            task.epoch == event.epoch()
+                                || !(task.is_before(event.epoch()) || task.is_superseded())
+                        }
                         None => false,
                     },
                     Record::Channel(event) => tracker

@@ -215,7 +215,7 @@ impl Link {
     async fn let_go(&self, tracker: &TrackerShared) {
         let now = Instant::now();
         let mut idle = self.idle(now, MOST_LET_GO);
-        idle.retain(|topic| self.begin_letting_go(topic, now, || tracker.drop_mirror(topic)));
+        idle.retain(|topic| self.begin_letting_go(topic, now, || tracker.drop_watched(topic)));
         let unwatched = join_all(idle.iter().map(|topic| self.transport.unwatch(topic))).await;
         for (topic, unwatched) in idle.iter().zip(unwatched) {
             if let Err(error) = unwatched {

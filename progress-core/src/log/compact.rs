@@ -8,7 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use crate::{position::Seq, stage_index::push_exact};
+use crate::{
+    log::{LogLimits, PushError, PushErrorKind},
+    position::Seq,
+    stage_index::push_exact,
+};
 
 /// What a log holds: cheap to clone, of known size.
 pub trait Item: Clone {
@@ -40,76 +44,6 @@ pub enum Class {
     Log,
     /// The end: nothing can follow.
     Terminal,
-}
-
-/// Bounds of one log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLimits {
-    pub(super) window: usize,
-    pub(super) milestones: usize,
-    pub(super) logs: usize,
-    pub(super) keys: u32,
-    pub(super) bytes: usize,
-}
-
-impl LogLimits {
-    /// Returns how many of the newest items are all kept.
-    #[must_use]
-    pub fn window_len(&self) -> usize {
-        self.window
-    }
-
-    pub(crate) fn byte_budget(&self) -> usize {
-        self.bytes
-    }
-
-    /// Sets how many of the newest items are all kept (default 256, at least 1).
-    #[must_use]
-    pub fn window(mut self, items: usize) -> Self {
-        self.window = items.max(1);
-        self
-    }
-
-    /// Sets how many milestones are kept below the window (default 1 024).
-    #[must_use]
-    pub fn milestones(mut self, items: usize) -> Self {
-        self.milestones = items;
-        self
-    }
-
-    /// Sets how many log lines are kept below the window (default 200).
-    #[must_use]
-    pub fn logs(mut self, items: usize) -> Self {
-        self.logs = items;
-        self
-    }
-
-    /// Sets how many State keys there can be (default 4 096).
-    #[must_use]
-    pub fn keys(mut self, keys: u32) -> Self {
-        self.keys = keys;
-        self
-    }
-
-    /// Sets the byte budget (default 1 MiB): past it the window shrinks first, then log lines go,
-    /// then milestones. It can be exceeded by the newest item alone.
-    #[must_use]
-    pub fn bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes;
-        self
-    }
-}
-
-impl Default for LogLimits {
-    fn default() -> Self {
-        Self {
-            window: 256,
-            milestones: 1_024,
-            logs: 200,
-            keys: 4_096,
-            bytes: 1024 * 1024,
-        }
-    }
 }
 
 /// The compacting log; see the [module's page](super).
@@ -584,68 +518,3 @@ fn ring_after<T>(
 
 /// What a dropped item may hold on to until the next one comes, uncounted.
 const LARGEST_SPARE: usize = 1024;
-
-/// An item was not appended; it is given back.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PushError<T> {
-    /// Why.
-    pub kind: PushErrorKind,
-    /// The item.
-    pub item: T,
-}
-
-/// Why an item was not appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PushErrorKind {
-    /// The log has ended.
-    Ended,
-    /// The State key is past the limit.
-    TooManyKeys {
-        /// [`LogLimits::keys`].
-        limit: u32,
-    },
-    /// The State that nothing supersedes would alone exceed the budget.
-    Full {
-        /// [`LogLimits::bytes`].
-        limit: usize,
-    },
-}
-
-impl PushErrorKind {
-    pub(super) fn with<T>(self, item: T) -> PushError<T> {
-        PushError { kind: self, item }
-    }
-}
-
-impl fmt::Display for PushErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended => f.write_str("the log has ended"),
-            Self::TooManyKeys { limit } => {
-                write!(f, "too many State keys, the limit is {limit}")
-            }
-            Self::Full { limit } => write!(
-                f,
-                "live State would exceed the log's budget of {limit} bytes"
-            ),
-        }
-    }
-}
-
-impl<T> fmt::Debug for PushError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PushError")
-            .field("kind", &self.kind)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for PushError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.kind, f)
-    }
-}
-
-impl<T> std::error::Error for PushError<T> {}

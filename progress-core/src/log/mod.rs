@@ -41,10 +41,14 @@
 mod compact;
 mod cursor;
 mod keys;
+mod limits;
 mod receive;
+mod refused;
 
 pub(crate) use self::keys::Keys;
 pub use self::{
-    compact::{Class, Item, Log, LogLimits, PushError, PushErrorKind},
+    compact::{Class, Item, Log},
     cursor::{Cursor, Delivery, Gap, GapReason, Lagged, OnLag, Start},
+    limits::LogLimits,
+    refused::{PushError, PushErrorKind},
 };

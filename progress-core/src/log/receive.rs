@@ -2,7 +2,10 @@
 
 use crate::position::Seq;
 
-use super::compact::{Class, Item, Log, Mark, PushError};
+use super::{
+    PushError,
+    compact::{Class, Item, Log, Mark},
+};
 
 impl<T: Item> Log<T> {
     /// Appends an item that another log has numbered `seq`, which is past the head.

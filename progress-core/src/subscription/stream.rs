@@ -407,12 +407,27 @@ impl Subscription {
             return Poll::Ready(());
         };
         let mut guard = task.inner.lock();
-        let inner = &mut *guard;
-        if let Some(successor) = inner.next_run() {
+        if let Some(successor) = guard.next_run() {
             drop(guard);
             sink.push(self.go_on(successor));
             return Poll::Ready(());
         }
+        if guard.superseded && self.watch.is_none() {
+            drop(guard);
+            if let Some(tracker) = task.tracker.upgrade() {
+                self.watch = tracker.watch_task(task).map(Box::new);
+                let present = tracker.take_back(Arc::clone(task));
+                if !Arc::ptr_eq(&present, task) {
+                    sink.push(self.go_on(Successor {
+                        task: present,
+                        reason: ResetReason::Superseded,
+                    }));
+                    return Poll::Ready(());
+                }
+            }
+            guard = task.inner.lock();
+        }
+        let inner = &mut *guard;
         // Exact inside the window, where a batch is all that is read at a time.
         sink.reserve(inner.log.unread(cursor).min(BATCH));
         let (mut snapshot, mut nothing) = (None, true);

@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub(super) stalled: bool,
     pub(super) rare: Option<Box<Rare>>,
     /// Whether another run is the one that counts.
-    pub(super) superseded: bool,
+    pub(crate) superseded: bool,
     pub(super) untold: Untold,
     /// Bytes of the log that stand in the tracker's account: see [`Inner::charge`].
     pub(super) charged: usize,

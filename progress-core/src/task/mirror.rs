@@ -153,11 +153,17 @@ impl TaskShared {
 
     /// Takes note that another run is the one that counts: what is reported here goes nowhere.
     pub(crate) fn supersede(&self) {
-        self.inner.lock().superseded = true;
+        let wakers = {
+            let mut inner = self.inner.lock();
+            inner.superseded = true;
+            inner.sleepers.take()
+        };
         if let Some(outbox) = &self.outbox {
             outbox.supersede(self.epoch);
         }
         self.stop.raise();
+        // Readers have the run that counts looked for.
+        drop(wakers.wake());
     }
 
     pub(crate) fn is_superseded(&self) -> bool {

@@ -179,19 +179,23 @@ impl TrackerShared {
         }
     }
 
-    /// The broker knows nothing of a run of this node that was superseded: neither run is left.
+    /// The broker knows nothing of a run of this node that was superseded: neither run is left. Its
+    /// readers wait for an owner who tells of the one that counts once more.
     pub(crate) fn forget_superseded(&self, id: &TaskId) {
-        if let Some(task) = self.find(id).filter(|task| task.is_superseded()) {
-            self.forget(task.number);
-            if self.registry.read().is_drained() {
-                self.drained.notify_waiters();
-            }
+        let topic = Topic::Task(id.clone());
+        if !self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.is_watched(&topic))
+        {
+            self.drop_watched(&topic);
         }
     }
 
-    /// Keeps a task mirrored that runs elsewhere.
+    /// Keeps a task mirrored whose run that counts is elsewhere.
     pub(crate) fn watch_task(&self, task: &TaskShared) -> Option<WatchGuard> {
-        let link = self.link.as_ref().filter(|_| task.is_mirror())?;
+        let elsewhere = task.is_mirror() || task.is_superseded();
+        let link = self.link.as_ref().filter(|_| elsewhere)?;
         Some(link.watch(Topic::Task(task.id.clone())))
     }
 
@@ -300,41 +304,47 @@ impl TrackerShared {
         }
     }
 
-    /// Lets go of a mirror that nobody watches. Called under the watches' lock: who watches it first
-    /// and looks for it then finds either this mirror, which stays, or none.
-    pub(crate) fn drop_mirror(&self, topic: &Topic) {
+    /// Lets go of a mirror that nobody watches, or of a superseded run. Called under the watches' lock:
+    /// who watches it first and looks for it then finds either this mirror, which stays, or none.
+    pub(crate) fn drop_watched(&self, topic: &Topic) {
         let id = match topic {
             Topic::Task(id) => id,
             Topic::Channel(name) => return self.channels.remove(name),
         };
         let dropped = {
             let mut registry = self.registry.write();
-            let mirror = registry.get(id).filter(|task| task.is_mirror());
-            let number = mirror.map(|task| task.number);
+            let elsewhere = |task: &&Arc<TaskShared>| task.is_mirror() || task.is_superseded();
+            let number = registry.get(id).filter(elsewhere).map(|task| task.number);
             number.and_then(|number| registry.remove(number))
         };
         if let Some(task) = dropped {
             self.forgotten(&task);
+            if self.registry.read().is_drained() {
+                self.drained.notify_waiters();
+            }
         }
     }
 
-    /// The run to go on with in a mirror's place, once its topic is watched: the one that is kept up
-    /// to date. A reader that comes late may come to a mirror that was let go, and takes it back.
-    pub(crate) fn take_back(&self, mirror: Arc<TaskShared>) -> Arc<TaskShared> {
-        if !mirror.is_mirror() || mirror.is_ended() {
-            return mirror;
+    /// The run to go on with in the place of a mirror, or of a superseded run, once its topic is
+    /// watched: the one that is kept up to date. A reader that comes late may come to one that was
+    /// let go, and takes it back.
+    pub(crate) fn take_back(&self, task: Arc<TaskShared>) -> Arc<TaskShared> {
+        let superseded = task.is_superseded();
+        if !(task.is_mirror() || superseded) || task.is_ended() {
+            return task;
         }
         let wakers = {
             let mut registry = self.registry.write();
-            if let Some(present) = registry.get(&mirror.id) {
-                let stays = present.epoch < mirror.epoch || Arc::ptr_eq(present, &mirror);
-                return if stays { mirror } else { Arc::clone(present) };
+            if let Some(present) = registry.get(&task.id) {
+                let newest = !superseded && present.epoch < task.epoch;
+                let stays = newest || Arc::ptr_eq(present, &task);
+                return if stays { task } else { Arc::clone(present) };
             }
-            mirror.unforget();
-            registry.insert(Arc::clone(&mirror))
+            task.unforget();
+            registry.insert(Arc::clone(&task))
         };
         drop(wakers.wake());
-        mirror
+        task
     }
 
     /// The tasks that this node numbers.

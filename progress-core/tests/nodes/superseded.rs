@@ -106,3 +106,29 @@ async fn g7_a_run_that_nobody_reads_is_not_kept_in_the_place_of_a_refused_one() 
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(second.tracker.stats().tasks, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn g5_readers_of_a_refused_run_wait_for_the_one_that_counts_if_the_broker_has_forgotten_it() {
+    let bus = MemoryBus::new();
+    let (first, second) = (node(&bus), node(&bus));
+    let counts = first.tracker.task("video").start_confirmed().await.unwrap();
+    // The refusal is on its way for so long that the broker has forgotten by then why.
+    let slow = Faults::none().slow_answer(Duration::from_millis(200));
+    second.wire.faults(slow, 1);
+    let refused = second.tracker.task("video").start().unwrap();
+    let mut events = second.tracker.subscribe("video");
+    verdict(&mut events).await;
+    event(&mut events).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    first.wire.disconnect();
+    bus.forget();
+    refused.cancelled().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.wire.reconnect();
+    let Frame::Reset(reset) = next(&mut events).await else {
+        panic!("the run that counts is told of again");
+    };
+    assert_eq!(reset.epoch, counts.head().epoch());
+    counts.complete(()).unwrap();
+    assert!(!rest(&mut events).await.is_empty());
+}
