@@ -97,7 +97,9 @@ struct BenchEvent {
 
 impl BenchEvent {
     fn new(seq: u64) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self {
             seq,
             ts_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),

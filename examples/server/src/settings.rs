@@ -119,7 +119,10 @@ impl Options {
             open: self.open.or(file.open).unwrap_or(false),
             heartbeat,
             dead_after: (self.dead_after.or(file.dead_after)).unwrap_or(heartbeat * 2),
-            tick: self.tick.or(file.tick).unwrap_or(Duration::from_millis(100)),
+            tick: self
+                .tick
+                .or(file.tick)
+                .unwrap_or(Duration::from_millis(100)),
             retention: (self.retention.or(file.retention)).unwrap_or(Duration::from_secs(3600)),
             unknown_wait: (self.unknown_wait.or(file.unknown_wait))
                 .unwrap_or(Duration::from_secs(10)),
@@ -160,7 +163,9 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "heartbeat = '5s'\nmax-tasks = 7\nretention = '2h'").unwrap();
         let path = file.path().to_str().unwrap();
-        let settings = options(&["--config", path, "--retention", "1m"]).resolve().unwrap();
+        let settings = options(&["--config", path, "--retention", "1m"])
+            .resolve()
+            .unwrap();
         assert_eq!(settings.retention, Duration::from_secs(60));
         assert_eq!(settings.heartbeat, Duration::from_secs(5));
         assert_eq!(settings.dead_after, Duration::from_secs(10));
@@ -179,8 +184,14 @@ mod tests {
 
     #[test]
     fn open_is_refused_where_others_could_reach_it() {
-        let error = options(&["--open", "--listen", "0.0.0.0:0"]).resolve().unwrap_err();
+        let error = options(&["--open", "--listen", "0.0.0.0:0"])
+            .resolve()
+            .unwrap_err();
         assert!(error.to_string().contains("loopback"), "{error}");
-        assert!(options(&["--open", "--listen", "[::1]:0"]).resolve().is_ok());
+        assert!(
+            options(&["--open", "--listen", "[::1]:0"])
+                .resolve()
+                .is_ok()
+        );
     }
 }
