@@ -22,6 +22,10 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let settings = Options::parse().resolve()?;
+    // Each connection is a file to the system, which allows few unless it is asked.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays");
+    }
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
         let listen = settings.listen;
         anyhow::anyhow!("cannot listen on {listen}: {error}; another can be set with --listen")
