@@ -9,7 +9,9 @@ use tokio::{
     sync::{Barrier, watch},
     time::{sleep, timeout},
 };
-use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _, protocol::WebSocketConfig};
+use tokio_tungstenite::tungstenite::{
+    Message, client::IntoClientRequest as _, protocol::WebSocketConfig,
+};
 
 use super::follow::Follower;
 
@@ -155,7 +157,10 @@ impl Client {
     /// Asks for an event stream.
     async fn request(&self, follower: &Follower) -> TcpStream {
         let mut stream = TcpStream::connect(&self.host).await.unwrap();
-        let id = follower.position.as_ref().map(|at| format!("Last-Event-ID: {at}\r\n"));
+        let id = follower
+            .position
+            .as_ref()
+            .map(|at| format!("Last-Event-ID: {at}\r\n"));
         let request = format!(
             "GET /sse/progress/{} HTTP/1.1\r\nHost: {}\r\n{}\r\n",
             self.task,
@@ -167,12 +172,17 @@ impl Client {
     }
 
     async fn garbage(&mut self) {
-        let mut bytes: Vec<u8> = (0..self.chance.usize(1..2_000)).map(|_| self.chance.u8(..)).collect();
+        let mut bytes: Vec<u8> = (0..self.chance.usize(1..2_000))
+            .map(|_| self.chance.u8(..))
+            .collect();
         match self.wire {
             Wire::EventStream => {
                 let mut stream = TcpStream::connect(&self.host).await.unwrap();
                 if self.chance.bool() {
-                    bytes.splice(..0, format!("GET /sse/progress/{} HTTP/1.1\r\n", self.task).into_bytes());
+                    bytes.splice(
+                        ..0,
+                        format!("GET /sse/progress/{} HTTP/1.1\r\n", self.task).into_bytes(),
+                    );
                 }
                 drop(stream.write_all(&bytes).await);
             }
@@ -186,7 +196,9 @@ impl Client {
                 let message = match self.chance.u8(..3) {
                     0 => Message::binary(bytes),
                     1 => Message::text(text),
-                    _ => Message::text(format!(r#"{{"type":"subscribe","topics":[{{"task_id":{text:?}}}]}}"#)),
+                    _ => Message::text(format!(
+                        r#"{{"type":"subscribe","topics":[{{"task_id":{text:?}}}]}}"#
+                    )),
                 };
                 drop(socket.send(message).await);
                 // It is answered, and goes on.

@@ -16,7 +16,8 @@ pub(super) struct Follower {
 impl Follower {
     /// Takes a frame: each event follows the one before, and nothing is lost.
     pub(super) fn on_frame(&mut self, text: &str) {
-        let frame: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let frame: Value =
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
         match frame["event_type"].as_str() {
             Some("connected") => match frame["data"]["resume"].as_str() {
                 Some("unknown" | "fresh" | "resumed") => {}

@@ -1,5 +1,12 @@
+//! Two thousand connections for a while, of which a tenth are stuck, a tenth come and go, and a tenth
+//! send garbage: nobody who is well misses anything, and the memory comes back.
+//!
+//! `cargo test --release -p progress-server --test soak -- --ignored --nocapture`; `SOAK_SECONDS` (20).
+
 mod client;
 mod follow;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{
     env, fs,
@@ -15,14 +22,18 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::client::{Kind, Wire};
-use crate::support::Server;
+use self::{
+    client::{Kind, Wire},
+    support::Server,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a while: run by `cargo xtask ci --full`"]
 async fn two_thousand_connections_of_all_sorts() {
     rlimit::increase_nofile_limit(16_384).unwrap();
-    let seconds = env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = env::var("SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let lasts = Duration::from_secs(seconds.unwrap_or(20));
     let server = Server::start(&["--heartbeat", "2s", "--retention", "2s"]).await;
     let pid = server.process.id().unwrap();
@@ -39,7 +50,10 @@ async fn two_thousand_connections_of_all_sorts() {
         peak >> 10,
         after >> 10,
     );
-    assert!(after <= before + before / 10, "the memory has not come back");
+    assert!(
+        after <= before + before / 10,
+        "the memory has not come back"
+    );
     let (_, health) = server.get("/health").await;
     assert!(health.contains(r#""sessions":0"#), "{health}");
 }
@@ -50,7 +64,11 @@ async fn round(server: &Server, name: &str, connections: usize, lasts: Duration)
     let (over, is_over) = watch::channel(false);
     let clients: Vec<JoinHandle<u64>> = (0..connections)
         .map(|n| {
-            let wire = if n % 2 == 0 { Wire::WebSocket } else { Wire::EventStream };
+            let wire = if n % 2 == 0 {
+                Wire::WebSocket
+            } else {
+                Wire::EventStream
+            };
             let kind = match n / 2 % 10 {
                 0 => Kind::Stuck,
                 1 => Kind::Restless,
@@ -72,7 +90,11 @@ async fn round(server: &Server, name: &str, connections: usize, lasts: Duration)
                 .collect();
             let path = format!("/tasks/{name}-{task}/events");
             let (status, answer) = server.post(&path, &json!(events)).await;
-            assert_eq!((status, &answer["accepted"]), (202, &json!(EVENTS)), "{answer}");
+            assert_eq!(
+                (status, &answer["accepted"]),
+                (202, &json!(EVENTS)),
+                "{answer}"
+            );
         }));
         batch.await;
         published += EVENTS;
@@ -81,14 +103,19 @@ async fn round(server: &Server, name: &str, connections: usize, lasts: Duration)
     }
     for task in 0..TASKS {
         let end = json!({"event_type": "complete", "data": {"status": "completed"}});
-        let (status, answer) = server.post(&format!("/tasks/{name}-{task}/events"), &end).await;
+        let (status, answer) = server
+            .post(&format!("/tasks/{name}-{task}/events"), &end)
+            .await;
         assert_eq!(status, 202, "{answer}");
     }
     // All who read come to the end by themselves; the others are told.
     let mut seen = 0;
     over.send(true).unwrap();
     for client in clients {
-        seen += timeout(Duration::from_secs(60), client).await.expect("it comes to an end").unwrap();
+        seen += timeout(Duration::from_secs(60), client)
+            .await
+            .expect("it comes to an end")
+            .unwrap();
     }
     seen
 }
