@@ -62,7 +62,7 @@ impl Gateway {
                 response.headers_mut().insert(header::ALLOW, allow(path));
                 response.map(Body::from)
             }
-            Some(endpoint) => match self.request_body(&request.method, body).await {
+            Some(endpoint) => match self.request_body(&request, body).await {
                 Ok(body) => self.answer(endpoint, &request, parameter, body).await,
                 Err(error) => error.to_response().map(Body::from),
             },
@@ -115,15 +115,17 @@ impl Gateway {
     }
 
     /// The request's body, of methods that have one that means something.
-    async fn request_body<B>(&self, method: &Method, body: B) -> Result<Bytes, ApiError>
+    async fn request_body<B>(&self, request: &Parts, body: B) -> Result<Bytes, ApiError>
     where
         B: http_body::Body,
         B::Error: fmt::Display,
     {
-        if *method != Method::POST {
+        if request.method != Method::POST {
             return Ok(Bytes::new());
         }
-        body::read(body, self.largest_body(), self.stuck_after()).await
+        let length = request.headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        body::read(body, length, self.largest_body(), self.stuck_after()).await
     }
 }
 
