@@ -26,8 +26,8 @@ use crate::{
 
 /// A tracker, made fit for the network: who may watch what, how many, at what pace.
 ///
-/// A cheap clone. Adapters call its methods with the parts of a request and pass on the answers;
-/// each method is one route of the protocol.
+/// A cheap clone. Adapters hand requests to [`respond`](Self::respond) and pass on the answers. It
+/// dispatches to the other methods, each of which is one route of the protocol.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
@@ -42,6 +42,7 @@ struct Shared {
     topics: usize,
     lag: usize,
     message: usize,
+    body: usize,
     stuck_after: Duration,
     sessions: Arc<AtomicUsize>,
     max_sessions: usize,
@@ -58,6 +59,7 @@ pub struct GatewayBuilder {
     topics: usize,
     lag: usize,
     message: usize,
+    body: usize,
     stuck_after: Duration,
     sessions: usize,
 }
@@ -115,7 +117,16 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default 30 s).
+    /// Sets the largest body that a request may have, in bytes (default 8 MiB): a larger one is
+    /// answered 413.
+    pub fn body(mut self, bytes: usize) -> Self {
+        self.body = bytes;
+        self
+    }
+
+    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default
+    /// 30 s), and how long a request's body may take before it is answered 408; as long again for
+    /// each further 64 KiB.
     pub fn stuck_after(mut self, patience: Duration) -> Self {
         self.stuck_after = patience.min(LONGEST);
         self
@@ -140,6 +151,7 @@ impl GatewayBuilder {
                 topics: self.topics,
                 lag: self.lag,
                 message: self.message,
+                body: self.body,
                 stuck_after: self.stuck_after,
                 sessions: Arc::default(),
                 max_sessions: self.sessions,
@@ -183,6 +195,7 @@ impl Gateway {
             topics: 64,
             lag: 64,
             message: 16 * 1024,
+            body: 8 * 1024 * 1024,
             stuck_after: Duration::from_secs(30),
             sessions: 10_000,
         }
@@ -204,6 +217,11 @@ impl Gateway {
     #[must_use]
     pub fn largest_message(&self) -> usize {
         self.shared.message
+    }
+
+    /// Returns the largest body that a request may have, in bytes.
+    pub(crate) fn largest_body(&self) -> usize {
+        self.shared.body
     }
 
     /// Returns how long a WebSocket may accept no byte.

@@ -14,11 +14,15 @@
 )]
 
 mod auth;
+mod body;
 mod error;
 mod gateway;
 mod http_api;
 mod query;
+mod respond;
+mod routes;
 mod session;
+mod socket;
 mod sse;
 mod wire;
 
@@ -27,8 +31,11 @@ pub use async_trait::async_trait;
 
 pub use self::{
     auth::{Action, Authorizer, Open, Principal, Refusal},
+    body::Body,
     error::{ApiError, Code},
     gateway::{Gateway, GatewayBuilder, TaskUrls},
+    routes::{Found, Path, Route},
     session::{Close, Output, Session},
+    socket::WebSocket,
     sse::EventStream,
 };

@@ -12,7 +12,7 @@ use progress_web::{Gateway, Open};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use self::settings::{Adapter, Options, Settings};
+use self::settings::{Options, Settings};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -32,7 +32,7 @@ pub(crate) async fn run(
             axum::serve(listener.tap_io(|socket| prepare(socket)), routes).await?;
         }
         Adapter::Warp => {
-            let routes = progress_warp::routes(gateway);
+            let routes = progress_warp::routes_with(gateway);
             warp::serve(routes).incoming(listener).run().await;
         }
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[derive(Debug, Default, Parser, Deserialize)]
 #[command(name = "progress-server", version)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Options {
+pub(crate) struct Options {
     /// A TOML file with the other settings, named like the flags
     #[arg(long, env = "PROGRESS_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -70,7 +70,7 @@ pub struct Options {
 /// What carries the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Adapter {
+pub(crate) enum Adapter {
     /// `progress-axum`.
     #[default]
     Axum,
@@ -80,7 +80,7 @@ pub enum Adapter {
 
 /// What the server does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub listen: SocketAddr,
     pub open: bool,
     pub heartbeat: Duration,
@@ -104,7 +104,7 @@ impl Options {
     ///
     /// If the file cannot be read, names a setting that does not exist, or the settings contradict
     /// each other.
-    pub fn resolve(self) -> anyhow::Result<Settings> {
+    pub(crate) fn resolve(self) -> anyhow::Result<Settings> {
         let file = match &self.config {
             None => Self::default(),
             Some(path) => {

@@ -8,28 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{
-    error::{ApiError, Code},
-    gateway::Gateway,
-};
-
-impl Gateway {
-    /// Answers a path that is no route of the protocol.
-    #[must_use]
-    pub fn not_found(&self) -> Response<Bytes> {
-        ApiError::new(Code::NotFound, "there is nothing here").to_response()
-    }
-
-    /// Answers a method that a route does not take.
-    #[must_use]
-    pub fn method_not_allowed(&self) -> Response<Bytes> {
-        ApiError::new(
-            Code::MethodNotAllowed,
-            "this route does not take that method",
-        )
-        .to_response()
-    }
-}
+use crate::error::ApiError;
 
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     let text =

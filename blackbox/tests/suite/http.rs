@@ -1,13 +1,12 @@
 //! Snapshots, histories and health; who may have them, and what is wrong with a request.
 
-mod support;
-
-use progress_axum::Open;
+use blackbox::{Mark, Tile, fields, forgetful, mark};
 use progress_core::{Level, TaskError, TaskId};
+use progress_web::Open;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use self::support::{Mark, Server, Tile, fields, forgetful, mark};
+use crate::Server;
 
 const ALWAYS: [&str; 19] = [
     "attempt",
@@ -257,11 +256,11 @@ async fn history_is_read_page_by_page() {
         assert_eq!(page["head"], head.to_string());
         let events = page["events"].as_array().unwrap();
         assert!(events.len() <= 4);
-        numbers.extend(support::seqs(events));
+        numbers.extend(blackbox::seqs(events));
         pages += 1;
         let Some(next) = page.get("next") else { break };
         let next = next.as_str().unwrap();
-        assert_eq!(next, support::position(events.last().unwrap()));
+        assert_eq!(next, blackbox::position(events.last().unwrap()));
         path = format!("/tasks/a/history?limit=4&after={next}");
     }
     assert_eq!((pages, numbers), (3, (1..=10).collect::<Vec<_>>()));
@@ -273,7 +272,7 @@ async fn history_is_read_page_by_page() {
         assert_eq!(&ws.frame().await, event);
     }
     let page = server.get("/tasks/a/history?after=1:3").await.json();
-    assert_eq!(support::seqs(page["events"].as_array().unwrap()).len(), 10);
+    assert_eq!(blackbox::seqs(page["events"].as_array().unwrap()).len(), 10);
     let page = server.get(&format!("/tasks/a/history?after={head}")).await;
     assert_eq!(page.json()["events"], json!([]));
 }
@@ -286,7 +285,7 @@ async fn history_tells_what_is_lost() {
     let page = server.get("/tasks/a/history").await.json();
     assert_eq!(page["floor"], 4);
     let events = page["events"].as_array().unwrap();
-    assert_eq!(support::seqs(events), [5, 6, 7, 8, 9, 10]);
+    assert_eq!(blackbox::seqs(events), [5, 6, 7, 8, 9, 10]);
     assert_eq!(events[0]["from"], 1);
 }
 

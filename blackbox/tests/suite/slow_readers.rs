@@ -1,14 +1,13 @@
 //! Readers whose socket is stuck while much happens: they cost nobody anything and miss nothing
 //! that matters.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use blackbox::{Mark, Reader, Tile, Ws, eventually, kind, kinds};
 use progress_core::Task;
 use serde_json::Value;
 
-use self::support::{Mark, Reader, Server, Tile, Ws, eventually, kind, kinds};
+use crate::Server;
 
 const UPDATES: u64 = 20_000;
 /// All updates together are many times what sockets and the log hold.

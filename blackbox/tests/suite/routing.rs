@@ -1,11 +1,10 @@
 //! Methods, and where the routes can be mounted.
 
-mod support;
-
-use progress_axum::{ProgressTracker, router_with};
+use blackbox::{Answer, fields};
+use progress_core::ProgressTracker;
 use reqwest::Method;
 
-use self::support::{Answer, Server, fields};
+use crate::Server;
 
 #[tokio::test]
 async fn wrong_method_is_405_and_head_is_get_without_its_body() {
@@ -41,16 +40,14 @@ async fn wrong_method_is_405_and_head_is_get_without_its_body() {
     assert_eq!(ask(Method::HEAD, "/tasks/b").await.status, 404);
     let stream = ask(Method::HEAD, "/sse/progress/a").await;
     assert_eq!(stream.header("content-type"), "text/event-stream");
-    support::eventually("no stream to be left", || server.gateway.sessions() == 0).await;
+    blackbox::eventually("no stream to be left", || server.gateway.sessions() == 0).await;
 }
 
 #[tokio::test]
 async fn routes_nest_under_a_prefix_that_the_gateway_knows() {
-    let server = Server::routed(
-        ProgressTracker::new(),
-        |gateway| gateway.prefix("/api/v1"),
-        |gateway| axum::Router::new().nest("/api/v1", router_with(gateway)),
-    )
+    let server = Server::under("/api/v1", ProgressTracker::new(), |gateway| {
+        gateway.prefix("/api/v1")
+    })
     .await;
     let task = server.tracker.task("a").start().unwrap();
     let urls = server.gateway.urls(task.id());
@@ -67,19 +64,4 @@ async fn routes_nest_under_a_prefix_that_the_gateway_knows() {
     assert_eq!(server.get("/tasks/a").await.status, 404);
     let answer = server.request(Method::POST, "/api/v1/health", &[]).await;
     answer.error(405, "METHOD_NOT_ALLOWED");
-}
-
-#[tokio::test]
-async fn routes_nest_under_a_prefix_with_parameters() {
-    let server = Server::routed(
-        ProgressTracker::new(),
-        |gateway| gateway,
-        |gateway| axum::Router::new().nest("/tenants/{tenant}", router_with(gateway)),
-    )
-    .await;
-    let _task = server.tracker.task("a").start().unwrap();
-    let answer = server.get("/tenants/acme/tasks/a").await;
-    assert_eq!(answer.json()["task_id"], "a");
-    let mut ws = server.ws("/tenants/acme/ws/progress/a").await;
-    assert_eq!(ws.frame().await["task_id"], "a");
 }

@@ -10,28 +10,28 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use super::within;
+use crate::within;
 
-pub(crate) struct Sse {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+pub struct Sse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
     /// What an `EventSource` would come back with.
-    pub(crate) last_id: Option<String>,
+    pub last_id: Option<String>,
     body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
     buffer: String,
 }
 
 /// What stands between two empty lines.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Block {
-    pub(crate) id: Option<String>,
-    pub(crate) retry: Option<String>,
-    pub(crate) data: Option<Value>,
+pub struct Block {
+    pub id: Option<String>,
+    pub retry: Option<String>,
+    pub data: Option<Value>,
 }
 
 impl Block {
     /// Parses the lines of a block; fails on a field that this protocol does not send.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut block = Self {
             id: None,
             retry: None,
@@ -58,7 +58,7 @@ impl Block {
 }
 
 impl Sse {
-    pub(crate) async fn open(client: &Client, url: &str, last_event_id: Option<&str>) -> Self {
+    pub async fn open(client: &Client, url: &str, last_event_id: Option<&str>) -> Self {
         let mut request = client.get(url).header("accept", "text/event-stream");
         if let Some(id) = last_event_id {
             // Not by way of str, which could not hold what a browser may send.
@@ -76,7 +76,7 @@ impl Sse {
     }
 
     /// The next block; none at the end of the stream.
-    pub(crate) async fn block(&mut self) -> Option<Block> {
+    pub async fn block(&mut self) -> Option<Block> {
         loop {
             if let Some((text, rest)) = self.buffer.split_once("\n\n") {
                 let block = Block::parse(text);
@@ -94,7 +94,7 @@ impl Sse {
     }
 
     /// The next block that has data; fails at the end of the stream.
-    pub(crate) async fn data(&mut self) -> Block {
+    pub async fn data(&mut self) -> Block {
         loop {
             let block = self.block().await.expect("the stream goes on");
             if block.data.is_some() {
@@ -104,12 +104,12 @@ impl Sse {
     }
 
     /// The data of the next block that has some; fails at the end of the stream.
-    pub(crate) async fn frame(&mut self) -> Value {
+    pub async fn frame(&mut self) -> Value {
         self.data().await.data.unwrap()
     }
 
     /// Everything up to the end of the stream.
-    pub(crate) async fn blocks(&mut self) -> Vec<Block> {
+    pub async fn blocks(&mut self) -> Vec<Block> {
         let mut blocks = Vec::new();
         while let Some(block) = self.block().await {
             blocks.push(block);
@@ -118,7 +118,7 @@ impl Sse {
     }
 
     /// The data of everything up to the end of the stream.
-    pub(crate) async fn frames(&mut self) -> Vec<Value> {
+    pub async fn frames(&mut self) -> Vec<Value> {
         let blocks = self.blocks().await;
         blocks.into_iter().filter_map(|block| block.data).collect()
     }

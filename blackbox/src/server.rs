@@ -1,10 +1,9 @@
 //! A server on a port of its own, and plain HTTP to it.
 
-use std::net::SocketAddr;
+use std::{future::Future, marker::PhantomData, net::SocketAddr};
 
-use axum::Router;
-use progress_axum::{Gateway, Open, ProgressTracker, router_with};
-use progress_web::GatewayBuilder;
+use progress_core::ProgressTracker;
+use progress_web::{Gateway, GatewayBuilder, Open};
 use reqwest::{
     Client, Method, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -12,86 +11,94 @@ use reqwest::{
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Sse, Ws};
+use crate::{Sse, Ws};
 
-pub(crate) struct Server {
-    pub(crate) tracker: ProgressTracker,
-    pub(crate) gateway: Gateway,
-    pub(crate) address: SocketAddr,
+/// Whose routes are tested.
+pub trait Adapter {
+    /// Serves the routes of a gateway, nested under a prefix such as `/api/v1` unless it is empty.
+    fn serve(
+        listener: TcpListener,
+        gateway: Gateway,
+        prefix: &'static str,
+    ) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// A server on a port of its own.
+pub struct Server<A> {
+    pub tracker: ProgressTracker,
+    pub gateway: Gateway,
+    pub address: SocketAddr,
     client: Client,
+    _adapter: PhantomData<A>,
 }
 
 /// What came back over plain HTTP.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
 }
 
-impl Server {
+impl<A: Adapter> Server<A> {
     /// With named ids and listing allowed, and all else at its default.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(|gateway| gateway).await
     }
 
-    pub(crate) async fn with(build: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Self {
+    pub async fn with(build: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Self {
         Self::over(ProgressTracker::new(), build).await
     }
 
-    pub(crate) async fn over(
+    pub async fn over(
         tracker: ProgressTracker,
         build: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Self {
-        Self::routed(tracker, build, router_with).await
+        Self::under("", tracker, build).await
     }
 
-    pub(crate) async fn routed(
+    /// Nested under a prefix, which the gateway is told only by `build`.
+    pub async fn under(
+        prefix: &'static str,
         tracker: ProgressTracker,
         build: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
-        route: impl FnOnce(Gateway) -> Router,
     ) -> Self {
         let open = Open::new().named_ids().listing();
         let gateway = build(Gateway::builder(tracker.clone()).authorizer(open)).build();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = route(gateway.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        tokio::spawn(A::serve(listener, gateway.clone(), prefix));
         Self {
             tracker,
             gateway,
             address,
             client: Client::new(),
+            _adapter: PhantomData,
         }
     }
 
-    pub(crate) async fn ws(&self, path: &str) -> Ws {
+    pub async fn ws(&self, path: &str) -> Ws {
         Ws::open(self.address, path).await
     }
 
-    pub(crate) async fn sse(&self, path: &str) -> Sse {
+    pub async fn sse(&self, path: &str) -> Sse {
         Sse::open(&self.client, &self.url(path), None).await
     }
 
     /// As an `EventSource` that comes back.
-    pub(crate) async fn sse_after(&self, path: &str, last_event_id: &str) -> Sse {
+    pub async fn sse_after(&self, path: &str, last_event_id: &str) -> Sse {
         Sse::open(&self.client, &self.url(path), Some(last_event_id)).await
     }
 
-    pub(crate) async fn tcp(&self) -> TcpStream {
+    pub async fn tcp(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, &[]).await
     }
 
-    pub(crate) async fn request(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> Answer {
+    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.request(method, self.url(path));
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();
@@ -111,27 +118,27 @@ impl Server {
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
     /// The error object of an answer that is one, after a look at its shape.
-    pub(crate) fn error(&self, status: u16, code: &str) -> Value {
+    pub fn error(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         assert_eq!(self.header("content-type"), "application/json");
         let body = self.json();
-        assert_eq!(super::fields(&body), ["error"]);
+        assert_eq!(crate::fields(&body), ["error"]);
         let error = &body["error"];
         assert_eq!(error["code"], code);
         assert!(!error["message"].as_str().unwrap().is_empty());
         assert!(error["is_retryable"].is_boolean());
-        for field in super::fields(error) {
+        for field in crate::fields(error) {
             assert!(
                 ERROR_OBJECT.contains(&field),
                 "{field} is none of its fields"

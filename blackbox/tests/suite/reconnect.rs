@@ -1,15 +1,14 @@
 //! G2 over real sockets: whoever comes back with the position it had gets everything once, in
 //! order, however often it was cut off.
 
-mod support;
-
 use std::{collections::BTreeMap, time::Duration};
 
+use blackbox::{Mark, Reader, Tile, kind};
 use progress_core::{Level, Task};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use self::support::{Mark, Reader, Server, Tile, kind};
+use crate::Server;
 
 const MARKS: u64 = 500;
 

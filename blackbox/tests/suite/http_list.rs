@@ -1,11 +1,10 @@
 //! `GET /tasks`: filters and pages.
 
-mod support;
-
+use blackbox::fields;
 use progress_core::TaskError;
 use serde_json::Value;
 
-use self::support::{Server, fields};
+use crate::Server;
 
 /// The ids on a page, the newest first, and where the next page begins.
 async fn list(server: &Server, query: &str) -> (Vec<String>, Option<String>) {

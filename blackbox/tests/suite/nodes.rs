@@ -1,10 +1,9 @@
 //! A web node serves tasks that run on another node, and says so when it cannot.
 
-mod support;
-
+use blackbox::{kind, mark, within};
 use progress_core::{ProgressTracker, testing::MemoryBus};
 
-use self::support::{Server, kind, mark, within};
+use crate::Server;
 
 fn node(bus: &MemoryBus) -> (ProgressTracker, progress_core::testing::MemoryTransport) {
     let wire = bus.connect();

@@ -1,6 +1,8 @@
-//! What the tests over real sockets share: a server, clients that parse frames, and a reader that
-//! knows nothing but the protocol's rules.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+//! What tests over real sockets need: a server on whatever adapter, clients that parse frames, and a
+//! reader that knows nothing but the protocol's rules.
+//!
+//! The suite itself is in `tests/suite`, written once. `tests/axum.rs` and `tests/warp.rs` run all of
+//! it, each on its adapter. What is special to one is tested beside it, with the clients of here.
 
 mod reader;
 mod server;
@@ -13,19 +15,18 @@ use progress_core::{EventPayload, Limits, ProgressTracker, Task, log::LogLimits}
 use serde::Serialize;
 use serde_json::Value;
 
-#[allow(unused_imports, reason = "each test binary uses its own part")]
-pub(crate) use self::{
+pub use self::{
     reader::Reader,
-    server::{Answer, Server},
+    server::{Adapter, Answer, Server},
     sse::{Block, Sse},
-    ws::{RawWs, Ws},
+    ws::{RawMessage, RawWs, Ws},
 };
 
 /// Far more than anything here takes: only a test that hangs meets it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The future's output; fails the test instead of hanging.
-pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,
         Err(_) => panic!("waited in vain for {what}"),
@@ -33,7 +34,7 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Waits for a condition that nothing signals.
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     within(what, async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -44,8 +45,8 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A milestone of the application's own.
 #[derive(Debug, Serialize)]
-pub(crate) struct Mark {
-    pub(crate) n: u64,
+pub struct Mark {
+    pub n: u64,
 }
 
 impl EventPayload for Mark {
@@ -54,13 +55,13 @@ impl EventPayload for Mark {
 
 /// State of the application's own: unlike counters it is published at once, tick or not.
 #[derive(Debug, Serialize)]
-pub(crate) struct Tile {
-    pub(crate) n: u64,
-    pub(crate) fill: String,
+pub struct Tile {
+    pub n: u64,
+    pub fill: String,
 }
 
 impl Tile {
-    pub(crate) fn new(n: u64) -> Self {
+    pub fn new(n: u64) -> Self {
         Self {
             n,
             fill: String::new(),
@@ -68,7 +69,7 @@ impl Tile {
     }
 
     /// One as large as many small ones.
-    pub(crate) fn heavy(n: u64, bytes: usize) -> Self {
+    pub fn heavy(n: u64, bytes: usize) -> Self {
         Self {
             n,
             fill: "x".repeat(bytes),
@@ -85,7 +86,7 @@ impl EventPayload for Tile {
 }
 
 /// Publishes marks `1..=count`: with `started` before them, mark n has the number n + 1.
-pub(crate) fn mark(task: &Task, count: u64) {
+pub fn mark(task: &Task, count: u64) {
     for n in 1..=count {
         task.emit(Mark { n }).unwrap();
     }
@@ -93,7 +94,7 @@ pub(crate) fn mark(task: &Task, count: u64) {
 
 /// A tracker whose logs keep two milestones below a window of four: a task of ten milestones has
 /// lost 1 to 4.
-pub(crate) fn forgetful() -> ProgressTracker {
+pub fn forgetful() -> ProgressTracker {
     let log = LogLimits::default().window(4).milestones(2);
     ProgressTracker::builder()
         .limits(Limits::default().log(log))
@@ -101,20 +102,20 @@ pub(crate) fn forgetful() -> ProgressTracker {
 }
 
 /// The frame's type.
-pub(crate) fn kind(frame: &Value) -> &str {
+pub fn kind(frame: &Value) -> &str {
     frame["event_type"].as_str().unwrap()
 }
 
-pub(crate) fn kinds(frames: &[Value]) -> Vec<&str> {
+pub fn kinds(frames: &[Value]) -> Vec<&str> {
     frames.iter().map(kind).collect()
 }
 
-pub(crate) fn seq(frame: &Value) -> u64 {
+pub fn seq(frame: &Value) -> u64 {
     frame["seq"].as_u64().unwrap()
 }
 
 /// The numbers of the event frames among these.
-pub(crate) fn seqs(frames: &[Value]) -> Vec<u64> {
+pub fn seqs(frames: &[Value]) -> Vec<u64> {
     frames
         .iter()
         .filter_map(|frame| frame.get("seq"))
@@ -123,12 +124,12 @@ pub(crate) fn seqs(frames: &[Value]) -> Vec<u64> {
 }
 
 /// The position of an event frame.
-pub(crate) fn position(frame: &Value) -> String {
+pub fn position(frame: &Value) -> String {
     format!("{}:{}", frame["epoch"].as_str().unwrap(), seq(frame))
 }
 
 /// The names of an object's fields.
-pub(crate) fn fields(object: &Value) -> Vec<&str> {
+pub fn fields(object: &Value) -> Vec<&str> {
     let object = object.as_object().unwrap();
     object.keys().map(String::as_str).collect()
 }

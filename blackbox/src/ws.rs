@@ -14,29 +14,29 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
-use super::{kind, within};
+use crate::{kind, within};
 
 /// A client that behaves: it answers pings whenever it is read from.
-pub(crate) struct Ws {
-    pub(crate) socket: WebSocketStream<TcpStream>,
-    pub(crate) headers: HeaderMap,
+pub struct Ws {
+    pub socket: WebSocketStream<TcpStream>,
+    pub headers: HeaderMap,
 }
 
 impl Ws {
-    pub(crate) async fn open(address: SocketAddr, path: &str) -> Self {
+    pub async fn open(address: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         Self::over(stream, path, &[]).await
     }
 
     /// One whose kernel takes little before its client reads.
-    pub(crate) async fn narrow(address: SocketAddr, path: &str) -> Self {
+    pub async fn narrow(address: SocketAddr, path: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let stream = socket.connect(address).await.unwrap();
         Self::over(stream, path, &[]).await
     }
 
-    pub(crate) async fn over(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub async fn over(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Self {
         let url = format!("ws://{}{path}", stream.peer_addr().unwrap());
         let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
@@ -54,7 +54,7 @@ impl Ws {
     }
 
     /// The next frame, or how the server closes.
-    pub(crate) async fn next(&mut self) -> Result<Value, (u16, String)> {
+    pub async fn next(&mut self) -> Result<Value, (u16, String)> {
         loop {
             match within("a message", self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => {
@@ -70,12 +70,12 @@ impl Ws {
     }
 
     /// The next frame; fails if the server closes.
-    pub(crate) async fn frame(&mut self) -> Value {
+    pub async fn frame(&mut self) -> Value {
         self.next().await.expect("the connection goes on")
     }
 
     /// The next frame of a type, whatever comes before.
-    pub(crate) async fn frame_of(&mut self, event_type: &str) -> Value {
+    pub async fn frame_of(&mut self, event_type: &str) -> Value {
         loop {
             let frame = self.frame().await;
             if kind(&frame) == event_type {
@@ -85,7 +85,7 @@ impl Ws {
     }
 
     /// Everything until the server closes, and how it does.
-    pub(crate) async fn until_close(&mut self) -> (Vec<Value>, (u16, String)) {
+    pub async fn until_close(&mut self) -> (Vec<Value>, (u16, String)) {
         let mut frames = Vec::new();
         loop {
             match self.next().await {
@@ -95,11 +95,11 @@ impl Ws {
         }
     }
 
-    pub(crate) async fn say(&mut self, text: &str) {
+    pub async fn say(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }
 
-    pub(crate) async fn send(&mut self, message: Message) {
+    pub async fn send(&mut self, message: Message) {
         within("the server to read", self.socket.send(message))
             .await
             .unwrap();
@@ -107,20 +107,20 @@ impl Ws {
 }
 
 /// A client that reads, but sends nothing by itself, no pong either.
-pub(crate) struct RawWs {
+pub struct RawWs {
     stream: TcpStream,
 }
 
 /// A message as [`RawWs`] sees it: opcode and payload.
-pub(crate) type RawMessage = (u8, Vec<u8>);
+pub type RawMessage = (u8, Vec<u8>);
 
 impl RawWs {
-    pub(crate) const TEXT: u8 = 1;
-    pub(crate) const CLOSE: u8 = 8;
-    pub(crate) const PING: u8 = 9;
-    pub(crate) const PONG: u8 = 10;
+    pub const TEXT: u8 = 1;
+    pub const CLOSE: u8 = 8;
+    pub const PING: u8 = 9;
+    pub const PONG: u8 = 10;
 
-    pub(crate) async fn open(mut stream: TcpStream, path: &str) -> Self {
+    pub async fn open(mut stream: TcpStream, path: &str) -> Self {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -135,7 +135,7 @@ impl RawWs {
         Self { stream }
     }
 
-    pub(crate) async fn next(&mut self) -> RawMessage {
+    pub async fn next(&mut self) -> RawMessage {
         within("a message", async {
             let opcode = self.stream.read_u8().await.unwrap() & 0x0f;
             let len = match self.stream.read_u8().await.unwrap() {
@@ -150,7 +150,7 @@ impl RawWs {
         .await
     }
 
-    pub(crate) async fn send(&mut self, opcode: u8, payload: &[u8]) {
+    pub async fn send(&mut self, opcode: u8, payload: &[u8]) {
         let len = u8::try_from(payload.len()).unwrap();
         assert!(len < 126, "short messages only");
         // Masked, as clients must, with a mask that changes nothing.

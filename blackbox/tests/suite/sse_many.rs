@@ -1,15 +1,14 @@
 //! `/sse?ids=a,b,c`: one stream for many tasks, its ids vectors of positions.
 
-mod support;
-
 use std::{collections::BTreeMap, time::Duration};
 
+use blackbox::{Block, Mark, Reader, Sse, fields, kind, mark, position};
 use http::request::Parts;
 use progress_core::{Task, TaskId};
 use progress_web::{Action, Authorizer, Principal, Refusal};
 use serde_json::{Value, json};
 
-use self::support::{Block, Mark, Reader, Server, Sse, fields, kind, mark, position};
+use crate::Server;
 
 /// Keeps one id from everybody.
 #[derive(Debug)]
@@ -108,7 +107,7 @@ async fn stream_of_bad_topics_alone_ends_and_is_not_asked_for_again() {
     let mut sse = server.sse(path).await;
     begin(&mut sse).await;
     let frames = sse.frames().await;
-    assert_eq!(support::kinds(&frames), ["rejected", "rejected"]);
+    assert_eq!(blackbox::kinds(&frames), ["rejected", "rejected"]);
     let id = sse.last_id.unwrap();
     assert_eq!(id, "end,end");
     assert_eq!(server.sse_after(path, &id).await.status, 204);
@@ -213,7 +212,7 @@ async fn reconnect_with_the_vector_loses_nothing() {
     }
     for reader in readers.values() {
         assert!(reader.ended);
-        assert_eq!(support::seqs(&reader.news), (1..=12).collect::<Vec<_>>());
+        assert_eq!(blackbox::seqs(&reader.news), (1..=12).collect::<Vec<_>>());
     }
 }
 
@@ -398,6 +397,6 @@ async fn one_sse_for_all_files() {
     work.await.unwrap();
     for reader in readers.values() {
         assert!(reader.ended);
-        assert_eq!(support::seqs(&reader.news), [1, 2, 3]);
+        assert_eq!(blackbox::seqs(&reader.news), [1, 2, 3]);
     }
 }

@@ -2,23 +2,23 @@
 
 use serde_json::Value;
 
-use super::{kind, seq};
+use crate::{kind, seq};
 
 /// Reads the frames of one task across connections and fails where they break the rule:
 /// `seq ≤ last` is a repeat, `from ≤ last + 1` continues, anything else must have been declared.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
-    pub(crate) epoch: Option<String>,
-    pub(crate) last: u64,
-    pub(crate) repeats: usize,
-    pub(crate) ended: bool,
+pub struct Reader {
+    pub epoch: Option<String>,
+    pub last: u64,
+    pub repeats: usize,
+    pub ended: bool,
     /// The frames that were news, in order.
-    pub(crate) news: Vec<Value>,
+    pub news: Vec<Value>,
 }
 
 impl Reader {
     /// Takes a frame; tells whether it is an event that is news.
-    pub(crate) fn take(&mut self, frame: &Value) -> bool {
+    pub fn take(&mut self, frame: &Value) -> bool {
         match kind(frame) {
             "connected" | "subscribed" => {
                 self.take_verdict(&frame["data"]);
@@ -53,7 +53,7 @@ impl Reader {
     }
 
     /// Where to go on.
-    pub(crate) fn position(&self) -> Option<String> {
+    pub fn position(&self) -> Option<String> {
         let epoch = self.epoch.as_ref()?;
         Some(format!("{epoch}:{}", self.last))
     }

@@ -1,9 +1,8 @@
 //! `/sse/progress/{task_id}`: bytes, ids, resume, ends.
 
-mod support;
-
 use std::time::Duration;
 
+use blackbox::{Block, Mark, Reader, Sse, forgetful, kind, kinds, mark, position, seqs, within};
 use eventsource_stream::Eventsource;
 use futures_util::StreamExt;
 use progress_core::{Level, Payload};
@@ -11,9 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use self::support::{
-    Block, Mark, Reader, Server, Sse, forgetful, kind, kinds, mark, position, seqs, within,
-};
+use crate::Server;
 
 /// The first frame and its verdict, after a look at what comes before.
 async fn resume(sse: &mut Sse) -> (Value, String) {
@@ -105,16 +102,16 @@ async fn last_event_id_beats_after_and_after_beats_replay() {
     let path = format!("/sse/progress/a?after={epoch}:2&replay=none");
     let mut sse = server.sse(&path).await;
     assert_eq!(resume(&mut sse).await.1, "resumed");
-    assert_eq!(support::seq(&sse.frame().await), 3);
+    assert_eq!(blackbox::seq(&sse.frame().await), 3);
     // Even where the query alone would be an error.
     for path in [path, "/sse/progress/a?after=nonsense".to_owned()] {
         let mut sse = server.sse_after(&path, &format!("{epoch}:4")).await;
         assert_eq!(resume(&mut sse).await.1, "resumed");
-        assert_eq!(support::seq(&sse.frame().await), 5);
+        assert_eq!(blackbox::seq(&sse.frame().await), 5);
     }
     let mut sse = server.sse("/sse/progress/a?replay=latest").await;
     assert_eq!(resume(&mut sse).await.1, "fresh");
-    assert_eq!(support::seq(&sse.frame().await), 6);
+    assert_eq!(blackbox::seq(&sse.frame().await), 6);
 }
 
 #[tokio::test]
@@ -125,7 +122,7 @@ async fn malformed_last_event_id_is_reset_and_malformed_after_an_error() {
     for id in ["57", "a:b", "1:2,3:4", "\u{fc}", "1:12345678901234567890"] {
         let mut sse = server.sse_after("/sse/progress/a", id).await;
         assert_eq!(resume(&mut sse).await.1, "reset", "{id}");
-        assert_eq!(support::seq(&sse.frame().await), 1);
+        assert_eq!(blackbox::seq(&sse.frame().await), 1);
     }
     let foreign = server.sse("/sse/progress/a?after=zz:1").await;
     assert_eq!(foreign.status, 200, "another epoch's is well formed");
@@ -220,7 +217,7 @@ async fn gap_carries_no_id_for_it_moves_nothing() {
 
 #[tokio::test]
 async fn refusals_are_plain_http() {
-    let open = progress_axum::Open::new();
+    let open = progress_web::Open::new();
     let server = Server::with(|gateway| gateway.authorizer(open).sessions(1)).await;
     let refused = server.get("/sse/progress/a").await.error(403, "FORBIDDEN");
     assert!(!refused["solutions"].as_array().unwrap().is_empty());

@@ -1,13 +1,12 @@
 //! `/ws/progress/{task_id}`: verdicts, replay, resume, ends and refusals.
 
-mod support;
-
 use std::time::Duration;
 
+use blackbox::{Mark, Reader, Ws, forgetful, kind, kinds, mark, position, seqs};
 use progress_core::TaskError;
 use serde_json::{Value, json};
 
-use self::support::{Mark, Reader, Server, Ws, forgetful, kind, kinds, mark, position, seqs};
+use crate::Server;
 
 /// The verdict of a first frame.
 fn resume(frame: &Value) -> &str {
@@ -104,14 +103,14 @@ async fn after_resumes_exactly() {
         assert_eq!(resume(&ws.frame().await), "resumed");
         for expected in 5..=10 {
             let frame = ws.frame().await;
-            assert_eq!(support::seq(&frame), expected);
+            assert_eq!(blackbox::seq(&frame), expected);
             assert!(frame.get("from").is_none());
         }
     }
     let mut ws = server.ws(&format!("/ws/progress/a?after={epoch}:10")).await;
     assert_eq!(resume(&ws.frame().await), "resumed");
     task.emit(Mark { n: 10 }).unwrap();
-    assert_eq!(support::seq(&ws.frame().await), 11);
+    assert_eq!(blackbox::seq(&ws.frame().await), 11);
 }
 
 #[tokio::test]
@@ -125,13 +124,13 @@ async fn position_of_another_epoch_is_reset_and_everything_is_read() {
         for expected in 1..=3 {
             let frame = ws.frame().await;
             assert_ne!(kind(&frame), "reset", "the verdict has said it");
-            assert_eq!(support::seq(&frame), expected);
+            assert_eq!(blackbox::seq(&frame), expected);
         }
     }
     // As for a fresh reader, also in where it begins.
     let mut ws = server.ws("/ws/progress/a?after=1:2&replay=latest").await;
     assert_eq!(resume(&ws.frame().await), "reset");
-    assert_eq!(support::seq(&ws.frame().await), 3);
+    assert_eq!(blackbox::seq(&ws.frame().await), 3);
 }
 
 #[tokio::test]
@@ -177,7 +176,7 @@ async fn raised_floor_is_a_gap_with_a_snapshot_that_moves_nothing() {
         let next = ws.frame().await;
         assert_eq!((&next["from"], &next["seq"]), (&json!(last + 1), &json!(5)));
         for expected in 6..=10 {
-            assert_eq!(support::seq(&ws.frame().await), expected);
+            assert_eq!(blackbox::seq(&ws.frame().await), expected);
         }
     }
     let mut ws = server.ws(&format!("/ws/progress/a?after={epoch}:4")).await;
@@ -204,7 +203,7 @@ async fn position_ahead_of_the_head_is_a_gap() {
     assert_eq!(gap["data"]["to"], 7);
     assert_eq!(gap["data"]["snapshot"]["seq"], 1);
     task.emit(Mark { n: 1 }).unwrap();
-    assert_eq!(support::seq(&ws.frame().await), 2);
+    assert_eq!(blackbox::seq(&ws.frame().await), 2);
 }
 
 #[tokio::test]
@@ -270,7 +269,7 @@ async fn unknown_task_that_does_not_come_is_rejected_with_4404() {
 
 #[tokio::test]
 async fn request_that_cannot_be_served_is_rejected_and_closed() {
-    let server = Server::with(|gateway| gateway.authorizer(progress_axum::Open::new())).await;
+    let server = Server::with(|gateway| gateway.authorizer(progress_web::Open::new())).await;
     let random = "7c3c9e4e-53a4-4c0e-9e51-6a2b6b7b1c7d";
     let long = "x".repeat(129);
     for (path, code, reason) in [

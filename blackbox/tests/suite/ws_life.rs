@@ -1,15 +1,14 @@
 //! `/ws/progress/{task_id}`: handshake, what a client may say, signs of life, limits.
 
-mod support;
-
 use std::time::Duration;
 
+use blackbox::{Mark, RawWs, Ws, eventually, fields, kind};
 use progress_core::Task;
 use reqwest::Method;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
-use self::support::{Mark, RawWs, Server, Ws, eventually, fields, kind};
+use crate::Server;
 
 const BEAT: Duration = Duration::from_millis(20);
 
@@ -36,7 +35,7 @@ async fn ping_is_answered_pong() {
         assert_eq!(kind(&pong), "pong");
     }
     ws.send(Message::Ping("who".into())).await;
-    let answer = support::within("a pong", futures_util::StreamExt::next(&mut ws.socket)).await;
+    let answer = blackbox::within("a pong", futures_util::StreamExt::next(&mut ws.socket)).await;
     assert!(matches!(answer, Some(Ok(Message::Pong(data))) if data == "who"));
 }
 
