@@ -17,7 +17,9 @@ mod auth;
 mod error;
 mod gateway;
 mod http_api;
+mod metrics;
 mod query;
+mod refused;
 mod session;
 mod sse;
 mod wire;
@@ -29,6 +31,7 @@ pub use self::{
     auth::{Action, Authorizer, Open, Principal, Refusal},
     error::{ApiError, Code},
     gateway::{Gateway, GatewayBuilder, TaskUrls},
+    http_api::{BaseUrl, InvalidBaseUrl},
     session::{Close, Output, Session},
     sse::EventStream,
 };
