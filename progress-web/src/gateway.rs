@@ -19,6 +19,8 @@ use serde::Serialize;
 use crate::{
     auth::{Action, Authorizer, Open},
     error::{ApiError, Code},
+    http_api::HttpSettings,
+    metrics::{Counted, Metrics},
     query::{From, Query, starts},
     session::{Pace, Session, Shape, Topic},
     sse::{EventStream, event_stream_response},
@@ -46,6 +48,8 @@ struct Shared {
     stuck_after: Duration,
     sessions: Arc<AtomicUsize>,
     max_sessions: usize,
+    http: HttpSettings,
+    counts: Arc<Metrics>,
 }
 
 /// Settings of a [`Gateway`].
@@ -62,6 +66,7 @@ pub struct GatewayBuilder {
     body: usize,
     stuck_after: Duration,
     sessions: usize,
+    pub(crate) http: HttpSettings,
 }
 
 impl GatewayBuilder {
@@ -155,6 +160,8 @@ impl GatewayBuilder {
                 stuck_after: self.stuck_after,
                 sessions: Arc::default(),
                 max_sessions: self.sessions,
+                http: self.http,
+                counts: Arc::new(Metrics::new()),
             }),
         }
     }
@@ -198,6 +205,7 @@ impl Gateway {
             body: 8 * 1024 * 1024,
             stuck_after: Duration::from_secs(30),
             sessions: 10_000,
+            http: HttpSettings::default(),
         }
     }
 
@@ -230,16 +238,27 @@ impl Gateway {
         self.shared.stuck_after
     }
 
-    /// Returns where a task can be watched: root-relative, with the prefix.
+    /// Returns where a task can be watched: root-relative, or under the
+    /// [base URL](GatewayBuilder::base_url); with the prefix.
     #[must_use]
     pub fn urls(&self, task: &TaskId) -> TaskUrls {
         let prefix = &self.shared.prefix;
+        let base = self.shared.http.base_url.as_ref();
+        let (http, socket) = base.map_or(("", ""), |base| (base.http(), base.socket()));
         TaskUrls {
             task_id: task.clone(),
-            websocket_url: format!("{prefix}/ws/progress/{task}"),
-            sse_url: format!("{prefix}/sse/progress/{task}"),
-            polling_url: format!("{prefix}/tasks/{task}"),
+            websocket_url: format!("{socket}{prefix}/ws/progress/{task}"),
+            sse_url: format!("{http}{prefix}/sse/progress/{task}"),
+            polling_url: format!("{http}{prefix}/tasks/{task}"),
         }
+    }
+
+    pub(crate) fn http(&self) -> &HttpSettings {
+        &self.shared.http
+    }
+
+    pub(crate) fn counts(&self) -> &Metrics {
+        &self.shared.counts
     }
 
     /// Opens `GET /ws/progress/{task_id}`. There is always a session: what is wrong with the
@@ -251,7 +270,9 @@ impl Gateway {
     /// Dropping the future opens nothing.
     pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
         let watched = match self.watch_one(request, task).await {
-            Ok(watched) => self.session_permit().map(|permit| (watched, permit)),
+            Ok(watched) => self
+                .session_permit(Shape::Socket.kind())
+                .map(|permit| (watched, permit)),
             Err(error) => Err(error),
         };
         let (after, subscription, permit) = match watched {
@@ -288,17 +309,13 @@ impl Gateway {
             if has_all(start, &topic) {
                 return Ok(None);
             }
-            Ok::<_, ApiError>(Some((topic, self.session_permit()?)))
+            Ok::<_, ApiError>(Some((topic, self.session_permit(Shape::Stream.kind())?)))
         };
-        match opened.await {
-            Ok(Some((topic, permit))) => Ok(event_stream_response(self.session(
-                Shape::Stream,
-                vec![topic],
-                Some(permit),
-            ))),
-            Ok(None) => Err(no_content()),
-            Err(error) => Err(error.to_response()),
-        }
+        let session = opened.await.map(|opened| {
+            opened.map(|(topic, permit)| self.session(Shape::Stream, vec![topic], Some(permit)))
+        });
+        self.streamed(request, "/sse/progress/{task_id}", session)
+            .map_err(|instead| *instead)
     }
 
     /// Opens `GET /sse?ids=a,b,c`.
@@ -314,11 +331,29 @@ impl Gateway {
         &self,
         request: &Parts,
     ) -> Result<Response<EventStream>, Response<Bytes>> {
-        match self.open_streams(request).await {
+        let session = self.open_streams(request).await;
+        self.streamed(request, "/sse", session)
+            .map_err(|instead| *instead)
+    }
+
+    /// The answer that an event stream begins with, or that is given instead.
+    fn streamed(
+        &self,
+        request: &Parts,
+        route: &'static str,
+        session: Result<Option<Session>, ApiError>,
+    ) -> Result<Response<EventStream>, Box<Response<Bytes>>> {
+        let response = match session {
             Ok(Some(session)) => Ok(event_stream_response(session)),
-            Ok(None) => Err(no_content()),
-            Err(error) => Err(error.to_response()),
-        }
+            Ok(None) => Err(Box::new(no_content())),
+            Err(error) => Err(Box::new(error.to_response())),
+        };
+        let status = match &response {
+            Ok(stream) => stream.status(),
+            Err(instead) => instead.status(),
+        };
+        self.counts().answered(route, &request.method, status);
+        response
     }
 
     async fn open_streams(&self, request: &Parts) -> Result<Option<Session>, ApiError> {
@@ -344,7 +379,7 @@ impl Gateway {
         if all_at_end {
             return Ok(None);
         }
-        let permit = self.session_permit()?;
+        let permit = self.session_permit(Shape::Streams.kind())?;
         Ok(Some(self.session(Shape::Streams, topics, Some(permit))))
     }
 
@@ -375,7 +410,7 @@ impl Gateway {
     }
 
     /// A subscription that knows its verdict.
-    async fn subscribe(
+    pub(crate) async fn subscribe(
         &self,
         id: TaskId,
         options: SubscribeOptions,
@@ -411,7 +446,12 @@ impl Gateway {
 
     fn session(&self, shape: Shape, topics: Vec<Topic>, permit: Option<SessionPermit>) -> Session {
         let shared = &self.shared;
-        Session::new(shape, shared.pace, Arc::clone(&shared.node), topics, permit)
+        let place = SessionPlace {
+            kind: shape.kind(),
+            counts: Arc::clone(&shared.counts),
+            _permit: permit,
+        };
+        Session::new(shape, shared.pace, Arc::clone(&shared.node), topics, place)
     }
 
     fn session_options(&self) -> SubscribeOptions {
@@ -420,7 +460,12 @@ impl Gateway {
             .on_lag(OnLag::Conflate)
     }
 
-    fn session_permit(&self) -> Result<SessionPermit, ApiError> {
+    /// A place for a poll that is held: it is a connection like others.
+    pub(crate) fn poll_permit(&self) -> Result<SessionPermit, ApiError> {
+        self.session_permit("poll")
+    }
+
+    fn session_permit(&self, kind: &'static str) -> Result<SessionPermit, ApiError> {
         let shared = &self.shared;
         if shared.sessions.fetch_add(1, Ordering::Relaxed) >= shared.max_sessions {
             shared.sessions.fetch_sub(1, Ordering::Relaxed);
@@ -430,7 +475,10 @@ impl Gateway {
             )
             .retry_after(Duration::from_secs(5)));
         }
-        Ok(SessionPermit(Arc::clone(&shared.sessions)))
+        Ok(SessionPermit {
+            sessions: Arc::clone(&shared.sessions),
+            _counted: shared.counts.session(kind),
+        })
     }
 }
 
@@ -446,11 +494,28 @@ impl fmt::Debug for Gateway {
 
 /// A place among the connections, given back on drop.
 #[derive(Debug)]
-pub(crate) struct SessionPermit(Arc<AtomicUsize>);
+pub(crate) struct SessionPermit {
+    sessions: Arc<AtomicUsize>,
+    _counted: Counted,
+}
 
 impl Drop for SessionPermit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A session's place among the connections, if it was given one, and where its close is counted.
+#[derive(Debug)]
+pub(crate) struct SessionPlace {
+    kind: &'static str,
+    counts: Arc<Metrics>,
+    _permit: Option<SessionPermit>,
+}
+
+impl SessionPlace {
+    pub(crate) fn closed(&self, code: u16) {
+        self.counts.closed(self.kind, code);
     }
 }
 

@@ -18,7 +18,9 @@ mod body;
 mod error;
 mod gateway;
 mod http_api;
+mod metrics;
 mod query;
+mod refused;
 mod respond;
 mod routes;
 mod session;
@@ -34,6 +36,7 @@ pub use self::{
     body::Body,
     error::{ApiError, Code},
     gateway::{Gateway, GatewayBuilder, TaskUrls},
+    http_api::{BaseUrl, InvalidBaseUrl},
     routes::{Found, Path, Route},
     session::{Close, Output, Session},
     socket::WebSocket,

@@ -101,16 +101,28 @@ impl Gateway {
         endpoint: Endpoint,
         request: &Parts,
         parameter: &str,
-        _body: Bytes,
+        body: Bytes,
     ) -> Response<Body> {
         match endpoint {
             Endpoint::WebSocket => socket::one(self, request, parameter).await,
             Endpoint::EventStream => stream(self.event_stream(request, parameter).await),
             Endpoint::EventStreams => stream(self.event_streams(request).await),
             Endpoint::Tasks => self.tasks(request).await.map(Body::from),
+            Endpoint::CreateTask => self.create_task(request, body).await.map(Body::from),
             Endpoint::Task => self.task(request, parameter).await.map(Body::from),
+            Endpoint::DeleteTask => self.delete_task(request, parameter).await.map(Body::from),
             Endpoint::History => self.history(request, parameter).await.map(Body::from),
+            Endpoint::Publish => self.publish(request, parameter, body).await.map(Body::from),
+            Endpoint::Cancel => {
+                let answer = self.cancel_task(request, parameter, body).await;
+                answer.map(Body::from)
+            }
+            Endpoint::PublishToChannel => {
+                let answer = self.publish_to_channel(request, parameter, body).await;
+                answer.map(Body::from)
+            }
             Endpoint::Health => self.health().map(Body::from),
+            Endpoint::Metrics => self.metrics(request).await.map(Body::from),
         }
     }
 

@@ -12,9 +12,15 @@ pub(crate) enum Endpoint {
     EventStream,
     EventStreams,
     Tasks,
+    CreateTask,
     Task,
+    DeleteTask,
     History,
+    Publish,
+    Cancel,
+    PublishToChannel,
     Health,
+    Metrics,
 }
 
 /// One route of the protocol: a method of a path.
@@ -26,19 +32,33 @@ pub struct Route {
 }
 
 /// All there are. Routes of one path stand together.
-static ROUTES: [Route; 7] = [
+static ROUTES: [Route; 13] = [
     get("/ws/progress/{task_id}", Endpoint::WebSocket),
     get("/sse/progress/{task_id}", Endpoint::EventStream),
     get("/sse", Endpoint::EventStreams),
     get("/tasks", Endpoint::Tasks),
+    post("/tasks", Endpoint::CreateTask),
     get("/tasks/{task_id}", Endpoint::Task),
+    route(Method::DELETE, "/tasks/{task_id}", Endpoint::DeleteTask),
     get("/tasks/{task_id}/history", Endpoint::History),
+    post("/tasks/{task_id}/events", Endpoint::Publish),
+    post("/tasks/{task_id}/cancel", Endpoint::Cancel),
+    post("/channels/{name}/events", Endpoint::PublishToChannel),
     get("/health", Endpoint::Health),
+    get("/metrics", Endpoint::Metrics),
 ];
 
 const fn get(path: &'static str, endpoint: Endpoint) -> Route {
+    route(Method::GET, path, endpoint)
+}
+
+const fn post(path: &'static str, endpoint: Endpoint) -> Route {
+    route(Method::POST, path, endpoint)
+}
+
+const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
     Route {
-        method: Method::GET,
+        method,
         path,
         endpoint,
     }

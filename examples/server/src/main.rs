@@ -41,8 +41,10 @@ async fn main() -> anyhow::Result<()> {
 
 /// What is printed when the server can be reached.
 fn url(settings: &Settings, listener: &TcpListener) -> std::io::Result<String> {
-    let here = format!("http://{}", listener.local_addr()?);
-    Ok(settings.base_url.clone().unwrap_or(here))
+    match &settings.base_url {
+        Some(url) => Ok(url.to_string()),
+        None => Ok(format!("http://{}", listener.local_addr()?)),
+    }
 }
 
 fn gateway(settings: &Settings) -> Gateway {
@@ -72,7 +74,7 @@ fn gateway(settings: &Settings) -> Gateway {
         gateway = gateway.authorizer(everything);
     }
     if let Some(url) = &settings.base_url {
-        gateway = gateway.base_url(url);
+        gateway = gateway.base_url(url.clone());
     }
     if let Some(bytes) = settings.max_body {
         gateway = gateway.body(bytes);

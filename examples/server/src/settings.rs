@@ -4,6 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
+use progress_web::BaseUrl;
 use serde::Deserialize;
 
 /// Serves the progress of tasks that are published to it over HTTP.
@@ -88,7 +89,7 @@ pub(crate) struct Settings {
     pub tick: Duration,
     pub retention: Duration,
     pub unknown_wait: Duration,
-    pub base_url: Option<String>,
+    pub base_url: Option<BaseUrl>,
     pub max_tasks: Option<usize>,
     pub max_connections: usize,
     pub max_body: Option<usize>,
@@ -126,7 +127,9 @@ impl Options {
             retention: (self.retention.or(file.retention)).unwrap_or(Duration::from_secs(3600)),
             unknown_wait: (self.unknown_wait.or(file.unknown_wait))
                 .unwrap_or(Duration::from_secs(10)),
-            base_url: self.base_url.or(file.base_url),
+            base_url: (self.base_url.or(file.base_url))
+                .map(|url| url.parse().context("base-url"))
+                .transpose()?,
             max_tasks: self.max_tasks.or(file.max_tasks),
             max_connections: (self.max_connections.or(file.max_connections)).unwrap_or(10_000),
             max_body: self.max_body.or(file.max_body),

@@ -1,14 +1,38 @@
 //! The routes that answer and are done.
 
+mod ask;
+mod create;
 mod health;
+mod items;
 mod list;
+mod publish;
+mod settings;
 mod task;
+mod wait;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use serde::Serialize;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, gateway::Gateway};
+
+pub(crate) use self::settings::HttpSettings;
+pub use self::settings::{BaseUrl, InvalidBaseUrl};
+
+impl Gateway {
+    /// Makes an error its answer, and counts the answer.
+    fn answered(
+        &self,
+        request: &Parts,
+        route: &'static str,
+        result: Result<Response<Bytes>, ApiError>,
+    ) -> Response<Bytes> {
+        let response = result.unwrap_or_else(|error| error.to_response());
+        self.counts()
+            .answered(route, &request.method, response.status());
+        response
+    }
+}
 
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     let text =
@@ -22,10 +46,6 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
     );
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
     response
-}
-
-fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
-    result.unwrap_or_else(|error| error.to_response())
 }
 
 /// A snapshot from a cache is not the truth; revalidation by `ETag` is cheap.

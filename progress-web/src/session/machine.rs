@@ -53,6 +53,16 @@ pub(crate) enum Shape {
     Streams,
 }
 
+impl Shape {
+    /// The word that counts are told by.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Socket => "websocket",
+            Self::Stream | Self::Streams => "event_stream",
+        }
+    }
+}
+
 /// Times that a session keeps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {

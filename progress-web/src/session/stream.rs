@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     error::{ApiError, Code},
-    gateway::SessionPermit,
+    gateway::SessionPlace,
     session::machine::{Machine, Output, Pace, Shape},
 };
 
@@ -26,7 +26,7 @@ pub struct Session {
     subscriptions: Vec<Option<Subscription>>,
     timer: Pin<Box<Sleep>>,
     frames: Vec<Frame>,
-    _permit: Option<SessionPermit>,
+    place: SessionPlace,
 }
 
 /// A topic of a session that begins: its name, where its client stands, and its subscription or
@@ -44,7 +44,7 @@ impl Session {
         pace: Pace,
         node: Arc<str>,
         topics: Vec<Topic>,
-        permit: Option<SessionPermit>,
+        place: SessionPlace,
     ) -> Self {
         let mut machine = Machine::new(shape, pace, node, Instant::now());
         let mut refused = Vec::new();
@@ -68,7 +68,7 @@ impl Session {
             machine,
             subscriptions,
             frames: Vec::new(),
-            _permit: permit,
+            place,
         }
     }
 
@@ -129,6 +129,9 @@ impl Session {
 
     fn drain(&mut self, out: &mut Vec<Output>) {
         while let Some(output) = self.machine.pop() {
+            if let Output::Close(close) = &output {
+                self.place.closed(close.code);
+            }
             out.push(output);
         }
     }
