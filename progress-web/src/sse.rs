@@ -34,7 +34,7 @@ impl Stream for EventStream {
         }
         let mut text = Vec::new();
         if !std::mem::replace(&mut this.started, true) {
-            text.extend_from_slice(b"retry: 1000\n\n");
+            text.extend_from_slice(b"retry: 1000\n");
         }
         for output in this.outputs.drain(..) {
             write_output(&mut text, &output);

@@ -80,10 +80,16 @@ async fn watch(server: &Server, task: &str, mut client: Client) -> Value {
                 seen.iter()
                     .map(|frame: &Value| &frame["event_type"])
                     .collect::<Vec<_>>(),
-                ["started", "progress_update", "photo_approved", "complete"],
+                [
+                    "started",
+                    "stage_change",
+                    "progress_update",
+                    "photo_approved",
+                    "complete"
+                ],
             );
-            assert_eq!(seen[1]["data"]["progress"], 50.0);
-            assert_eq!(seen[2]["data"], json!({"photo": 9, "by": "zoë"}));
+            assert_eq!(seen[2]["data"]["progress"], 50.0);
+            assert_eq!(seen[3]["data"], json!({"photo": 9, "by": "zoë"}));
             return frame;
         }
         seen.push(frame);
@@ -162,7 +168,7 @@ async fn curl_shows_an_event_stream_as_it_comes() {
     while let Some(line) = client.line().await {
         ids.extend(line.strip_prefix("id: ").map(str::to_owned));
     }
-    // The reset, and four events.
-    assert_eq!(ids.len(), 5, "{ids:?}");
-    assert!(ids[4].ends_with(":4"), "{ids:?}");
+    // The reset, and five events.
+    assert_eq!(ids.len(), 6, "{ids:?}");
+    assert!(ids[5].ends_with(":5"), "{ids:?}");
 }

@@ -1,5 +1,7 @@
 //! The server as a process, and what is done to it.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::{process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
