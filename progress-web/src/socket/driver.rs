@@ -148,7 +148,7 @@ impl Driver {
         }
     }
 
-    /// One message in and one batch out, in turn: neither side starves the other. Ready if
+    /// One message in and what is ready out, in turn: neither side starves the other. Ready if
     /// anything came of it.
     fn poll_both<T>(&mut self, io: &mut T, cx: &mut Context<'_>) -> Poll<Result<(), Error>>
     where
@@ -168,15 +168,19 @@ impl Driver {
                 Poll::Pending => {}
             }
         }
-        if matches!(self.phase, Phase::Open)
+        // The session may have more right after a batch: what is ready now is one write.
+        while matches!(self.phase, Phase::Open)
+            && self.outputs.is_empty()
+            && !self.out.is_full()
             && self.session.poll_batch(cx, &mut self.outputs).is_ready()
         {
             idle = false;
-            self.outputs.reverse();
             if self.outputs.is_empty() {
                 // It had been closed, and everything is said.
                 self.phase = Phase::Closing;
             }
+            self.outputs.reverse();
+            self.gather()?;
         }
         // Reading may have queued a pong.
         if idle && self.out.is_empty() {
