@@ -20,6 +20,7 @@ mod http_api;
 mod metrics;
 mod query;
 mod refused;
+mod schema;
 mod session;
 mod sse;
 mod wire;
@@ -32,6 +33,7 @@ pub use self::{
     error::{ApiError, Code},
     gateway::{Gateway, GatewayBuilder, TaskUrls},
     http_api::{BaseUrl, InvalidBaseUrl},
+    schema::frame_schema,
     session::{Close, Output, Session},
     sse::EventStream,
 };
