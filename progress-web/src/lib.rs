@@ -23,6 +23,7 @@ mod query;
 mod refused;
 mod respond;
 mod routes;
+mod schema;
 mod session;
 mod socket;
 mod sse;
@@ -38,6 +39,7 @@ pub use self::{
     gateway::{Gateway, GatewayBuilder, TaskUrls},
     http_api::{BaseUrl, InvalidBaseUrl},
     routes::{Found, Path, Route},
+    schema::frame_schema,
     session::{Close, Output, Session},
     socket::WebSocket,
     sse::EventStream,

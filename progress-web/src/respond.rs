@@ -123,6 +123,7 @@ impl Gateway {
             }
             Endpoint::Health => self.health().map(Body::from),
             Endpoint::Metrics => self.metrics(request).await.map(Body::from),
+            Endpoint::OpenApi => self.openapi().map(Body::from),
         }
     }
 

@@ -21,6 +21,7 @@ pub(crate) enum Endpoint {
     PublishToChannel,
     Health,
     Metrics,
+    OpenApi,
 }
 
 /// One route of the protocol: a method of a path.
@@ -32,7 +33,7 @@ pub struct Route {
 }
 
 /// All there are. Routes of one path stand together.
-static ROUTES: [Route; 13] = [
+static ROUTES: [Route; 14] = [
     get("/ws/progress/{task_id}", Endpoint::WebSocket),
     get("/sse/progress/{task_id}", Endpoint::EventStream),
     get("/sse", Endpoint::EventStreams),
@@ -46,6 +47,7 @@ static ROUTES: [Route; 13] = [
     post("/channels/{name}/events", Endpoint::PublishToChannel),
     get("/health", Endpoint::Health),
     get("/metrics", Endpoint::Metrics),
+    get("/openapi.json", Endpoint::OpenApi),
 ];
 
 const fn get(path: &'static str, endpoint: Endpoint) -> Route {

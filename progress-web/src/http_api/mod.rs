@@ -5,6 +5,7 @@ mod create;
 mod health;
 mod items;
 mod list;
+mod openapi;
 mod publish;
 mod settings;
 mod task;
