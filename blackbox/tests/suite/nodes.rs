@@ -20,8 +20,7 @@ async fn any_node_serves_any_task() {
     let task = worker.task("a").start_confirmed().await.unwrap();
     mark(&task, 3);
     let mut sse = server.sse("/sse/progress/a").await;
-    sse.block().await.unwrap();
-    let connected = sse.data().await.data.unwrap();
+    let connected = sse.frame().await;
     assert_eq!(kind(&connected), "connected");
     assert_eq!(connected["data"]["resume"], "fresh");
     assert_eq!(connected["data"]["snapshot"]["state"], "running");

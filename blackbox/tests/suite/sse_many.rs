@@ -34,9 +34,8 @@ async fn until_end(mut sse: Sse) -> Vec<Block> {
 
 async fn begin(sse: &mut Sse) {
     assert_eq!(sse.status, 200);
-    assert_eq!(sse.block().await.unwrap().retry.as_deref(), Some("1000"));
-    let bare = sse.data().await;
-    assert_eq!(bare.id, None);
+    let bare = sse.block().await.unwrap();
+    assert_eq!((bare.id, bare.retry.as_deref()), (None, Some("1000")));
     let bare = bare.data.unwrap();
     assert_eq!(fields(&bare), ["data", "event_type", "timestamp"]);
     assert_eq!(kind(&bare), "connected");
