@@ -24,6 +24,10 @@ impl blackbox::Adapter for Axum {
             prefix => Router::new().nest(prefix, routes),
         };
         let listener = listener.tap_io(|connection| connection.set_nodelay(true).unwrap());
-        async { axum::serve(listener, app).await.unwrap() }
+        async {
+            axum::serve(listener, app.into_make_service())
+                .await
+                .unwrap()
+        }
     }
 }

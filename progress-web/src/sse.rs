@@ -1,6 +1,7 @@
 //! Event streams as bytes.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -19,7 +20,6 @@ use crate::session::{Output, Session};
 pub struct EventStream {
     session: Session,
     started: bool,
-    outputs: Vec<Output>,
 }
 
 impl Stream for EventStream {
@@ -27,17 +27,20 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = &mut *self;
-        match this.session.poll_batch(cx, &mut this.outputs) {
+        let mut outputs = Vec::new();
+        match this.session.poll_batch(cx, &mut outputs) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(false) => return Poll::Ready(None),
             Poll::Ready(true) => {}
         }
-        let mut text = Vec::new();
-        if !std::mem::replace(&mut this.started, true) {
-            text.extend_from_slice(b"retry: 1000\n");
-        }
-        for output in this.outputs.drain(..) {
-            write_output(&mut text, &output);
+        let begins = !mem::replace(&mut this.started, true);
+        let first = if begins { RETRY } else { b"" };
+        // Exact, and no buffer is kept: most streams are idle most of the time.
+        let size: usize = outputs.iter().map(size).sum();
+        let mut text = Vec::with_capacity(first.len() + size);
+        text.extend_from_slice(first);
+        for output in &outputs {
+            write_output(&mut text, output);
         }
         Poll::Ready(Some(text.into()))
     }
@@ -47,7 +50,6 @@ pub(crate) fn event_stream_response(session: Session) -> Response<EventStream> {
     let mut response = Response::new(EventStream {
         session,
         started: false,
-        outputs: Vec::new(),
     });
     let headers = response.headers_mut();
     for (name, value) in [
@@ -59,6 +61,16 @@ pub(crate) fn event_stream_response(session: Session) -> Response<EventStream> {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// The most that an output takes as text, unless its JSON has line breaks.
+fn size(output: &Output) -> usize {
+    let id = |id: &Option<String>| id.as_ref().map_or(0, |id| "id: \n".len() + id.len());
+    match output {
+        Output::Frame { json, id: at } => "data: \n\n".len() + json.len() + id(at),
+        Output::Close(close) => "\n".len() + id(&close.id),
+        Output::Ping => 0,
+    }
 }
 
 fn write_output(text: &mut Vec<u8>, output: &Output) {
@@ -85,6 +97,9 @@ fn write_output(text: &mut Vec<u8>, output: &Output) {
         Output::Ping => {}
     }
 }
+
+/// What an `EventSource` waits before it comes back, in ms.
+const RETRY: &[u8] = b"retry: 1000\n";
 
 fn write_id(text: &mut Vec<u8>, id: &str) {
     text.extend_from_slice(b"id: ");

@@ -131,7 +131,7 @@ impl Server {
             // A frame is small and goes out at once, or waits for the answer to the one before.
             let _only_slower = connection.set_nodelay(true);
         });
-        axum::serve(listener, self.app.router()).await
+        axum::serve(listener, self.app.router().into_make_service()).await
     }
 }
 
