@@ -4,7 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use progress_core::{InvalidPosition, InvalidTaskId, LookupError, SubscribeError, TaskError};
+use progress_core::{
+    CancelError, ChannelError, InvalidChannelName, InvalidPosition, InvalidTaskId, LookupError,
+    SubscribeError, TaskError, TaskId,
+};
 use serde::Serialize;
 
 /// What went wrong with a request or a connection. The table of the protocol: code, HTTP status,
@@ -20,6 +23,16 @@ pub enum Code {
     InvalidQuery,
     /// `INVALID_COMMAND`: 400; on a WebSocket the connection goes on.
     InvalidCommand,
+    /// `INVALID_CHANNEL`: 400, 4400.
+    InvalidChannel,
+    /// `INVALID_BODY`: 400, 4400.
+    InvalidBody,
+    /// `RESERVED_EVENT_TYPE`: 400, 4400.
+    ReservedEventType,
+    /// `ALREADY_SUBSCRIBED`: 409; on a WebSocket the connection goes on.
+    AlreadySubscribed,
+    /// `NOT_SUBSCRIBED`: 404; on a WebSocket the connection goes on.
+    NotSubscribed,
     /// `UPGRADE_REQUIRED`: 426, 4400.
     UpgradeRequired,
     /// `TOO_MANY_TOPICS`: 400, 4409.
@@ -36,6 +49,16 @@ pub enum Code {
     NotFound,
     /// `METHOD_NOT_ALLOWED`: 405, 4400.
     MethodNotAllowed,
+    /// `CLIENT_NOT_FOUND`: 404, 4404.
+    ClientNotFound,
+    /// `ALREADY_COMPLETE`: 409, 4400.
+    AlreadyComplete,
+    /// `DISCONNECTED`: 403, 4403.
+    Disconnected,
+    /// `CREDENTIAL_EXPIRED`: 401, 4013.
+    CredentialExpired,
+    /// `RATE_LIMITED`: 429, 4029.
+    RateLimited,
     /// `CONNECTION_LIMIT`: 503, 4029.
     ConnectionLimit,
     /// `DRAINING`: 503, 4001.
@@ -74,7 +97,9 @@ impl Code {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::ConnectionLimit
+            Self::CredentialExpired
+                | Self::RateLimited
+                | Self::ConnectionLimit
                 | Self::Draining
                 | Self::TooSlow
                 | Self::HeartbeatLost
@@ -89,6 +114,16 @@ impl Code {
             Self::InvalidPosition => ("INVALID_POSITION", StatusCode::BAD_REQUEST, 4400),
             Self::InvalidQuery => ("INVALID_QUERY", StatusCode::BAD_REQUEST, 4400),
             Self::InvalidCommand => ("INVALID_COMMAND", StatusCode::BAD_REQUEST, 4400),
+            Self::InvalidChannel => ("INVALID_CHANNEL", StatusCode::BAD_REQUEST, 4400),
+            Self::InvalidBody => ("INVALID_BODY", StatusCode::BAD_REQUEST, 4400),
+            Self::ReservedEventType => ("RESERVED_EVENT_TYPE", StatusCode::BAD_REQUEST, 4400),
+            Self::AlreadySubscribed => ("ALREADY_SUBSCRIBED", StatusCode::CONFLICT, 4400),
+            Self::NotSubscribed => ("NOT_SUBSCRIBED", StatusCode::NOT_FOUND, 4404),
+            Self::ClientNotFound => ("CLIENT_NOT_FOUND", StatusCode::NOT_FOUND, 4404),
+            Self::AlreadyComplete => ("ALREADY_COMPLETE", StatusCode::CONFLICT, 4400),
+            Self::Disconnected => ("DISCONNECTED", StatusCode::FORBIDDEN, 4403),
+            Self::CredentialExpired => ("CREDENTIAL_EXPIRED", StatusCode::UNAUTHORIZED, 4013),
+            Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS, 4029),
             Self::UpgradeRequired => ("UPGRADE_REQUIRED", StatusCode::UPGRADE_REQUIRED, 4400),
             Self::TooManyTopics => ("TOO_MANY_TOPICS", StatusCode::BAD_REQUEST, 4409),
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, 4409),
@@ -151,8 +186,14 @@ impl ApiError {
 
     /// Names the field that is at fault.
     #[must_use]
-    pub fn field(mut self, name: &str) -> Self {
-        self.object = self.object.detail("field", name);
+    pub fn field(self, name: &str) -> Self {
+        self.detail("field", name)
+    }
+
+    /// Adds a detail for programs.
+    #[must_use]
+    pub fn detail(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.object = self.object.detail(name, value);
         self
     }
 
@@ -225,8 +266,29 @@ impl From<SubscribeError> for ApiError {
         match error {
             SubscribeError::InvalidTaskId(error) => error.into(),
             error @ SubscribeError::Unavailable => Self::transport_down(error),
+            SubscribeError::Channel(ChannelError::Invalid(error)) => error.into(),
             error => Self::new(Code::ConnectionLimit, error.to_string())
                 .retry_after(std::time::Duration::from_secs(1)),
+        }
+    }
+}
+
+impl From<InvalidChannelName> for ApiError {
+    fn from(error: InvalidChannelName) -> Self {
+        Self::new(Code::InvalidChannel, error.to_string())
+            .field("channel")
+            .detail("limit", TaskId::MAX_LEN)
+    }
+}
+
+impl From<CancelError> for ApiError {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::Lookup(error) => error.into(),
+            error @ CancelError::AlreadyComplete(_) => {
+                Self::new(Code::AlreadyComplete, error.to_string())
+            }
+            error => Self::new(Code::Internal, error.to_string()),
         }
     }
 }

@@ -14,6 +14,7 @@
 )]
 
 mod auth;
+mod clients;
 mod error;
 mod gateway;
 mod http_api;

@@ -63,9 +63,14 @@ pub(crate) fn event_stream_response(session: Session) -> Response<EventStream> {
 
 fn write_output(text: &mut Vec<u8>, output: &Output) {
     match output {
-        Output::Frame { json, id } => {
+        Output::Frame { json, id, event } => {
             if let Some(id) = id {
                 write_id(text, id);
+            }
+            if let Some(event) = event {
+                text.extend_from_slice(b"event: ");
+                text.extend_from_slice(event.as_bytes());
+                text.push(b'\n');
             }
             // JSON text has no line breaks but those that a payload brought along between tokens.
             for line in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -82,7 +87,7 @@ fn write_output(text: &mut Vec<u8>, output: &Output) {
                 text.push(b'\n');
             }
         }
-        Output::Ping => {}
+        Output::Ping | Output::Binary(_) => {}
     }
 }
 

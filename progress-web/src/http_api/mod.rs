@@ -45,7 +45,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
     response
 }
 
-fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
+pub(crate) fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
     result.unwrap_or_else(|error| error.to_response())
 }
 
