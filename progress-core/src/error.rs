@@ -46,7 +46,7 @@ pub enum StartError {
         /// [`Limits::labels`].
         limit: usize,
     },
-    /// A name, kind or label is longer than [`Limits::NAME_LEN`] (the name: than an event's data
+    /// A name, kind, label, or a stage's label or unit is longer than [`Limits::NAME_LEN`] (the name: than an event's data
     /// can be).
     TooLong {
         /// Which one.

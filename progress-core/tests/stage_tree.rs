@@ -10,7 +10,8 @@ mod model;
 mod published;
 
 use progress_core::{
-    Limits, ProgressTracker, StageError, StageSnapshot, StageState, StartError, Task, TaskBuilder,
+    Limits, ProgressTracker, StageDecl, StageError, StageSnapshot, StageState, StartError, Task,
+    TaskBuilder,
 };
 
 use crate::common::a_tick;
@@ -242,4 +243,47 @@ async fn a_tree_may_be_as_deep_as_its_paths() {
             depth: Limits::STAGE_DEPTH + 1
         })
     );
+}
+
+#[test]
+fn what_is_declared_of_a_stage_is_kept_by_the_next_run() {
+    let tracker = ProgressTracker::new();
+    let tile = StageDecl::new("render/tile", 2.0)
+        .label("Tile")
+        .total(7)
+        .unit("rows");
+    let above = StageDecl::new("render", 5.0).label("Rendering");
+    // Declared below before above.
+    let task = tracker.task("film").declare(tile).declare(above).start();
+    task.unwrap().complete(()).unwrap();
+    let again = tracker.task("film").restart().unwrap().snapshot();
+    let told: Vec<_> = again
+        .stages
+        .iter()
+        .map(|stage| {
+            (
+                &*stage.path,
+                &*stage.label,
+                stage.weight,
+                stage.total,
+                stage.unit.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("render", "Rendering", 5.0, None, None),
+            ("render/tile", "Tile", 2.0, Some(7), Some("rows")),
+        ]
+    );
+    let long = StageDecl::new("a", 1.0).unit("u".repeat(129));
+    let refused = tracker.task("other").declare(long).start();
+    assert!(matches!(
+        refused,
+        Err(StartError::TooLong {
+            field: "stage unit",
+            ..
+        })
+    ));
 }

@@ -33,8 +33,8 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Channel {
-    tracker: Arc<TrackerShared>,
-    name: Result<ChannelName, ChannelError>,
+    pub(super) tracker: Arc<TrackerShared>,
+    pub(super) name: Result<ChannelName, ChannelError>,
 }
 
 impl Channel {
@@ -98,11 +98,7 @@ impl Channel {
     }
 
     fn check<T: EventPayload>(&self, event: &T) -> Result<(ChannelName, Custom), PublishError> {
-        let name = self.name.clone().map_err(PublishError::Channel)?;
-        if name.is_reserved() {
-            let reserved = crate::channel::InvalidChannelName::Reserved;
-            return Err(PublishError::Channel(ChannelError::Invalid(reserved)));
-        }
+        let name = self.checked_name()?;
         Ok((name, to_custom(event, &self.tracker.limits)?))
     }
 

@@ -3,6 +3,7 @@
 mod event;
 mod handle;
 mod name;
+mod publish;
 mod shared;
 
 pub(crate) use self::shared::{ChannelShared, Channels, Feeds};

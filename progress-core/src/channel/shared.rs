@@ -13,6 +13,7 @@ use crate::{
     event::Event,
     log::{Class, Keys, Log, LogLimits, PushErrorKind},
     position::{Epoch, Position, Seq},
+    shared::Seen,
     subscription::{Sleepers, Wakers},
     sync::{Mutex, RwLock},
     transport::{Page, Record},
@@ -31,6 +32,8 @@ pub(crate) struct ChannelInner {
     pub(crate) log: Log<Arc<ChannelEvent>>,
     pub(crate) sleepers: Sleepers,
     keys: Keys<Arc<str>>,
+    /// None while nothing was published under an id.
+    seen: Option<Box<Seen>>,
 }
 
 impl ChannelShared {
@@ -42,6 +45,7 @@ impl ChannelShared {
                 log: Log::new(limits.clone()),
                 sleepers: Sleepers::default(),
                 keys: Keys::default(),
+                seen: None,
             }),
         }
     }
@@ -52,16 +56,35 @@ impl ChannelShared {
         body: ChannelBody,
         wakers: &mut Vec<Wakers>,
     ) -> Result<Position, PushErrorKind> {
+        self.append_once(body, None, wakers)
+    }
+
+    /// As [`append`](Self::append), but a repetition is answered with the first one's position.
+    pub(crate) fn append_once(
+        &self,
+        body: ChannelBody,
+        id: Option<&Arc<str>>,
+        wakers: &mut Vec<Wakers>,
+    ) -> Result<Position, PushErrorKind> {
         let mut inner = self.inner.lock();
+        let seen = inner.seen.as_deref();
+        if let Some(first) = id.and_then(|id| seen?.position(id)) {
+            return Ok(first);
+        }
         let seq = inner.log.next_seq();
         let prev = inner.log.newest_milestone();
         let event = ChannelEvent::new(self.name.clone(), inner.epoch, seq, prev, body);
         inner.push(Arc::new(event))?;
+        let position = Position::new(inner.epoch, seq);
+        if let Some(id) = id {
+            let seen = inner.seen.get_or_insert_default();
+            seen.remember(id, position);
+        }
         match inner.sleepers.take() {
             Wakers::None => {}
             sleeping => wakers.push(sleeping),
         }
-        Ok(Position::new(inner.epoch, seq))
+        Ok(position)
     }
 
     /// Takes over a record that the broker has numbered. Past a hole it is refused, until what

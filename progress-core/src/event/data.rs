@@ -196,6 +196,45 @@ pub struct StageDecl {
     pub unit: Option<Arc<str>>,
 }
 
+impl StageDecl {
+    /// Declares a stage: its path, and its weight relative to its siblings'. It is called as the
+    /// last segment of its path.
+    #[must_use]
+    pub fn new(path: impl AsRef<str>, weight: f64) -> Self {
+        let path: Arc<str> = Arc::from(path.as_ref());
+        Self {
+            label: stage_label(&path),
+            path,
+            weight,
+            total: None,
+            unit: None,
+        }
+    }
+
+    /// Sets a name for people (default: the last segment of the path; to
+    /// [`Limits::NAME_LEN`](crate::Limits::NAME_LEN) bytes).
+    #[must_use]
+    pub fn label(mut self, label: impl AsRef<str>) -> Self {
+        self.label = Arc::from(label.as_ref());
+        self
+    }
+
+    /// Sets how many units it has (default not known).
+    #[must_use]
+    pub fn total(mut self, units: u64) -> Self {
+        self.total = Some(units);
+        self
+    }
+
+    /// Sets what is counted (default nothing; to
+    /// [`Limits::NAME_LEN`](crate::Limits::NAME_LEN) bytes).
+    #[must_use]
+    pub fn unit(mut self, unit: impl AsRef<str>) -> Self {
+        self.unit = Some(Arc::from(unit.as_ref()));
+        self
+    }
+}
+
 /// What a stage is called that was given no other name: the last segment of its path.
 pub(crate) fn stage_label(path: &Arc<str>) -> Arc<str> {
     match path.rsplit_once('/') {

@@ -64,6 +64,26 @@ impl Link {
             .map_err(PublishError::from)
     }
 
+    /// Has the broker number some events, in order; answers as many, unless the broker does not.
+    /// Those with an id of their own are told by it when they are repeated.
+    pub(crate) async fn submit_all_to_channel(
+        &self,
+        channel: &ChannelName,
+        events: Vec<(Custom, Option<Arc<str>>)>,
+        now: Timestamp,
+    ) -> Vec<Result<Position, PublishError>> {
+        let drafts = events.into_iter().map(|(custom, id)| match id {
+            Some(id) => Draft::new(Data::Custom(custom), now).id(id),
+            None => self.draft(custom, now),
+        });
+        let topic = Topic::Channel(channel.clone());
+        let answers = self.transport.submit(&topic, drafts.collect()).await;
+        let answers = answers.into_iter();
+        answers
+            .map(|answer| answer.map_err(PublishError::from))
+            .collect()
+    }
+
     /// Sends some of what waits. What could not be sent waits on.
     pub(super) async fn send_waiting(&self) -> Result<(), TransportError> {
         let (channel, drafts) = {

@@ -39,13 +39,13 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct EventInput {
-    pub(super) event_type: String,
+    pub(crate) event_type: String,
     #[serde(default = "nothing")]
-    pub(super) data: Payload,
+    pub(crate) data: Payload,
     #[serde(default)]
-    pub(super) key: Option<Arc<str>>,
+    pub(crate) key: Option<Arc<str>>,
     #[serde(default)]
-    pub(super) id: Option<Arc<str>>,
+    pub(crate) id: Option<Arc<str>>,
 }
 
 impl EventInput {
@@ -87,6 +87,12 @@ impl EventInput {
     pub fn id(mut self, id: impl AsRef<str>) -> Self {
         self.id = Some(Arc::from(id.as_ref()));
         self
+    }
+
+    /// Tells whether it has an [`id`](Self::id).
+    #[must_use]
+    pub fn has_id(&self) -> bool {
+        self.id.is_some()
     }
 
     /// Returns the event type.

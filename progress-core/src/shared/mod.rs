@@ -11,13 +11,15 @@ mod input;
 mod publish;
 mod remote;
 mod said;
+mod seen;
 mod start;
 mod whole;
 
 pub(crate) use self::{
     author::{Present, author},
     remote::cancel as cancel_elsewhere,
-    said::Said,
+    said::{Said, check_envelope},
+    seen::Seen,
     start::SharePlan,
 };
 pub use self::{

@@ -78,6 +78,16 @@ impl ProgressTracker {
         let id = id.into_task_id().map_err(LookupError::from)?;
         publish(self.shared(), &id, None, events).await
     }
+
+    /// Checks what can be told of an event before it is published: whether a task that takes
+    /// publications from outside could take it at all.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`] if none could.
+    pub fn check(&self, event: &EventInput) -> Result<(), PublishError> {
+        Said::read(event, &self.shared().limits).map(drop)
+    }
 }
 
 /// Publishes to a task, to this run of it if one is given.
@@ -123,7 +133,7 @@ pub(super) fn publish_here(
 }
 
 impl Published {
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self {
             accepted: 0,
             last: None,
@@ -132,7 +142,7 @@ impl Published {
         }
     }
 
-    pub(super) fn note(&mut self, index: usize, position: Result<Position, PublishError>) {
+    pub(crate) fn note(&mut self, index: usize, position: Result<Position, PublishError>) {
         match position {
             Ok(position) => {
                 self.accepted += 1;
@@ -145,7 +155,7 @@ impl Published {
     }
 
     /// An error of the whole, if that is what it is.
-    pub(super) fn or_whole(self) -> Result<Self, PublishError> {
+    pub(crate) fn or_whole(self) -> Result<Self, PublishError> {
         if self.accepted > 0 {
             return Ok(self);
         }
@@ -157,6 +167,7 @@ impl Published {
                     | PublishError::Superseded
                     | PublishError::NotFound
                     | PublishError::Unavailable(_)
+                    | PublishError::Channel(_)
             )
         });
         match whole {

@@ -81,7 +81,8 @@ impl Said {
     }
 }
 
-fn check_envelope(input: &EventInput, limits: &Limits) -> Result<(), PublishError> {
+/// Checks what every event has, whatever its type.
+pub(crate) fn check_envelope(input: &EventInput, limits: &Limits) -> Result<(), PublishError> {
     let (len, limit) = (input.data.len(), limits.payload);
     if len > limit {
         return Err(PublishError::PayloadTooLarge {

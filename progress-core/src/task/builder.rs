@@ -9,7 +9,7 @@ use std::{
 use crate::{
     channel::{ChannelName, IntoChannelName, InvalidChannelName},
     error::{ChannelError, StageError, StartError},
-    event::{StageDecl, Started, stage_label},
+    event::{StageDecl, Started},
     id::{IntoTaskId, TaskId},
     limits::Limits,
     shared::SharePlan,
@@ -33,11 +33,13 @@ pub struct TaskBuilder {
     tracker: Option<Arc<TrackerShared>>,
     id: Result<TaskId, StartError>,
     parent: Option<(Arc<TaskShared>, String)>,
+    /// A parent that it names and has no part in.
+    named_parent: Option<Result<TaskId, StartError>>,
     policy: ChildPolicy,
     name: Option<Arc<str>>,
     kind: Option<Arc<str>>,
     labels: BTreeMap<String, String>,
-    stages: Vec<(String, f64)>,
+    stages: Vec<StageDecl>,
     /// None: as the tracker has it.
     stall_after: Option<Option<Duration>>,
     channels: Vec<Result<ChannelName, InvalidChannelName>>,
@@ -55,6 +57,7 @@ impl TaskBuilder {
             tracker,
             id: id.into_task_id().map_err(StartError::InvalidTaskId),
             parent: None,
+            named_parent: None,
             policy: ChildPolicy::default(),
             name: None,
             kind: None,
@@ -124,8 +127,31 @@ impl TaskBuilder {
     /// assert_eq!((render.weight, render.progress), (5.0, 80.0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn stage(mut self, path: impl Into<String>, weight: f64) -> Self {
-        self.stages.push((path.into(), weight));
+    pub fn stage(self, path: impl AsRef<str>, weight: f64) -> Self {
+        self.declare(StageDecl::new(path, weight))
+    }
+
+    /// Declares a [stage](Self::stage) of which more is known than path and weight.
+    ///
+    /// ```
+    /// use progress_core::{ProgressTracker, StageDecl};
+    ///
+    /// let tracker = ProgressTracker::new();
+    /// let render = StageDecl::new("render", 1.0).label("Rendering").total(120).unit("frames");
+    /// let task = tracker.task("film-7").declare(render).start()?;
+    /// assert_eq!(task.snapshot().stages[0].total, Some(120));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn declare(mut self, stage: StageDecl) -> Self {
+        self.stages.push(stage);
+        self
+    }
+
+    /// Names a task, which need not be held here, as the parent of one that has no part in it: it
+    /// feeds no stage of it, and does not end with it (default none). One that does is a
+    /// [child](crate::Reporter::child), and stays it.
+    pub fn parent(mut self, id: impl IntoTaskId) -> Self {
+        self.named_parent = Some(id.into_task_id().map_err(StartError::InvalidTaskId));
         self
     }
 
@@ -294,10 +320,7 @@ impl TaskBuilder {
             self.labels.clone_from(&about.labels);
         }
         if self.stages.is_empty() {
-            let stages = about.stages.iter();
-            self.stages = stages
-                .map(|stage| (stage.path.to_string(), stage.weight))
-                .collect();
+            self.stages.clone_from(&about.stages);
         }
         self
     }
@@ -366,11 +389,19 @@ impl TaskBuilder {
             short("label name", Some(name), Limits::NAME_LEN)?;
             short("label value", Some(value), Limits::NAME_LEN)?;
         }
+        for stage in &self.stages {
+            short("stage label", Some(&stage.label), Limits::NAME_LEN)?;
+            short("stage unit", stage.unit.as_deref(), Limits::NAME_LEN)?;
+        }
+        let named_parent = self.named_parent.take().transpose()?;
         Ok(Started {
             name: self.name.take(),
             kind: self.kind.take(),
             labels: shared_labels(std::mem::take(&mut self.labels)),
-            parent: self.parent.as_ref().map(|(parent, _)| parent.id.clone()),
+            parent: match &self.parent {
+                Some((parent, _)) => Some(parent.id.clone()),
+                None => named_parent,
+            },
             stages: declare(&self.stages, limits)?,
             attempt: match &self.previous {
                 Some(previous) => previous.about().attempt.saturating_add(1),
@@ -421,23 +452,23 @@ fn channels(
 /// The declared stages and those above them, each behind the one above it. A stage that is only
 /// implied weighs as much as the stages right below it together, so that stages declared by their
 /// paths alone weigh in the whole as they were declared.
-fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, StageError> {
+fn declare(stages: &[StageDecl], limits: &Limits) -> Result<Vec<StageDecl>, StageError> {
     let limit = limits.stages;
     if stages.len() > limit {
         return Err(StageError::TooMany { limit });
     }
     let mut weights: HashMap<&str, f64> = HashMap::new();
-    for (path, weight) in stages {
-        check_stage_path(path)?;
-        if !(0.0..=Limits::LARGEST_WEIGHT).contains(weight) {
+    for stage in stages {
+        check_stage_path(&stage.path)?;
+        if !(0.0..=Limits::LARGEST_WEIGHT).contains(&stage.weight) {
             return Err(StageError::Weight);
         }
-        if weights.insert(path, *weight).is_some() {
+        if weights.insert(&stage.path, stage.weight).is_some() {
             return Err(StageError::Duplicate);
         }
     }
     let mut implied: HashMap<&str, f64> = HashMap::new();
-    for (path, weight) in stages {
+    for StageDecl { path, weight, .. } in stages {
         // Up to the nearest that has a weight of its own.
         for above in ancestors(path).take_while(|above| !weights.contains_key(above)) {
             *implied.entry(above).or_default() += weight;
@@ -448,24 +479,20 @@ fn declare(stages: &[(String, f64)], limits: &Limits) -> Result<Vec<StageDecl>, 
         return Err(StageError::TooMany { limit });
     }
     let mut declared = Vec::with_capacity(weights.len());
-    for (path, _) in stages {
-        let mut lineage: Vec<_> = std::iter::once(path.as_str())
-            .chain(ancestors(path))
-            .collect();
-        lineage.reverse();
-        for path in lineage {
-            // Each once: those declared already are no longer there.
-            let Some(weight) = weights.remove(path) else {
-                continue;
-            };
-            let path: Arc<str> = Arc::from(path);
-            declared.push(StageDecl {
-                label: stage_label(&path),
-                path,
-                weight,
-                total: None,
-                unit: None,
-            });
+    for stage in stages {
+        let mut above: Vec<_> = ancestors(&stage.path).collect();
+        above.reverse();
+        // Each once: those declared already are no longer there.
+        for path in above {
+            if let Some(weight) = weights.remove(path) {
+                declared.push(match stages.iter().find(|stage| *stage.path == *path) {
+                    Some(stage) => stage.clone(),
+                    None => StageDecl::new(path, weight),
+                });
+            }
+        }
+        if weights.remove(&*stage.path).is_some() {
+            declared.push(stage.clone());
         }
     }
     Ok(declared)

@@ -1,10 +1,6 @@
 //! A task without an owner in a process that stands alone: its tracker numbers what is published.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -13,7 +9,7 @@ use crate::{
     event::{Complete, Data, Event, Note, ProgressUpdate, Queued, Retention, Status},
     log::{Class, Keys},
     position::Position,
-    shared::{Present, Said, author},
+    shared::{Present, Said, Seen, author},
     sync::atomic::AtomicU8,
     task::{
         inner::Inner,
@@ -35,9 +31,7 @@ pub(crate) struct Silence {
 pub(super) struct Unowned {
     silence: Silence,
     keys: Keys,
-    /// The newest ids, and where their events went.
-    seen: HashMap<Arc<str>, Position>,
-    seen_order: VecDeque<Arc<str>>,
+    seen: Seen,
 }
 
 impl Unowned {
@@ -45,18 +39,7 @@ impl Unowned {
         Self {
             silence,
             keys: Keys::default(),
-            seen: HashMap::new(),
-            seen_order: VecDeque::new(),
-        }
-    }
-
-    fn remember(&mut self, id: &Arc<str>, position: Position) {
-        self.seen.insert(Arc::clone(id), position);
-        self.seen_order.push_back(Arc::clone(id));
-        if self.seen_order.len() > MOST_SEEN
-            && let Some(oldest) = self.seen_order.pop_front()
-        {
-            self.seen.remove(&oldest);
+            seen: Seen::default(),
         }
     }
 }
@@ -165,8 +148,8 @@ impl Inner {
         let Some(unowned) = self.unowned() else {
             return Err(PublishError::Owned);
         };
-        if let Some(first) = id.and_then(|id| unowned.seen.get(id)) {
-            return Ok(*first);
+        if let Some(first) = id.and_then(|id| unowned.seen.position(id)) {
+            return Ok(first);
         }
         if self.log.is_ended() {
             return Err(PublishError::AlreadyComplete);
@@ -189,7 +172,7 @@ impl Inner {
         }
         let position = self.append_unowned(shared, authored.main, now)?;
         if let (Some(unowned), Some(id)) = (self.unowned(), id) {
-            unowned.remember(id, position);
+            unowned.seen.remember(id, position);
         }
         Ok(position)
     }
@@ -259,5 +242,3 @@ pub(crate) fn update_of(event: &Event) -> Option<&ProgressUpdate> {
 }
 
 const SILENT: &str = "silent";
-/// Ids remembered of each task: what is repeated is repeated soon.
-const MOST_SEEN: usize = 1_024;

@@ -103,6 +103,10 @@ impl MemoryTransport {
 
 #[async_trait]
 impl Transport for MemoryTransport {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
     async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError> {
         self.call(|bus, now| claim(bus, self.link, task, proposed, why, now))
             .await

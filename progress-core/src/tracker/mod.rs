@@ -320,6 +320,13 @@ impl ProgressTracker {
         self.shared.link.as_ref().is_none_or(|link| link.is_up())
     }
 
+    /// Returns what sort of broker joins it to other nodes; none without a transport.
+    #[must_use]
+    pub fn transport_kind(&self) -> Option<&'static str> {
+        let link = self.shared.link.as_ref()?;
+        Some(link.transport.kind())
+    }
+
     /// Waits until all that was published here is with the broker, to the deadline; at once without
     /// a transport.
     ///

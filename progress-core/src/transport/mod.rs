@@ -55,6 +55,11 @@ use crate::{
 /// Dropping a future leaves it open whether the call has taken effect, as an error does.
 #[async_trait]
 pub trait Transport: Send + Sync + fmt::Debug + 'static {
+    /// Returns what sort of broker it is, in a word: to be shown to operators.
+    fn kind(&self) -> &'static str {
+        "broker"
+    }
+
     /// Claims a run of a task under the generation that the node has minted, and answers the one
     /// that holds: of a start or restart the one that was proposed; else one that may be another.
     /// See [`Claim`] for what is refused.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use progress_core::{
-    ChannelFrame, ChannelSubscription, EventPayload, PublishError, Resume, SubscribeError,
-    SubscribeOptions,
+    ChannelFrame, ChannelSubscription, EventInput, EventPayload, PublishError, Resume,
+    SubscribeError, SubscribeOptions,
     testing::{Faults, MemoryBus},
 };
 use serde::Serialize;
@@ -219,4 +219,41 @@ async fn without_the_broker_a_channel_is_refused() {
         next(&mut reader).await,
         ChannelFrame::Rejected(SubscribeError::Unavailable)
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_from_outside_is_numbered_and_a_repetition_is_published_once() {
+    let bus = MemoryBus::new();
+    let (first, second) = (node(&bus), node(&bus));
+    let input = |n: u64| EventInput::new("approved", &n).unwrap().id(n.to_string());
+    let batch = || {
+        let bad = EventInput::new("complete", &()).unwrap();
+        vec![input(1), bad, input(2)]
+    };
+    let here = first
+        .tracker
+        .channel("jobs")
+        .publish(batch())
+        .await
+        .unwrap();
+    let there = second
+        .tracker
+        .channel("jobs")
+        .publish(batch())
+        .await
+        .unwrap();
+    assert_eq!((here.accepted, here.errors.len()), (2, 1));
+    assert_eq!(here.errors[0].0, 1);
+    assert_eq!(here, there);
+    let more = second.tracker.channel("jobs").publish(vec![input(3)]).await;
+    assert_eq!(more.unwrap().last.unwrap().seq().get(), 3);
+    let mut reader = first
+        .tracker
+        .subscribe_channel("jobs", SubscribeOptions::new());
+    let seqs: Vec<u64> = events(&mut reader, 3)
+        .await
+        .iter()
+        .map(|(seq, _)| *seq)
+        .collect();
+    assert_eq!(seqs, [1, 2, 3]);
 }
