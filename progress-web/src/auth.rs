@@ -1,6 +1,6 @@
 //! Who may do what.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::SystemTime};
 
 use async_trait::async_trait;
 use http::request::Parts;
@@ -32,6 +32,9 @@ pub enum Action {
 pub struct Principal {
     /// Who it is, if that is known.
     pub subject: Option<String>,
+    /// When the credentials end (default never): a connection that was opened with them is then
+    /// closed with 4013, or its event stream ends, unless they have been replaced.
+    pub expires_at: Option<SystemTime>,
 }
 
 impl Principal {
@@ -46,7 +49,15 @@ impl Principal {
     pub fn of(subject: impl Into<String>) -> Self {
         Self {
             subject: Some(subject.into()),
+            expires_at: None,
         }
+    }
+
+    /// Sets when the credentials end.
+    #[must_use]
+    pub fn expires_at(mut self, at: SystemTime) -> Self {
+        self.expires_at = Some(at);
+        self
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use progress_core::{InvalidPosition, InvalidTaskId, LookupError, SubscribeError, TaskError};
+use progress_core::{
+    ChannelError, InvalidPosition, InvalidTaskId, LookupError, SubscribeError, TaskError,
+};
 use serde::Serialize;
 
 /// The table: for each code its variant, name, HTTP status, close code, and whether the same
@@ -46,6 +48,10 @@ codes! {
     /// Only the server itself publishes events of that type.
     ReservedEventType = "RESERVED_EVENT_TYPE", BAD_REQUEST, 4400, false;
     InvalidChannel = "INVALID_CHANNEL", BAD_REQUEST, 4400, false;
+    /// On a WebSocket the connection goes on.
+    AlreadySubscribed = "ALREADY_SUBSCRIBED", CONFLICT, 4400, false;
+    /// On a WebSocket the connection goes on.
+    NotSubscribed = "NOT_SUBSCRIBED", NOT_FOUND, 4404, false;
     UpgradeRequired = "UPGRADE_REQUIRED", UPGRADE_REQUIRED, 4400, false;
     TooManyTopics = "TOO_MANY_TOPICS", BAD_REQUEST, 4409, false;
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, 4409, false;
@@ -54,6 +60,12 @@ codes! {
     TaskNotFound = "TASK_NOT_FOUND", NOT_FOUND, 4404, false;
     NotFound = "NOT_FOUND", NOT_FOUND, 4404, false;
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, 4400, false;
+    ClientNotFound = "CLIENT_NOT_FOUND", NOT_FOUND, 4404, false;
+    /// A manager has sent the client away.
+    Disconnected = "DISCONNECTED", FORBIDDEN, 4403, false;
+    /// What was allowed is no longer: come back with new credentials.
+    CredentialExpired = "CREDENTIAL_EXPIRED", UNAUTHORIZED, 4013, true;
+    RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, 4029, true;
     /// A task of this id is live, or its end is retained.
     AlreadyExists = "ALREADY_EXISTS", CONFLICT, 4400, false;
     /// The task has ended.
@@ -235,6 +247,7 @@ impl From<SubscribeError> for ApiError {
         match error {
             SubscribeError::InvalidTaskId(error) => error.into(),
             error @ SubscribeError::Unavailable => Self::transport_down(error),
+            SubscribeError::Channel(ChannelError::Invalid(error)) => error.into(),
             error => Self::new(Code::ConnectionLimit, error.to_string())
                 .retry_after(std::time::Duration::from_secs(1)),
         }

@@ -2,34 +2,27 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Response, StatusCode, request::Parts};
-use progress_core::{
-    OnLag, ProgressTracker, Replay, Resume, SubscribeError, SubscribeOptions, Subscription, TaskId,
-};
+use http::request::Parts;
+use progress_core::{ProgressTracker, TaskId};
 use serde::Serialize;
 
 use crate::{
-    auth::{Action, Authorizer, Open},
-    error::{ApiError, Code},
+    auth::{Action, Authorizer, Open, Principal},
+    clients::{Clients, Seat},
+    error::ApiError,
     http_api::HttpSettings,
-    metrics::{Counted, Metrics},
-    query::{From, Query, starts},
-    session::{Pace, Session, Shape, Topic},
-    sse::{EventStream, event_stream_response},
+    metrics::Metrics,
+    session::{MessageRate, Pace},
 };
 
 /// A tracker, made fit for the network: who may watch what, how many, at what pace.
 ///
-/// A cheap clone. Adapters hand requests to [`respond`](Self::respond) and pass on the answers. It
-/// dispatches to the other methods, each of which is one route of the protocol.
+/// A cheap clone. Adapters call its methods with the parts of a request and pass on the answers;
+/// each method is one route of the protocol.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
@@ -46,8 +39,7 @@ struct Shared {
     message: usize,
     body: usize,
     stuck_after: Duration,
-    sessions: Arc<AtomicUsize>,
-    max_sessions: usize,
+    clients: Arc<Clients>,
     http: HttpSettings,
     counts: Arc<Metrics>,
 }
@@ -103,7 +95,34 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets how many tasks one event stream can watch (default 64).
+    /// Sets for how long after a flush a busy connection gathers what it sends next (default 5 ms;
+    /// nothing for never): the most that a frame can be late by it. An idle connection sends at
+    /// once.
+    pub fn linger(mut self, moment: Duration) -> Self {
+        self.pace.linger = moment.min(LONGEST);
+        self
+    }
+
+    /// Sets how many messages a WebSocket's client may send at once, and then per minute (default
+    /// 200, then 100; each at least 1). One more closes the connection with 4029.
+    pub fn message_rate(mut self, burst: u32, per_minute: u32) -> Self {
+        self.pace.rate = MessageRate { burst, per_minute };
+        self
+    }
+
+    /// Sets how many topics one command of a WebSocket's client can name (default 100).
+    pub fn topics_per_command(mut self, topics: usize) -> Self {
+        self.pace.command_topics = topics;
+        self
+    }
+
+    /// Sets how many topics one WebSocket can watch at a time (default 1 000).
+    pub fn topics_per_session(mut self, topics: usize) -> Self {
+        self.pace.session_topics = topics;
+        self
+    }
+
+    /// Sets how many tasks and channels one event stream can watch (default 64).
     pub fn topics(mut self, topics: usize) -> Self {
         self.topics = topics;
         self
@@ -129,9 +148,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default
-    /// 30 s), and how long a request's body may take before it is answered 408; as long again for
-    /// each further 64 KiB.
+    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default 30 s).
     pub fn stuck_after(mut self, patience: Duration) -> Self {
         self.stuck_after = patience.min(LONGEST);
         self
@@ -146,6 +163,7 @@ impl GatewayBuilder {
     /// Makes the gateway.
     #[must_use]
     pub fn build(self) -> Gateway {
+        let counts = Arc::new(Metrics::new());
         Gateway {
             shared: Arc::new(Shared {
                 node: Arc::from(self.tracker.node()),
@@ -158,10 +176,9 @@ impl GatewayBuilder {
                 message: self.message,
                 body: self.body,
                 stuck_after: self.stuck_after,
-                sessions: Arc::default(),
-                max_sessions: self.sessions,
+                clients: Arc::new(Clients::new(self.sessions, Arc::clone(&counts))),
                 http: self.http,
-                counts: Arc::new(Metrics::new()),
+                counts,
             }),
         }
     }
@@ -197,6 +214,13 @@ impl Gateway {
                 heartbeat: Duration::from_secs(30),
                 dead_after: Duration::from_secs(60),
                 unknown_wait: Duration::from_secs(10),
+                linger: Duration::from_millis(5),
+                rate: MessageRate {
+                    burst: 200,
+                    per_minute: 100,
+                },
+                command_topics: 100,
+                session_topics: 1_000,
             },
             prefix: String::new(),
             topics: 64,
@@ -218,7 +242,7 @@ impl Gateway {
     /// Returns how many connections are open.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.shared.sessions.load(Ordering::Relaxed)
+        self.shared.clients.len()
     }
 
     /// Returns the largest message that a WebSocket takes, in bytes.
@@ -261,168 +285,6 @@ impl Gateway {
         &self.shared.counts
     }
 
-    /// Opens `GET /ws/progress/{task_id}`. There is always a session: what is wrong with the
-    /// request comes as `rejected` and a close code, for a browser cannot see the status of a
-    /// refused upgrade.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future opens nothing.
-    pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
-        let watched = match self.watch_one(request, task).await {
-            Ok(watched) => self
-                .session_permit(Shape::Socket.kind())
-                .map(|permit| (watched, permit)),
-            Err(error) => Err(error),
-        };
-        let (after, subscription, permit) = match watched {
-            Ok(((after, subscription), permit)) => (after, Ok(subscription), Some(permit)),
-            Err(error) => (None, Err(error), None),
-        };
-        let topic = Topic {
-            name: task.to_owned(),
-            after,
-            subscription,
-        };
-        self.session(Shape::Socket, vec![topic], permit)
-    }
-
-    /// Opens `GET /sse/progress/{task_id}`.
-    ///
-    /// # Errors
-    ///
-    /// The answer to give instead: an error, or 204 if the client already has all there is.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future opens nothing.
-    pub async fn event_stream(
-        &self,
-        request: &Parts,
-        task: &str,
-    ) -> Result<Response<EventStream>, Response<Bytes>> {
-        let opened = async {
-            let id = self.allowed_to_watch(request, task).await?;
-            let query = Query::of(&request.uri);
-            let start = starts(&request.headers, query, 1)?[0];
-            let topic = self.topic(&id, start, query.replay()?).await?;
-            if has_all(start, &topic) {
-                return Ok(None);
-            }
-            Ok::<_, ApiError>(Some((topic, self.session_permit(Shape::Stream.kind())?)))
-        };
-        let session = opened.await.map(|opened| {
-            opened.map(|(topic, permit)| self.session(Shape::Stream, vec![topic], Some(permit)))
-        });
-        self.streamed(request, "/sse/progress/{task_id}", session)
-            .map_err(|instead| *instead)
-    }
-
-    /// Opens `GET /sse?ids=a,b,c`.
-    ///
-    /// # Errors
-    ///
-    /// The answer to give instead: an error, or 204 if the client already has all there is.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future opens nothing.
-    pub async fn event_streams(
-        &self,
-        request: &Parts,
-    ) -> Result<Response<EventStream>, Response<Bytes>> {
-        let session = self.open_streams(request).await;
-        self.streamed(request, "/sse", session)
-            .map_err(|instead| *instead)
-    }
-
-    /// The answer that an event stream begins with, or that is given instead.
-    fn streamed(
-        &self,
-        request: &Parts,
-        route: &'static str,
-        session: Result<Option<Session>, ApiError>,
-    ) -> Result<Response<EventStream>, Box<Response<Bytes>>> {
-        let response = match session {
-            Ok(Some(session)) => Ok(event_stream_response(session)),
-            Ok(None) => Err(Box::new(no_content())),
-            Err(error) => Err(Box::new(error.to_response())),
-        };
-        let status = match &response {
-            Ok(stream) => stream.status(),
-            Err(instead) => instead.status(),
-        };
-        self.counts().answered(route, &request.method, status);
-        response
-    }
-
-    async fn open_streams(&self, request: &Parts) -> Result<Option<Session>, ApiError> {
-        let query = Query::of(&request.uri);
-        let ids = query.ids(self.shared.topics)?;
-        let starts = starts(&request.headers, query, ids.len())?;
-        let replay = query.replay()?;
-        let mut all_at_end = true;
-        let mut topics = Vec::with_capacity(ids.len());
-        for (name, start) in ids.into_iter().zip(starts) {
-            let topic = match self.allowed_to_watch(request, &name).await {
-                Ok(id) => self.topic(&id, start, replay).await,
-                Err(error) => Err(error),
-            };
-            let topic = topic.unwrap_or_else(|error| Topic {
-                name,
-                after: None,
-                subscription: Err(error),
-            });
-            all_at_end &= has_all(start, &topic);
-            topics.push(topic);
-        }
-        if all_at_end {
-            return Ok(None);
-        }
-        let permit = self.session_permit(Shape::Streams.kind())?;
-        Ok(Some(self.session(Shape::Streams, topics, Some(permit))))
-    }
-
-    async fn topic(&self, id: &TaskId, start: From, replay: Replay) -> Result<Topic, ApiError> {
-        let after = match start {
-            From::After(position) => Some(position),
-            // Refused before, among others that stand: it may be otherwise by now.
-            From::Fresh | From::End => None,
-        };
-        let options = self.session_options().replay(replay).after(after);
-        Ok(Topic {
-            name: id.as_str().to_owned(),
-            after,
-            subscription: Ok(self.subscribe(id.clone(), options).await?),
-        })
-    }
-
-    async fn watch_one(
-        &self,
-        request: &Parts,
-        task: &str,
-    ) -> Result<(Option<progress_core::Position>, Subscription), ApiError> {
-        let id = self.allowed_to_watch(request, task).await?;
-        let query = Query::of(&request.uri);
-        let after = query.after()?;
-        let options = self.session_options().replay(query.replay()?).after(after);
-        Ok((after, self.subscribe(id, options).await?))
-    }
-
-    /// A subscription that knows its verdict.
-    pub(crate) async fn subscribe(
-        &self,
-        id: TaskId,
-        options: SubscribeOptions,
-    ) -> Result<Subscription, ApiError> {
-        let mut subscription = self.tracker().subscribe_with(id, options);
-        match subscription.ready().await {
-            // Whatever else is refused, the session says.
-            Err(error @ SubscribeError::Unavailable) => Err(error.into()),
-            _ => Ok(subscription),
-        }
-    }
-
     /// Ids are checked first, whoever asks; then the authorizer decides.
     pub(crate) async fn allowed_to_watch(
         &self,
@@ -435,8 +297,17 @@ impl Gateway {
     }
 
     pub(crate) async fn allowed(&self, request: &Parts, action: Action) -> Result<(), ApiError> {
+        self.permitted(request, action).await.map(drop)
+    }
+
+    /// Asks the authorizer; tells who it is.
+    pub(crate) async fn permitted(
+        &self,
+        request: &Parts,
+        action: Action,
+    ) -> Result<Principal, ApiError> {
         match self.shared.authorizer.authorize(request, &action).await {
-            Ok(_principal) => Ok(()),
+            Ok(principal) => Ok(principal),
             Err(refusal) => {
                 tracing::debug!(?action, %refusal, "refused");
                 Err(refusal.into())
@@ -444,41 +315,47 @@ impl Gateway {
         }
     }
 
-    fn session(&self, shape: Shape, topics: Vec<Topic>, permit: Option<SessionPermit>) -> Session {
-        let shared = &self.shared;
-        let place = SessionPlace {
-            kind: shape.kind(),
-            counts: Arc::clone(&shared.counts),
-            _permit: permit,
-        };
-        Session::new(shape, shared.pace, Arc::clone(&shared.node), topics, place)
+    /// Takes a place among the connections.
+    pub(crate) fn seat(&self, transport: &'static str) -> Result<Seat, ApiError> {
+        self.shared.clients.seat(transport)
     }
 
-    fn session_options(&self) -> SubscribeOptions {
-        SubscribeOptions::new()
-            .buffer(self.shared.lag)
-            .on_lag(OnLag::Conflate)
+    pub(crate) fn registry(&self) -> &Arc<Clients> {
+        &self.shared.clients
     }
 
-    /// A place for a poll that is held: it is a connection like others.
-    pub(crate) fn poll_permit(&self) -> Result<SessionPermit, ApiError> {
-        self.session_permit("poll")
+    pub(crate) fn pace(&self) -> Pace {
+        self.shared.pace
     }
 
-    fn session_permit(&self, kind: &'static str) -> Result<SessionPermit, ApiError> {
-        let shared = &self.shared;
-        if shared.sessions.fetch_add(1, Ordering::Relaxed) >= shared.max_sessions {
-            shared.sessions.fetch_sub(1, Ordering::Relaxed);
-            return Err(ApiError::new(
-                Code::ConnectionLimit,
-                format!("too many connections, the limit is {}", shared.max_sessions),
-            )
-            .retry_after(Duration::from_secs(5)));
-        }
-        Ok(SessionPermit {
-            sessions: Arc::clone(&shared.sessions),
-            _counted: shared.counts.session(kind),
-        })
+    pub(crate) fn node(&self) -> Arc<str> {
+        Arc::clone(&self.shared.node)
+    }
+
+    /// How far a connection may be behind before it conflates.
+    pub(crate) fn lag(&self) -> usize {
+        self.shared.lag
+    }
+
+    /// How many topics one event stream can have.
+    pub(crate) fn most_topics(&self) -> usize {
+        self.shared.topics
+    }
+
+    /// A handle that does not keep the tracker: sessions end with it, not it with them.
+    pub(crate) fn downgrade(&self) -> WeakGateway {
+        WeakGateway(Arc::downgrade(&self.shared))
+    }
+}
+
+/// See [`Gateway::downgrade`].
+#[derive(Clone)]
+pub(crate) struct WeakGateway(Weak<Shared>);
+
+impl WeakGateway {
+    pub(crate) fn upgrade(&self) -> Option<Gateway> {
+        let shared = self.0.upgrade()?;
+        Some(Gateway { shared })
     }
 }
 
@@ -490,48 +367,6 @@ impl fmt::Debug for Gateway {
             .field("sessions", &self.sessions())
             .finish_non_exhaustive()
     }
-}
-
-/// A place among the connections, given back on drop.
-#[derive(Debug)]
-pub(crate) struct SessionPermit {
-    sessions: Arc<AtomicUsize>,
-    _counted: Counted,
-}
-
-impl Drop for SessionPermit {
-    fn drop(&mut self) {
-        self.sessions.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A session's place among the connections, if it was given one, and where its close is counted.
-#[derive(Debug)]
-pub(crate) struct SessionPlace {
-    kind: &'static str,
-    counts: Arc<Metrics>,
-    _permit: Option<SessionPermit>,
-}
-
-impl SessionPlace {
-    pub(crate) fn closed(&self, code: u16) {
-        self.counts.closed(self.kind, code);
-    }
-}
-
-/// Whether nothing is to come on a topic for a client that begins there.
-fn has_all(start: From, topic: &Topic) -> bool {
-    let ended = topic
-        .subscription
-        .as_ref()
-        .is_ok_and(|subscription| subscription.resume() == Some(Resume::Ended));
-    start == From::End || ended
-}
-
-fn no_content() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 /// As good as for ever, and a clock can still count to it.

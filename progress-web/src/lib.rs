@@ -15,6 +15,7 @@
 
 mod auth;
 mod body;
+mod clients;
 mod error;
 mod gateway;
 mod http_api;

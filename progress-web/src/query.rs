@@ -5,7 +5,10 @@ use std::str::FromStr;
 use http::{HeaderMap, Uri};
 use progress_core::{Epoch, Position, Replay, Seq, TaskCursor, TaskFilter, TaskState};
 
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    session::Name,
+};
 
 /// Where a watcher of one task begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,28 +123,33 @@ impl<'a> Query<'a> {
         Ok(filter)
     }
 
-    /// `?ids=a,b,c`, in the URL's order.
-    pub(crate) fn ids(self, most: usize) -> Result<Vec<String>, ApiError> {
-        let ids: Vec<String> = self
-            .text("ids")
-            .unwrap_or_default()
-            .split(',')
-            .filter(|id| !id.is_empty())
-            .map(str::to_owned)
+    /// `?ids=a,b,c&channels=x,y`: the tasks in the URL's order, then the channels.
+    pub(crate) fn topics(self, most: usize) -> Result<Vec<Name>, ApiError> {
+        let list = |name| self.text(name).unwrap_or_default();
+        let (ids, channels) = (list("ids"), list("channels"));
+        let names = |list| str::split(list, ',').filter(|name| !name.is_empty());
+        let topics: Vec<Name> = names(&*ids)
+            .map(Name::task)
+            .chain(names(&*channels).map(Name::channel))
             .collect();
-        if ids.is_empty() {
-            return Err(
-                ApiError::new(Code::InvalidQuery, "ids names no task: ?ids=a,b,c").field("ids"),
+        if topics.is_empty() {
+            let message = "ids names no task, nor channels a channel: ?ids=a,b,c&channels=x";
+            return Err(ApiError::new(Code::InvalidQuery, message).field("ids"));
+        }
+        if topics.len() > most {
+            let message = format!(
+                "ids and channels name {} topics, the limit is {most}",
+                topics.len()
             );
+            let error = ApiError::new(Code::TooManyTopics, message);
+            return Err(error.field("ids").detail("limit", most));
         }
-        if ids.len() > most {
-            return Err(ApiError::new(
-                Code::TooManyTopics,
-                format!("ids names {} tasks, the limit is {most}", ids.len()),
-            )
-            .field("ids"));
-        }
-        Ok(ids)
+        Ok(topics)
+    }
+
+    /// Whether something is asked for: `?name=1`.
+    pub(crate) fn flag(self, name: &'a str) -> bool {
+        matches!(self.text(name).as_deref(), Some("1" | "true"))
     }
 }
 

@@ -67,6 +67,8 @@ impl Gateway {
                 Err(error) => error.to_response().map(Body::from),
             },
         };
+        self.counts()
+            .answered(path.as_str(), &request.method, response.status());
         if request.method == Method::HEAD {
             return without_body(response);
         }
@@ -105,6 +107,7 @@ impl Gateway {
     ) -> Response<Body> {
         match endpoint {
             Endpoint::WebSocket => socket::one(self, request, parameter).await,
+            Endpoint::WebSockets => socket::many(self, request),
             Endpoint::EventStream => stream(self.event_stream(request, parameter).await),
             Endpoint::EventStreams => stream(self.event_streams(request).await),
             Endpoint::Tasks => self.tasks(request).await.map(Body::from),
@@ -121,6 +124,9 @@ impl Gateway {
                 let answer = self.publish_to_channel(request, parameter, body).await;
                 answer.map(Body::from)
             }
+            Endpoint::Clients => self.clients(request).await.map(Body::from),
+            Endpoint::Disconnect => self.disconnect(request, parameter).await.map(Body::from),
+            Endpoint::Broadcast => self.broadcast(request, body).await.map(Body::from),
             Endpoint::Health => self.health().map(Body::from),
             Endpoint::Metrics => self.metrics(request).await.map(Body::from),
             Endpoint::OpenApi => self.openapi().map(Body::from),

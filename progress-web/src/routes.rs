@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     WebSocket,
+    WebSockets,
     EventStream,
     EventStreams,
     Tasks,
@@ -19,6 +20,9 @@ pub(crate) enum Endpoint {
     Publish,
     Cancel,
     PublishToChannel,
+    Clients,
+    Disconnect,
+    Broadcast,
     Health,
     Metrics,
     OpenApi,
@@ -33,8 +37,9 @@ pub struct Route {
 }
 
 /// All there are. Routes of one path stand together.
-static ROUTES: [Route; 14] = [
+static ROUTES: [Route; 18] = [
     get("/ws/progress/{task_id}", Endpoint::WebSocket),
+    get("/ws", Endpoint::WebSockets),
     get("/sse/progress/{task_id}", Endpoint::EventStream),
     get("/sse", Endpoint::EventStreams),
     get("/tasks", Endpoint::Tasks),
@@ -45,6 +50,9 @@ static ROUTES: [Route; 14] = [
     post("/tasks/{task_id}/events", Endpoint::Publish),
     post("/tasks/{task_id}/cancel", Endpoint::Cancel),
     post("/channels/{name}/events", Endpoint::PublishToChannel),
+    get("/clients", Endpoint::Clients),
+    route(Method::DELETE, "/clients/{id}", Endpoint::Disconnect),
+    post("/broadcast", Endpoint::Broadcast),
     get("/health", Endpoint::Health),
     get("/metrics", Endpoint::Metrics),
     get("/openapi.json", Endpoint::OpenApi),

@@ -67,17 +67,31 @@ pub(crate) fn event_stream_response(session: Session) -> Response<EventStream> {
 fn size(output: &Output) -> usize {
     let id = |id: &Option<String>| id.as_ref().map_or(0, |id| "id: \n".len() + id.len());
     match output {
-        Output::Frame { json, id: at } => "data: \n\n".len() + json.len() + id(at),
+        Output::Frame {
+            json,
+            id: at,
+            event,
+        } => {
+            let event = event
+                .as_ref()
+                .map_or(0, |event| "event: \n".len() + event.len());
+            "data: \n\n".len() + json.len() + id(at) + event
+        }
         Output::Close(close) => "\n".len() + id(&close.id),
-        Output::Ping => 0,
+        Output::Ping | Output::Binary(_) => 0,
     }
 }
 
 fn write_output(text: &mut Vec<u8>, output: &Output) {
     match output {
-        Output::Frame { json, id } => {
+        Output::Frame { json, id, event } => {
             if let Some(id) = id {
                 write_id(text, id);
+            }
+            if let Some(event) = event {
+                text.extend_from_slice(b"event: ");
+                text.extend_from_slice(event.as_bytes());
+                text.push(b'\n');
             }
             // JSON text has no line breaks but those that a payload brought along between tokens.
             for line in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -94,7 +108,7 @@ fn write_output(text: &mut Vec<u8>, output: &Output) {
                 text.push(b'\n');
             }
         }
-        Output::Ping => {}
+        Output::Ping | Output::Binary(_) => {}
     }
 }
 

@@ -1,9 +1,13 @@
 //! Control frames of `progress.v1`: no place in the sequence, never stored.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use progress_core::{Epoch, Position, Seq, Snapshot, TaskError, TaskId, Timestamp};
+use progress_core::{Epoch, Position, Seq, Snapshot, TaskError, Timestamp};
 use serde::{Serialize, ser::SerializeMap};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
+
+use crate::session::Name;
 
 /// The protocol's name.
 pub(crate) const PROTOCOL: &str = "progress.v1";
@@ -11,9 +15,11 @@ pub(crate) const PROTOCOL: &str = "progress.v1";
 /// A control frame.
 #[derive(Debug, Serialize)]
 pub(crate) struct Control<'a> {
-    event_type: &'static str,
+    event_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
     timestamp: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<ControlData<'a>>,
@@ -27,24 +33,46 @@ pub(crate) enum ControlData<'a> {
         #[serde(flatten)]
         verdict: Option<VerdictData<'a>>,
         heartbeat_ms: u64,
-        node: &'a str,
+        node: Arc<str>,
     },
-    Subscribed(VerdictData<'a>),
+    Subscribed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a Value>,
+        #[serde(flatten)]
+        verdict: VerdictData<'a>,
+    },
+    /// The verdict of a channel, which has no snapshot.
+    SubscribedChannel {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a Value>,
+        epoch: Epoch,
+        seq: Seq,
+        resume: &'static str,
+    },
     Heartbeat {
         heads: Heads<'a>,
+        #[serde(skip_serializing_if = "Heads::is_empty")]
+        channel_heads: Heads<'a>,
     },
     Gap {
         from: Seq,
         to: Seq,
         reason: &'static str,
-        snapshot: &'a Snapshot,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        snapshot: Option<&'a Snapshot>,
     },
     Reset {
         epoch: Epoch,
         seq: Seq,
         reason: &'static str,
-        snapshot: &'a Snapshot,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        snapshot: Option<&'a Snapshot>,
     },
+    Draining {
+        reconnect_after_ms: u64,
+    },
+    /// What was broadcast to every connection.
+    Verbatim(&'a RawValue),
     Rejected {
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<&'a Value>,
@@ -61,9 +89,15 @@ pub(crate) struct VerdictData<'a> {
     pub(crate) snapshot: Option<&'a Snapshot>,
 }
 
-/// Positions by task.
-#[derive(Debug)]
+/// Positions by the name of a task or channel.
+#[derive(Debug, Default)]
 pub(crate) struct Heads<'a>(pub(crate) Vec<(&'a str, Position)>);
+
+impl Heads<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl Serialize for Heads<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,44 +110,21 @@ impl Serialize for Heads<'_> {
 }
 
 impl<'a> Control<'a> {
-    pub(crate) fn connected(verdict: ControlData<'a>, task: Option<&'a TaskId>) -> Self {
-        Self::new("connected", task.map(TaskId::as_str), Some(verdict))
-    }
-
-    pub(crate) fn of_task(task: &'a str, data: ControlData<'a>) -> Self {
-        let event_type = match data {
-            ControlData::Connected { .. } => "connected",
-            ControlData::Subscribed(_) => "subscribed",
-            ControlData::Heartbeat { .. } => "heartbeat",
-            ControlData::Gap { .. } => "gap",
-            ControlData::Reset { .. } => "reset",
-            ControlData::Rejected { .. } => "rejected",
-        };
-        Self::new(event_type, Some(task), Some(data))
-    }
-
-    pub(crate) fn heartbeat(heads: Vec<(&'a str, Position)>) -> Self {
-        let heads = Heads(heads);
-        Self::new("heartbeat", None, Some(ControlData::Heartbeat { heads }))
-    }
-
-    pub(crate) fn rejected(error: &'a TaskError, request_id: Option<&'a Value>) -> Self {
-        let data = ControlData::Rejected { request_id, error };
-        Self::new("rejected", None, Some(data))
-    }
-
-    pub(crate) fn pong() -> Self {
-        Self::new("pong", None, None)
-    }
-
-    fn new(
-        event_type: &'static str,
-        task_id: Option<&'a str>,
+    /// Makes a frame about a task, a channel or the connection itself.
+    pub(crate) fn about(
+        name: Option<&'a Name>,
+        event_type: &'a str,
         data: Option<ControlData<'a>>,
     ) -> Self {
+        let (task_id, channel) = match name {
+            Some(Name::Task(id)) => (Some(&**id), None),
+            Some(Name::Channel(name)) => (None, Some(&**name)),
+            None => (None, None),
+        };
         Self {
             event_type,
             task_id,
+            channel,
             timestamp: Timestamp::now(),
             data,
         }

@@ -1,112 +1,16 @@
 //! Sessions on a clock that stands still unless it is waited for.
 
-use std::{borrow::Cow, time::Duration};
+mod support;
+
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::{Request, request::Parts};
-use progress_core::{EventPayload, ProgressTracker, Task};
-use progress_web::{Close, EventStream, Gateway, Open, Output, Session};
-use serde::Serialize;
-use serde_json::Value;
+use progress_web::{EventStream, Gateway, Session};
 use tokio::time::{Instant, advance, timeout};
 
-/// State that is published at once.
-#[derive(Serialize)]
-struct Tile {
-    n: u64,
-}
-
-impl EventPayload for Tile {
-    const EVENT_TYPE: &'static str = "tile";
-
-    fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed("present"))
-    }
-}
-
-fn gateway() -> Gateway {
-    Gateway::builder(ProgressTracker::new())
-        .authorizer(Open::new().named_ids())
-        .build()
-}
-
-fn request(path: &str) -> Parts {
-    let request = Request::builder().uri(path).body(()).unwrap();
-    request.into_parts().0
-}
-
-async fn socket(gateway: &Gateway, id: &str) -> Session {
-    gateway.web_socket(&request("/"), id).await
-}
-
-async fn stream(gateway: &Gateway, path: &str) -> EventStream {
-    let opened = gateway.event_streams(&request(path)).await;
-    opened.unwrap().into_body()
-}
-
-fn task(gateway: &Gateway, id: &str) -> Task {
-    gateway.tracker().task(id).start().unwrap()
-}
-
-/// What comes next, with the frames' JSON parsed.
-#[derive(Debug, PartialEq)]
-enum Said {
-    Frame(Value),
-    Ping,
-    Close(Close),
-}
-
-impl Said {
-    fn kind(&self) -> &str {
-        match self {
-            Self::Frame(frame) => frame["event_type"].as_str().unwrap(),
-            Self::Ping => "(ping)",
-            Self::Close(_) => "(close)",
-        }
-    }
-}
-
-async fn next_batch(session: &mut Session) -> Vec<Said> {
-    let mut outputs = Vec::new();
-    session.next_batch(&mut outputs).await;
-    let said = outputs.into_iter().map(|output| match output {
-        Output::Frame { json, .. } => Said::Frame(serde_json::from_slice(&json).unwrap()),
-        Output::Ping => Said::Ping,
-        Output::Close(close) => Said::Close(close),
-        other => panic!("{other:?}"),
-    });
-    said.collect()
-}
-
-fn kinds(said: &[Said]) -> Vec<&str> {
-    said.iter().map(Said::kind).collect()
-}
-
-/// The `from` and `seq` of event frames.
-fn ranges(said: &[Said]) -> Vec<(u64, u64)> {
-    let frames = said.iter().filter_map(|said| match said {
-        Said::Frame(frame) => Some(frame),
-        _ => None,
-    });
-    let ranges = frames.filter_map(|frame| {
-        let seq = frame.get("seq")?.as_u64()?;
-        Some((frame["from"].as_u64().unwrap_or(seq), seq))
-    });
-    ranges.collect()
-}
-
-/// Reads what there is now.
-async fn settle(session: &mut Session) -> Vec<Said> {
-    let mut said = Vec::new();
-    while let Ok(more) = timeout(Duration::ZERO, next_batch(session)).await {
-        said.extend(more);
-    }
-    said
-}
-
-fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use self::support::{
+    Said, Tile, gateway, kinds, next_batch, ranges, request, secs, settle, socket, stream, task,
+};
 
 #[tokio::test(start_paused = true)]
 async fn heartbeat_comes_every_30_seconds_with_a_ping_on_a_websocket() {

@@ -297,7 +297,10 @@ async fn closing_handshake_ends_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn client_that_says_much_and_reads_all_is_served_both_ways() {
-    let gateway = gateway();
+    let gateway = Gateway::builder(ProgressTracker::new())
+        .authorizer(Open::new().named_ids())
+        .message_rate(u32::MAX, u32::MAX)
+        .build();
     let task = task(&gateway);
     let (client, _server) = watch(&gateway, 4 * 1024).await;
     let (mut from, mut to) = tokio::io::split(client);

@@ -29,6 +29,8 @@ pub(crate) async fn run(
                 routes = routes.merge(bench::routes(gateway.tracker().clone()));
             }
             let routes = routes.merge(progress_axum::router_with(gateway));
+            // A router would be copied for every connection.
+            let routes = routes.into_make_service();
             axum::serve(listener.tap_io(|socket| prepare(socket)), routes).await?;
         }
         Adapter::Warp => {

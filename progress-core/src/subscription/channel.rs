@@ -196,6 +196,16 @@ impl ChannelSubscription {
         self.position
     }
 
+    /// Returns the position of the channel's newest event; none while the broker is asked, and
+    /// once nothing follows.
+    #[must_use]
+    pub fn head(&self) -> Option<Position> {
+        match &self.source {
+            Source::Known { channel, .. } => Some(channel.head()),
+            Source::Sought(_) | Source::Over => None,
+        }
+    }
+
     /// Makes the next read skip superseded State up to the head.
     pub fn conflate(&mut self) {
         if let Source::Known { cursor, .. } = &mut self.source {

@@ -1,69 +1,39 @@
-//! The session as a state machine: frames, commands and time in, output out.
+//! The session as a state machine: frames, commands and time in, output and effects out.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use progress_core::{Data, Delivered, Frame, Position, Resume, Seq, TaskError};
+use progress_core::{Position, Replay};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::{
+    command::Registration,
+    linger::Linger,
+    output::{Close, Output},
+    rate::{Bucket, MessageRate},
+    topic::{Name, Phase, Place, TopicKey, TopicState},
+    vector::VectorIds,
+};
 use crate::{
     error::{ApiError, Code},
-    wire::{Control, ControlData, PROTOCOL, VerdictData},
+    wire::{Control, ControlData, Heads, PROTOCOL, VerdictData},
 };
-
-/// Something for a session's client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Output {
-    /// A frame, as JSON text.
-    #[non_exhaustive]
-    Frame {
-        /// The text.
-        json: Bytes,
-        /// The event id that an event stream gives it.
-        id: Option<String>,
-    },
-    /// A ping of the WebSocket protocol.
-    Ping,
-    /// The connection is to be closed; nothing follows.
-    Close(Close),
-}
-
-/// How a connection is closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Close {
-    /// The WebSocket close code.
-    pub code: u16,
-    /// The error code, or `ENDED`.
-    pub reason: &'static str,
-    /// The event id that an event stream gives its client to come back with.
-    pub id: Option<String>,
-}
 
 /// What kind of connection a session serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// A WebSocket watching one task.
     Socket,
+    /// A WebSocket watching what its client asks for.
+    Sockets,
     /// An event stream watching one task.
     Stream,
-    /// An event stream watching many, its ids vectors of positions.
+    /// An event stream watching many topics, its ids vectors of positions.
     Streams,
 }
 
-impl Shape {
-    /// The word that counts are told by.
-    pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Self::Socket => "websocket",
-            Self::Stream | Self::Streams => "event_stream",
-        }
-    }
-}
-
-/// Times that a session keeps.
+/// Times and bounds that a session keeps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) heartbeat: Duration,
@@ -71,199 +41,173 @@ pub(crate) struct Pace {
     pub(crate) dead_after: Duration,
     /// How long an unknown task is waited for.
     pub(crate) unknown_wait: Duration,
+    /// For so long after a flush a connection gathers.
+    pub(crate) linger: Duration,
+    pub(crate) rate: MessageRate,
+    /// Topics of one command, and of a WebSocket for many at a time.
+    pub(crate) command_topics: usize,
+    pub(crate) session_topics: usize,
+}
+
+/// Something that the shell is to do for the machine; what comes of it is told to the machine.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Ask for permission and subscribe: [`Machine::on_admitted`] or [`Machine::on_refused`].
+    Subscribe {
+        topic: TopicKey,
+        name: Name,
+        after: Option<Position>,
+        replay: Replay,
+    },
+    /// Drop the subscription at this place.
+    Leave(usize),
+    /// Ask for permission and ask the task to stop: [`Machine::on_cancelled`].
+    Cancel {
+        task: Name,
+        reason: Option<String>,
+        request_id: Option<Box<Value>>,
+    },
+    /// Use these credentials from now on, and ask with them whether what is watched still may be:
+    /// [`Machine::on_admitted`] or [`Machine::on_refused`] for each topic.
+    Authorize(http::HeaderValue),
+    /// Note what the client says of itself.
+    Register(Registration),
 }
 
 #[derive(Debug)]
 pub(crate) struct Machine {
-    shape: Shape,
-    pace: Pace,
+    pub(super) shape: Shape,
+    pub(super) pace: Pace,
     node: Arc<str>,
-    topics: Vec<TopicState>,
-    next_heartbeat: Instant,
-    last_life: Instant,
-    /// When an id of a vector was sent last, and whether it is behind what was sent since.
-    last_id: Option<Instant>,
-    id_is_behind: bool,
-    out: VecDeque<Output>,
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct TopicState {
-    name: String,
-    phase: Phase,
-    place: Place,
-    /// Whether an id was sent with one of its events.
-    has_id: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Live,
-    /// The task does not exist yet; it is waited for until then.
-    Unknown(Instant),
-    Over,
-}
-
-/// A topic's part of an event id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    None,
-    At(Position),
-    End,
+    /// Whether frames tell their type apart from their text.
+    named: bool,
+    pub(super) topics: Vec<Option<TopicState>>,
+    pub(super) serial: u32,
+    pub(super) next_heartbeat: Instant,
+    pub(super) last_life: Instant,
+    pub(super) inbound: Bucket,
+    pub(super) ids: VectorIds,
+    pub(super) linger: Linger,
+    pub(super) out: VecDeque<Output>,
+    pub(super) effects: VecDeque<Effect>,
+    /// Cancellations that are under way.
+    pub(super) cancels: usize,
+    pub(super) closed: bool,
 }
 
 impl Machine {
-    pub(crate) fn new(shape: Shape, pace: Pace, node: Arc<str>, now: Instant) -> Self {
+    pub(crate) fn new(shape: Shape, pace: Pace, node: Arc<str>, named: bool, now: Instant) -> Self {
         let mut machine = Self {
             shape,
             pace,
             node,
+            named,
             topics: Vec::new(),
+            serial: 0,
             next_heartbeat: now + pace.heartbeat,
             last_life: now,
-            last_id: None,
-            id_is_behind: false,
+            inbound: Bucket::new(pace.rate, now),
+            ids: VectorIds::default(),
+            linger: Linger::new(pace.linger),
             out: VecDeque::new(),
+            effects: VecDeque::new(),
+            cancels: 0,
             closed: false,
         };
-        if shape == Shape::Streams {
-            let connected = machine.connected(None);
-            let frame = Control::connected(connected, None).to_json();
-            machine.send(frame);
+        if matches!(shape, Shape::Streams | Shape::Sockets) {
+            machine.say(None, "connected", Some(machine.connected(None)), None);
         }
         machine
     }
 
     /// Adds a topic; its frames come by [`on_frame`](Self::on_frame) with the index returned.
-    pub(crate) fn add_topic(&mut self, name: String, after: Option<Position>) -> usize {
-        self.topics.push(TopicState {
+    pub(crate) fn add_topic(
+        &mut self,
+        name: Name,
+        after: Option<Position>,
+        request_id: Option<Box<Value>>,
+    ) -> TopicKey {
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        let state = TopicState {
             name,
-            phase: Phase::Live,
+            serial,
+            phase: Phase::Asked,
             place: after.map_or(Place::None, Place::At),
             has_id: false,
+            request_id,
+            admitted: false,
+            expires: None,
+        };
+        let free = self.topics.iter().position(Option::is_none);
+        let index = free.unwrap_or_else(|| {
+            self.topics.push(None);
+            self.topics.len() - 1
         });
-        self.topics.len() - 1
+        self.topics[index] = Some(state);
+        TopicKey { index, serial }
     }
 
-    /// Refuses a topic. The others stand; without others the connection ends.
-    pub(crate) fn reject(&mut self, topic: usize, error: &ApiError) {
-        let state = &mut self.topics[topic];
+    /// Whether an answer about a topic is still waited for by somebody.
+    pub(crate) fn expects(&self, key: TopicKey) -> bool {
+        let topic = self.topics.get(key.index).and_then(Option::as_ref);
+        let open = |topic: &TopicState| topic.serial == key.serial && topic.phase != Phase::Over;
+        !self.closed && topic.is_some_and(open)
+    }
+
+    /// The topics that are not over.
+    pub(crate) fn names(&self) -> Vec<Name> {
+        let live = self.topics.iter().flatten();
+        live.filter(|topic| topic.phase != Phase::Over)
+            .map(|topic| topic.name.clone())
+            .collect()
+    }
+
+    /// The topics that somebody was allowed to watch.
+    pub(crate) fn admitted(&self) -> Vec<(TopicKey, Name)> {
+        let topics = self.topics.iter().enumerate();
+        topics
+            .filter_map(|(index, topic)| Some((index, topic.as_ref()?)))
+            .filter(|(_, topic)| topic.admitted && topic.phase != Phase::Over)
+            .map(|(index, topic)| {
+                let serial = topic.serial;
+                (TopicKey { index, serial }, topic.name.clone())
+            })
+            .collect()
+    }
+
+    /// The client may watch a topic, until then.
+    pub(crate) fn on_admitted(&mut self, topic: TopicKey, expires: Option<Instant>) {
+        if let Some(state) = self.of_key(topic) {
+            (state.admitted, state.expires) = (true, expires);
+        }
+    }
+
+    /// The client may not watch a topic, or it cannot be watched.
+    pub(crate) fn on_refused(&mut self, topic: TopicKey, error: &ApiError) {
+        if !self.closed && self.of_key(topic).is_some() {
+            self.reject(topic.index, error);
+        }
+    }
+
+    /// Refuses a topic. The others stand; without others an event stream ends, and a connection for
+    /// one topic in any case.
+    pub(super) fn reject(&mut self, index: usize, error: &ApiError) {
+        let Some(state) = self.topics[index].as_mut() else {
+            return;
+        };
         state.phase = Phase::Over;
+        state.expires = None;
         // Who may try again keeps its place; to others an event stream says that this is the end.
         if !error.code().is_retryable() {
             state.place = Place::End;
         }
-        let data = ControlData::Rejected {
-            request_id: None,
-            error: error.object(),
-        };
-        let json = Control::of_task(&state.name, data).to_json();
-        let id = self.current_id();
-        self.out.push_back(Output::Frame { json, id });
+        let (name, request_id) = (state.name.clone(), state.request_id.take());
+        self.say_rejected(Some(&name), request_id.as_deref(), error);
         match self.shape {
             Shape::Socket | Shape::Stream => self.close(error.code()),
-            Shape::Streams => self.close_if_over(),
+            Shape::Streams | Shape::Sockets => self.over(index),
         }
-    }
-
-    /// Takes a frame of a topic's subscription.
-    pub(crate) fn on_frame(&mut self, topic: usize, frame: &Frame, now: Instant) {
-        if self.closed || self.topics[topic].phase == Phase::Over {
-            return;
-        }
-        match frame {
-            Frame::Event(delivered) => self.on_event(topic, delivered, now),
-            Frame::Verdict(verdict) => {
-                let data = VerdictData {
-                    epoch: verdict.snapshot.as_ref().map(|snapshot| snapshot.epoch),
-                    seq: verdict
-                        .snapshot
-                        .as_ref()
-                        .map_or(Seq::ZERO, |snapshot| snapshot.seq),
-                    resume: verdict.resume.as_str(),
-                    snapshot: verdict.snapshot.as_deref(),
-                };
-                let json = match self.shape {
-                    Shape::Streams => {
-                        Control::of_task(verdict.task_id.as_str(), ControlData::Subscribed(data))
-                            .to_json()
-                    }
-                    Shape::Socket | Shape::Stream => {
-                        Control::connected(self.connected(Some(data)), Some(&verdict.task_id))
-                            .to_json()
-                    }
-                };
-                self.send(json);
-                let state = &mut self.topics[topic];
-                match verdict.resume {
-                    Resume::Unknown => {
-                        state.phase = Phase::Unknown(now + self.pace.unknown_wait);
-                        state.place = Place::None;
-                    }
-                    Resume::Reset => state.place = Place::None,
-                    Resume::Ended => self.over(topic),
-                    _ => {}
-                }
-            }
-            Frame::Gap(gap) => {
-                let data = ControlData::Gap {
-                    from: gap.from,
-                    to: gap.to,
-                    reason: gap.reason.as_str(),
-                    snapshot: &gap.snapshot,
-                };
-                self.send(Control::of_task(gap.task_id.as_str(), data).to_json());
-            }
-            Frame::Reset(reset) => {
-                let data = ControlData::Reset {
-                    epoch: reset.epoch,
-                    seq: reset.snapshot.seq,
-                    reason: reset.reason.as_str(),
-                    snapshot: &reset.snapshot,
-                };
-                let json = Control::of_task(reset.task_id.as_str(), data).to_json();
-                let state = &mut self.topics[topic];
-                state.phase = Phase::Live;
-                state.place = Place::At(reset.position());
-                let id = self.current_id();
-                self.out.push_back(Output::Frame { json, id });
-            }
-            Frame::Rejected(error) => self.reject(topic, &ApiError::from(error.clone())),
-            // Sessions conflate and never ask to be closed; a new kind of frame is of no use to
-            // clients of this protocol.
-            _ => {}
-        }
-    }
-
-    /// A topic's subscription has nothing more.
-    pub(crate) fn on_over(&mut self, topic: usize) {
-        if !self.closed && self.topics[topic].phase != Phase::Over {
-            // No end was seen: the tracker is going down.
-            self.close(Code::Draining);
-        }
-    }
-
-    /// Takes something that the client said.
-    pub(crate) fn on_text(&mut self, text: &str, now: Instant) {
-        self.on_life(now);
-        if self.closed {
-            return;
-        }
-        let command = serde_json::from_str::<Value>(text).unwrap_or_default();
-        // "event" says the same in the words of other systems' clients.
-        let name = command.get("type").or_else(|| command.get("event"));
-        let refusal = match name.and_then(Value::as_str) {
-            Some("pong") => return,
-            Some("ping") => return self.send(Control::pong().to_json()),
-            Some(_) => "this connection watches one task and takes ping and pong only",
-            None => "not a command: a JSON object with a type is needed",
-        };
-        let refusal = TaskError::new(Code::InvalidCommand.as_str(), refusal);
-        let request_id = command
-            .get("request_id")
-            .filter(|id| id.is_number() || id.is_string());
-        self.send(Control::rejected(&refusal, request_id).to_json());
     }
 
     /// Takes note that the client lives.
@@ -271,62 +215,120 @@ impl Machine {
         self.last_life = now;
     }
 
-    /// Does what is due. `head` tells where a topic's task stands.
-    pub(crate) fn on_time(&mut self, now: Instant, head: impl Fn(usize) -> Option<Position>) {
+    /// Does what is due. `head` tells where a topic stands, `is_connected` whether other nodes can
+    /// be asked for a task.
+    pub(crate) fn on_time(
+        &mut self,
+        now: Instant,
+        head: impl Fn(usize) -> Option<Position>,
+        is_connected: impl Fn() -> bool,
+    ) {
         if self.closed {
             return;
         }
-        if self.shape == Shape::Socket && now >= self.last_life + self.pace.dead_after {
+        if self.is_socket() && now >= self.last_life + self.pace.dead_after {
             return self.close(Code::HeartbeatLost);
         }
-        for topic in 0..self.topics.len() {
-            if let Phase::Unknown(until) = self.topics[topic].phase
+        let expired = |topic: &TopicState| topic.expires.is_some_and(|at| now >= at);
+        if self.topics.iter().flatten().any(expired) {
+            return self.close(Code::CredentialExpired);
+        }
+        for index in 0..self.topics.len() {
+            if let Some(topic) = &self.topics[index]
+                && let Phase::Unknown(until) = topic.phase
                 && now >= until
             {
-                let name = &self.topics[topic].name;
-                let error = ApiError::new(Code::TaskNotFound, format!("there is no task {name}"));
-                self.reject(topic, &error);
+                let (Name::Task(name) | Name::Channel(name)) = &topic.name;
+                let error = if is_connected() {
+                    ApiError::new(Code::TaskNotFound, format!("there is no task {name}"))
+                } else {
+                    // Another node may well have it.
+                    ApiError::from(progress_core::SubscribeError::Unavailable)
+                };
+                self.reject(index, &error);
             }
         }
         if now >= self.next_heartbeat && !self.closed {
             self.next_heartbeat = now + self.pace.heartbeat;
-            let heads = self
-                .topics
-                .iter()
-                .enumerate()
-                .filter_map(|(topic, state)| Some((state.name.as_str(), head(topic)?)))
-                .collect();
-            let json = Control::heartbeat(heads).to_json();
-            self.send(json);
-            if self.shape == Shape::Socket {
-                self.out.push_back(Output::Ping);
+            self.beat(head);
+        }
+    }
+
+    fn beat(&mut self, head: impl Fn(usize) -> Option<Position>) {
+        let (mut tasks, mut channels) = (Vec::new(), Vec::new());
+        for (index, topic) in self.topics.iter().enumerate() {
+            let (Some(topic), Some(head)) = (topic, head(index)) else {
+                continue;
+            };
+            match &topic.name {
+                Name::Task(id) => tasks.push((&**id, head)),
+                Name::Channel(name) => channels.push((&**name, head)),
             }
+        }
+        let data = ControlData::Heartbeat {
+            heads: Heads(tasks),
+            channel_heads: Heads(channels),
+        };
+        let frame = self.frame(None, "heartbeat", Some(data), None);
+        self.push(frame, true);
+        if self.is_socket() {
+            self.push(Output::Ping, true);
         }
     }
 
     /// When [`on_time`](Self::on_time) is to be called next.
     pub(crate) fn deadline(&self) -> Instant {
-        let dead = match self.shape {
-            Shape::Socket => Some(self.last_life + self.pace.dead_after),
-            Shape::Stream | Shape::Streams => None,
-        };
-        let unknown = self.topics.iter().filter_map(|topic| match topic.phase {
-            Phase::Unknown(until) => Some(until),
-            Phase::Live | Phase::Over => None,
+        let dead = (self.is_socket()).then(|| self.last_life + self.pace.dead_after);
+        let topics = self.topics.iter().flatten().flat_map(|topic| {
+            let unknown = match topic.phase {
+                Phase::Unknown(until) => Some(until),
+                Phase::Asked | Phase::Live | Phase::Over => None,
+            };
+            [unknown, topic.expires]
         });
-        unknown.chain(dead).fold(self.next_heartbeat, std::cmp::min)
-    }
-
-    pub(crate) fn is_over(&self, topic: usize) -> bool {
-        self.topics[topic].phase == Phase::Over
+        let due = topics.flatten().chain(dead).chain(self.linger.deadline());
+        due.fold(self.next_heartbeat, std::cmp::min)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Output> {
-        self.out.pop_front()
+    /// Says that the server is going down, and closes.
+    pub(crate) fn on_drain(&mut self, reconnect_after: Duration) {
+        if self.closed {
+            return;
+        }
+        let data = ControlData::Draining {
+            reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.say(None, "draining", Some(data), None);
+        self.close(Code::Draining);
+    }
+
+    /// Says something to the client that is about no topic of its own.
+    pub(crate) fn on_broadcast(&mut self, event_type: &str, json: &Bytes) {
+        if self.closed {
+            return;
+        }
+        let frame = Output::Frame {
+            json: json.clone(),
+            id: None,
+            event: self.named.then(|| event_type.into()),
+        };
+        self.push(frame, true);
+    }
+
+    /// Sends the client away for good.
+    pub(crate) fn on_dismissed(&mut self, error: &ApiError) {
+        if self.closed {
+            return;
+        }
+        for topic in self.topics.iter_mut().flatten() {
+            topic.place = Place::End;
+        }
+        self.say_rejected(None, None, error);
+        self.close(error.code());
     }
 
     /// Closes the connection.
@@ -334,53 +336,24 @@ impl Machine {
         self.close_with(code.close_code(), code.as_str());
     }
 
-    fn on_event(&mut self, topic: usize, delivered: &Delivered, now: Instant) {
-        self.topics[topic].place = Place::At(delivered.event.position());
-        let ends = matches!(delivered.event.data(), Data::Complete(_));
-        if ends {
-            self.topics[topic].phase = Phase::Over;
+    /// A topic has nothing more.
+    pub(super) fn over(&mut self, index: usize) {
+        if self.shape == Shape::Sockets {
+            self.topics[index] = None;
+        } else if let Some(topic) = &mut self.topics[index] {
+            topic.phase = Phase::Over;
+            topic.expires = None;
         }
-        let id = match self.shape {
-            Shape::Socket => None,
-            Shape::Stream => self.current_id(),
-            Shape::Streams => {
-                // A vector is long: after the first one of each of the first topics it comes at most
-                // once a second, and with the last event before the close.
-                let first =
-                    !std::mem::replace(&mut self.topics[topic].has_id, true) && topic < FIRST_IDS;
-                let due = first
-                    || self
-                        .last_id
-                        .is_none_or(|last| now >= last + VECTOR_ID_EVERY)
-                    || self.all_over();
-                self.id_is_behind = !due;
-                due.then(|| {
-                    self.last_id = Some(now);
-                    self.current_id()
-                })
-                .flatten()
-            }
-        };
-        let json = delivered.to_json();
-        self.out.push_back(Output::Frame { json, id });
-        if ends {
-            self.close_if_over();
-        }
-    }
-
-    fn over(&mut self, topic: usize) {
-        self.topics[topic].phase = Phase::Over;
-        self.close_if_over();
-    }
-
-    fn close_if_over(&mut self) {
+        self.effects.push_back(Effect::Leave(index));
         if self.all_over() {
             self.close_with(1000, "ENDED");
         }
     }
 
-    fn all_over(&self) -> bool {
-        self.topics.iter().all(|topic| topic.phase == Phase::Over)
+    /// Whether nothing can come any more; never of a connection that may ask for more.
+    pub(super) fn all_over(&self) -> bool {
+        let mut topics = self.topics.iter().flatten();
+        self.shape != Shape::Sockets && topics.all(|topic| topic.phase == Phase::Over)
     }
 
     fn close_with(&mut self, code: u16, reason: &'static str) {
@@ -388,42 +361,85 @@ impl Machine {
             return;
         }
         self.closed = true;
-        let id = self.current_id().filter(|_| self.id_is_behind);
-        self.out
-            .push_back(Output::Close(Close { code, reason, id }));
+        let id = self.ids.is_behind().then(|| self.current_id()).flatten();
+        self.push(Output::Close(Close { code, reason, id }), true);
     }
 
-    /// The event id for where the client stands now.
-    fn current_id(&self) -> Option<String> {
-        let part = |place: Place| match place {
-            Place::None => "-".to_owned(),
-            Place::At(position) => position.to_string(),
-            Place::End => "end".to_owned(),
-        };
-        match self.shape {
-            Shape::Socket => None,
-            Shape::Stream => self.topics.first().map(|topic| part(topic.place)),
-            Shape::Streams => {
-                let parts: Vec<_> = self.topics.iter().map(|topic| part(topic.place)).collect();
-                Some(parts.join(","))
-            }
-        }
+    pub(super) fn is_socket(&self) -> bool {
+        matches!(self.shape, Shape::Socket | Shape::Sockets)
     }
 
-    fn connected<'a>(&'a self, verdict: Option<VerdictData<'a>>) -> ControlData<'a> {
+    fn of_key(&mut self, key: TopicKey) -> Option<&mut TopicState> {
+        let state = self.topics.get_mut(key.index)?.as_mut()?;
+        (state.serial == key.serial && state.phase != Phase::Over).then_some(state)
+    }
+
+    pub(super) fn connected<'a>(&self, verdict: Option<VerdictData<'a>>) -> ControlData<'a> {
         ControlData::Connected {
             protocol: PROTOCOL,
             verdict,
             heartbeat_ms: u64::try_from(self.pace.heartbeat.as_millis()).unwrap_or(u64::MAX),
-            node: &self.node,
+            node: Arc::clone(&self.node),
         }
     }
 
-    fn send(&mut self, json: Bytes) {
-        self.out.push_back(Output::Frame { json, id: None });
+    pub(super) fn say_rejected(
+        &mut self,
+        name: Option<&Name>,
+        request_id: Option<&Value>,
+        error: &ApiError,
+    ) {
+        let data = ControlData::Rejected {
+            request_id,
+            error: error.object(),
+        };
+        let id = self.current_id();
+        self.say(name, "rejected", Some(data), id);
+    }
+
+    pub(super) fn say(
+        &mut self,
+        name: Option<&Name>,
+        event_type: &'static str,
+        data: Option<ControlData<'_>>,
+        id: Option<String>,
+    ) {
+        let frame = self.frame(name, event_type, data, id);
+        self.push(frame, true);
+    }
+
+    fn frame(
+        &self,
+        name: Option<&Name>,
+        event_type: &'static str,
+        data: Option<ControlData<'_>>,
+        id: Option<String>,
+    ) -> Output {
+        Output::Frame {
+            json: Control::about(name, event_type, data).to_json(),
+            id,
+            event: self.named.then(|| event_type.into()),
+        }
+    }
+
+    /// An event as a frame.
+    pub(super) fn push_event(
+        &mut self,
+        event_type: &str,
+        json: Bytes,
+        id: Option<String>,
+        urgent: bool,
+    ) {
+        let event = self.named.then(|| event_type.into());
+        self.push(Output::Frame { json, id, event }, urgent);
+    }
+
+    fn push(&mut self, output: Output, urgent: bool) {
+        let len = match &output {
+            Output::Frame { json, .. } => json.len(),
+            _ => 0,
+        };
+        self.linger.push(len, urgent);
+        self.out.push_back(output);
     }
 }
-
-const VECTOR_ID_EVERY: Duration = Duration::from_secs(1);
-/// Past this many topics their first ids together would outweigh what they are for.
-const FIRST_IDS: usize = 64;

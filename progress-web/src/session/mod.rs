@@ -1,16 +1,30 @@
 //! A session: one client's connection, from subscriptions to frames.
 //!
-//! [`machine`] is the state machine, which takes `now` and does no I/O; [`stream`] is the small
-//! shell that polls subscriptions and a timer and feeds it.
+//! [`machine`] is the state machine, which takes `now` and does no I/O: frames, messages and time
+//! go in, output and effects come out. Its parts are [`frames`], [`commands`] and [`vector`].
+//! [`stream`] is the small shell that polls subscriptions, answers and a timer and feeds it.
 
+mod command;
+mod commands;
+mod flight;
+mod frames;
+mod linger;
 mod machine;
+mod open;
+mod output;
+mod rate;
+mod source;
 mod stream;
+mod topic;
+mod vector;
 
-pub use self::{
-    machine::{Close, Output},
-    stream::Session,
-};
 pub(crate) use self::{
+    command::Registration,
     machine::{Pace, Shape},
-    stream::Topic,
+    rate::MessageRate,
+    topic::Name,
+};
+pub use self::{
+    output::{Close, Output},
+    stream::Session,
 };

@@ -1,19 +1,29 @@
-//! The session's shell: polls subscriptions and a timer, feeds the machine.
+//! The session's shell: polls subscriptions, answers and a timer, feeds the machine.
 
 use std::{
     fmt, future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
-use progress_core::{Frame, Position, Subscription};
+use http::request::Parts;
+use progress_core::Position;
+use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::{
+    flight::{Flights, Landed, Question},
+    machine::{Effect, Machine, Shape},
+    open::expiry,
+    output::Output,
+    source::{Frames, Opened, Source},
+    topic::{Name, TopicKey},
+};
 use crate::{
+    auth::Principal,
+    clients::{Order, Seat},
     error::{ApiError, Code},
-    gateway::SessionPlace,
-    session::machine::{Machine, Output, Pace, Shape},
+    gateway::{Gateway, WeakGateway},
 };
 
 /// One client's connection: yields what is to be sent, takes what the client says.
@@ -21,55 +31,84 @@ use crate::{
 /// An adapter writes what [`next_batch`](Self::next_batch) yields, passes on what it reads, and
 /// holds nothing itself. While its socket takes nothing it asks for nothing: the log goes on, and
 /// [`socket_was_busy`](Self::socket_was_busy) has the client go on with what is then the present.
+///
+/// A connection that asks again within 5 ms ([`linger`](crate::GatewayBuilder::linger)) of what it
+/// was given gathers until then, so that a busy one costs a write per batch and not per frame; an
+/// idle one gets what happens at once.
 pub struct Session {
     machine: Machine,
-    subscriptions: Vec<Option<Subscription>>,
+    sources: Vec<Option<Source>>,
+    /// Where the next round begins: whoever is first must not always be the same.
+    first: usize,
     timer: Pin<Box<Sleep>>,
-    frames: Vec<Frame>,
-    place: SessionPlace,
+    frames: Frames,
+    /// Something was yielded that the adapter has written when it asks again.
+    yielded: bool,
+    /// More was ready than was yielded.
+    more: bool,
+    /// Since others were told.
+    topics_changed: bool,
+    gateway: WeakGateway,
+    /// Of a connection whose client gives commands.
+    flights: Option<Box<Flights>>,
+    seat: Option<Seat>,
 }
 
 /// A topic of a session that begins: its name, where its client stands, and its subscription or
 /// why there is none.
 #[derive(Debug)]
 pub(crate) struct Topic {
-    pub(crate) name: String,
+    pub(crate) name: Name,
     pub(crate) after: Option<Position>,
-    pub(crate) subscription: Result<Subscription, ApiError>,
+    pub(crate) opened: Result<Opened, ApiError>,
 }
 
 impl Session {
     pub(crate) fn new(
+        gateway: &Gateway,
         shape: Shape,
-        pace: Pace,
-        node: Arc<str>,
         topics: Vec<Topic>,
-        place: SessionPlace,
+        seat: Option<Seat>,
+        named: bool,
     ) -> Self {
-        let mut machine = Machine::new(shape, pace, node, Instant::now());
-        let mut refused = Vec::new();
-        let mut subscriptions = Vec::with_capacity(topics.len());
+        let now = Instant::now();
+        let mut session = Self {
+            machine: Machine::new(shape, gateway.pace(), gateway.node(), named, now),
+            sources: Vec::with_capacity(topics.len()),
+            first: 0,
+            timer: Box::pin(sleep_until(now)),
+            frames: Frames::default(),
+            yielded: false,
+            more: false,
+            topics_changed: false,
+            gateway: gateway.downgrade(),
+            flights: None,
+            seat,
+        };
+        // All before the first answer, so that the first refusal does not find every topic so far
+        // over.
+        let mut answers = Vec::with_capacity(topics.len());
         for topic in topics {
-            let index = machine.add_topic(topic.name, topic.after);
-            match topic.subscription {
-                Ok(subscription) => subscriptions.push(Some(subscription)),
-                Err(error) => {
-                    refused.push((index, error));
-                    subscriptions.push(None);
-                }
-            }
+            let key = session.machine.add_topic(topic.name, topic.after, None);
+            answers.push((key, topic.opened));
         }
-        // Only now, so that the first refusal does not find every topic so far over.
-        for (index, error) in &refused {
-            machine.reject(*index, error);
+        for (key, opened) in answers {
+            session.on_opened(key, opened);
         }
-        Self {
-            timer: Box::pin(sleep_until(machine.deadline())),
-            machine,
-            subscriptions,
-            frames: Vec::new(),
-            place,
-        }
+        session
+    }
+
+    /// A session of nobody, which says why and closes.
+    pub(crate) fn refused(gateway: &Gateway, error: &ApiError) -> Self {
+        let mut session = Self::new(gateway, Shape::Sockets, Vec::new(), None, false);
+        session.machine.on_dismissed(error);
+        session
+    }
+
+    /// Has the client's commands carried out, on behalf of the request that opened the session.
+    pub(crate) fn with_commands(mut self, gateway: &Gateway, request: Parts) -> Self {
+        self.flights = Some(Box::new(Flights::new(gateway.downgrade(), request)));
+        self
     }
 
     /// Waits until there is something to send and appends all that is ready; false after the
@@ -82,32 +121,50 @@ impl Session {
         future::poll_fn(|cx| self.poll_batch(cx, out)).await
     }
 
-    /// Polls for something to send; see [`next_batch`](Self::next_batch).
+    /// Polls for something to send; see [`next_batch`](Self::next_batch). Call it only when what
+    /// it yielded before has been written.
     pub fn poll_batch(&mut self, cx: &mut Context<'_>, out: &mut Vec<Output>) -> Poll<bool> {
-        let before = out.len();
+        if std::mem::take(&mut self.yielded) {
+            self.machine.linger.on_flushed(Instant::now(), self.more);
+        }
         loop {
-            self.drain(out);
-            if out.len() > before {
+            self.poll_orders(cx);
+            self.poll_flights(cx);
+            self.poll_sources(cx);
+            if self.machine.linger.goes(Instant::now()) {
+                self.count_close();
+                out.extend(self.machine.out.drain(..));
+                self.machine.linger.on_taken();
+                self.carry_out();
+                self.note_topics();
+                self.yielded = true;
                 return Poll::Ready(true);
             }
             if self.machine.is_closed() {
                 return Poll::Ready(false);
             }
-            self.poll_subscriptions(cx);
-            self.poll_timer(cx);
-            self.drain(out);
-            if out.len() == before && !self.machine.is_closed() {
+            // What the machine asks for is polled before there is a sleep.
+            if !self.carry_out() && !self.poll_timer(cx) {
+                self.note_topics();
+                self.rest();
                 return Poll::Pending;
             }
         }
     }
 
-    /// Takes a text message of the client.
-    pub fn on_text(&mut self, text: &str) {
-        self.machine.on_text(text, Instant::now());
+    fn count_close(&self) {
+        if let (Some(seat), Some(Output::Close(close))) = (&self.seat, self.machine.out.back()) {
+            seat.closed(close.code);
+        }
     }
 
-    /// Takes any other sign of life of the client: a ping, a pong, a binary message.
+    /// Takes a text message of the client.
+    pub fn on_text(&mut self, text: &str) {
+        let message = serde_json::from_str::<Value>(text).ok();
+        self.on_message(message.as_ref());
+    }
+
+    /// Takes any other sign of life of the client: a ping, a pong.
     pub fn on_life(&mut self) {
         self.machine.on_life(Instant::now());
     }
@@ -117,8 +174,8 @@ impl Session {
     /// none could be read.
     pub fn socket_was_busy(&mut self) {
         self.on_life();
-        for subscription in self.subscriptions.iter_mut().flatten() {
-            subscription.conflate();
+        for source in self.sources.iter_mut().flatten() {
+            source.conflate();
         }
     }
 
@@ -127,54 +184,228 @@ impl Session {
         self.machine.close(code);
     }
 
-    fn drain(&mut self, out: &mut Vec<Output>) {
-        while let Some(output) = self.machine.pop() {
-            if let Output::Close(close) = &output {
-                self.place.closed(close.code);
+    fn on_message(&mut self, message: Option<&Value>) {
+        self.machine.on_message(message, Instant::now());
+        // At once: a command counts with the credentials of its time.
+        self.carry_out();
+    }
+
+    fn on_opened(&mut self, key: TopicKey, opened: Result<Opened, ApiError>) {
+        let expected = self.machine.expects(key);
+        match opened {
+            Ok(opened) if expected => {
+                self.on_principal(key, &opened.principal);
+                if self.sources.len() <= key.index {
+                    self.sources.resize_with(key.index + 1, || None);
+                }
+                self.sources[key.index] = Some(opened.source);
             }
-            out.push(output);
+            // Unsubscribed meanwhile.
+            Ok(_) => {}
+            Err(error) => self.machine.on_refused(key, &error),
+        }
+        self.topics_changed = true;
+    }
+
+    fn on_principal(&mut self, key: TopicKey, principal: &Principal) {
+        self.machine
+            .on_admitted(key, expiry(principal, Instant::now()));
+        if let Some(seat) = &self.seat
+            && principal.subject.is_some()
+        {
+            seat.client().about().subject.clone_from(&principal.subject);
         }
     }
 
-    fn poll_subscriptions(&mut self, cx: &mut Context<'_>) {
-        for topic in 0..self.subscriptions.len() {
-            let Some(subscription) = &mut self.subscriptions[topic] else {
-                continue;
-            };
-            let Poll::Ready(count) = subscription.poll_batch(cx, &mut self.frames) else {
-                continue;
-            };
-            let now = Instant::now();
-            for frame in self.frames.drain(..) {
-                self.machine.on_frame(topic, &frame, now);
-            }
-            if count == 0 {
-                self.machine.on_over(topic);
-            }
-            if count == 0 || self.machine.is_over(topic) {
-                self.subscriptions[topic] = None;
-            }
-        }
-    }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let deadline = self.machine.deadline();
-            if self.timer.deadline() != deadline {
-                self.timer.as_mut().reset(deadline);
-            }
-            if self.machine.is_closed() || self.timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            let subscriptions = &self.subscriptions;
-            self.machine.on_time(Instant::now(), |topic| {
-                subscriptions[topic].as_ref().and_then(Subscription::head)
-            });
-            for (topic, subscription) in self.subscriptions.iter_mut().enumerate() {
-                if self.machine.is_over(topic) {
-                    *subscription = None;
+    fn poll_orders(&mut self, cx: &Context<'_>) {
+        let Some(seat) = &self.seat else { return };
+        for order in seat.poll_orders(cx) {
+            match order {
+                Order::Broadcast { event_type, json } => {
+                    self.machine.on_broadcast(&event_type, &json);
+                }
+                Order::Drain { reconnect_after } => self.machine.on_drain(reconnect_after),
+                Order::Dismiss => {
+                    let message = "this connection was closed by the operator";
+                    let error = ApiError::new(Code::Disconnected, message);
+                    self.machine.on_dismissed(&error);
                 }
             }
+        }
+    }
+
+    fn poll_flights(&mut self, cx: &mut Context<'_>) {
+        while let Some(flights) = &mut self.flights
+            && let Poll::Ready(landed) = flights.poll_landed(cx)
+        {
+            match landed {
+                Landed::Subscribed {
+                    topic,
+                    opened,
+                    request,
+                } => {
+                    let is_current = flights.is_current(&request);
+                    self.on_opened(topic, opened);
+                    if !is_current {
+                        self.review();
+                    }
+                }
+                Landed::Cancelled {
+                    task,
+                    request_id,
+                    result,
+                } => self
+                    .machine
+                    .on_cancelled(&task, request_id.as_deref(), result),
+                Landed::Reviewed(review) => {
+                    for (topic, principal) in review {
+                        match principal {
+                            Ok(principal) => self.on_principal(topic, &principal),
+                            Err(error) => self.machine.on_refused(topic, &error),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_sources(&mut self, cx: &mut Context<'_>) {
+        self.more = false;
+        let now = Instant::now();
+        if !self.machine.linger.may_read(now) || self.machine.is_closed() {
+            return;
+        }
+        let once = self.machine.linger.is_within_moment(now);
+        let count = self.sources.len();
+        for round in 0..count {
+            let index = (self.first + round) % count;
+            // Until nothing is ready, so that it is woken for what comes next; but where what was
+            // found is held back anyway, what comes next can wait until then too.
+            while let Some(source) = &mut self.sources[index]
+                && source
+                    .poll_into(cx, index, &mut self.machine, &mut self.frames)
+                    .is_ready()
+            {
+                self.leave_what_is_over();
+                if self.machine.linger.is_full() || self.machine.is_closed() {
+                    self.first = (index + 1) % count;
+                    self.more = true;
+                    return;
+                }
+                if once {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Does what the time brings; false if it is still to come.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.machine.deadline();
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        let Some(gateway) = self.gateway.upgrade() else {
+            self.machine.close(Code::Draining);
+            return true;
+        };
+        let sources = &self.sources;
+        self.machine.on_time(
+            Instant::now(),
+            |index| sources.get(index)?.as_ref()?.head(),
+            || gateway.tracker().is_connected(),
+        );
+        true
+    }
+
+    /// Drops the subscriptions of topics that are over; nothing of theirs may be read any more.
+    fn leave_what_is_over(&mut self) {
+        while let Some(Effect::Leave(_)) = self.machine.effects.front() {
+            if let Some(Effect::Leave(index)) = self.machine.effects.pop_front() {
+                self.leave(index);
+            }
+        }
+    }
+
+    fn leave(&mut self, index: usize) {
+        if let Some(source) = self.sources.get_mut(index) {
+            *source = None;
+        }
+        self.topics_changed = true;
+    }
+
+    /// Does what the machine asks for; false if it asks for nothing.
+    fn carry_out(&mut self) -> bool {
+        let mut any = false;
+        while let Some(effect) = self.machine.effects.pop_front() {
+            any = true;
+            match effect {
+                Effect::Leave(index) => self.leave(index),
+                Effect::Register(registration) => {
+                    if let Some(seat) = &self.seat {
+                        seat.client().about().registration = registration;
+                    }
+                }
+                Effect::Authorize(authorization) => {
+                    if let Some(flights) = &mut self.flights {
+                        flights.replace_credentials(authorization);
+                        self.review();
+                    }
+                }
+                Effect::Subscribe {
+                    topic,
+                    name,
+                    after,
+                    replay,
+                } => self.ask(Question::Subscribe {
+                    topic,
+                    name,
+                    after,
+                    replay,
+                }),
+                Effect::Cancel {
+                    task,
+                    reason,
+                    request_id,
+                } => self.ask(Question::Cancel {
+                    task,
+                    reason,
+                    request_id,
+                }),
+            }
+        }
+        any
+    }
+
+    fn ask(&mut self, question: Question) {
+        if let Some(flights) = &mut self.flights {
+            flights.ask(question);
+        }
+    }
+
+    fn review(&mut self) {
+        if let Some(flights) = &mut self.flights {
+            flights.review(self.machine.admitted());
+        }
+    }
+
+    /// Keeps what others see of this connection true.
+    fn note_topics(&mut self) {
+        if std::mem::take(&mut self.topics_changed)
+            && let Some(seat) = &self.seat
+        {
+            seat.client().about().topics = self.machine.names();
+        }
+    }
+
+    /// Gives memory back while there is nothing to do.
+    fn rest(&mut self) {
+        self.frames.rest();
+        if self.machine.out.is_empty() && self.machine.out.capacity() > 0 {
+            self.machine.out = std::collections::VecDeque::new();
         }
     }
 }

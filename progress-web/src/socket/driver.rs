@@ -225,6 +225,7 @@ impl Driver {
     fn gather(&mut self) -> Result<(), Error> {
         let bytes = self.outputs.iter().map(|output| match output {
             Output::Frame { json, .. } => json.len() + HEADER,
+            Output::Binary(bytes) => bytes.len() + HEADER,
             _ => HEADER,
         });
         self.out.reserve(bytes.sum());
@@ -238,6 +239,7 @@ impl Driver {
                     };
                     self.out.push(OpCode::Data(data), &json);
                 }
+                Output::Binary(bytes) => self.out.push(OpCode::Data(Data::Binary), &bytes),
                 Output::Ping => self.out.push(OpCode::Control(Control::Ping), b""),
                 Output::Close(close) => self.close(close.code.into(), close.reason)?,
             }

@@ -74,3 +74,14 @@ pub(crate) async fn one(gateway: &Gateway, request: &Parts, task: &str) -> Respo
         Err(refused) => refused.map(Body::from),
     }
 }
+
+/// Answers `GET /ws`.
+pub(crate) fn many(gateway: &Gateway, request: &Parts) -> Response<Body> {
+    match Handshake::of(request) {
+        Ok(handshake) => {
+            let session = gateway.web_sockets(request);
+            handshake.accept(WebSocket::new(gateway, session, &handshake))
+        }
+        Err(refused) => refused.map(Body::from),
+    }
+}

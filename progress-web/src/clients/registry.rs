@@ -1,0 +1,211 @@
+//! The connections that are open.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Context,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use progress_core::Timestamp;
+
+use crate::{
+    error::{ApiError, Code},
+    metrics::{Counted, Metrics},
+    session::{Name, Registration},
+};
+
+/// The connections that are open, and how many can be.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    limit: usize,
+    counts: Arc<Metrics>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// By number, that is, in the order in which they came.
+    clients: BTreeMap<u64, Arc<Client>>,
+    last: u64,
+    draining: bool,
+}
+
+/// One connection, as others see it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) number: u64,
+    pub(crate) transport: &'static str,
+    pub(crate) connected_at: Timestamp,
+    about: Mutex<About>,
+    orders: Mutex<VecDeque<Order>>,
+    /// Whether there are orders: looked at with every poll of the session, which takes no lock.
+    ordered: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// What is known of a client.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    pub(crate) registration: Registration,
+    pub(crate) subject: Option<String>,
+    pub(crate) topics: Vec<Name>,
+}
+
+/// Something that a session is to do for somebody else.
+#[derive(Debug, Clone)]
+pub(crate) enum Order {
+    /// Pass a frame on.
+    Broadcast { event_type: Arc<str>, json: Bytes },
+    /// Say that the server is going down, and close.
+    Drain { reconnect_after: Duration },
+    /// Send the client away.
+    Dismiss,
+}
+
+/// A place among the connections, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    client: Arc<Client>,
+    clients: Arc<Clients>,
+    _counted: Counted,
+}
+
+impl Clients {
+    pub(crate) fn new(limit: usize, counts: Arc<Metrics>) -> Self {
+        Self {
+            limit,
+            counts,
+            open: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.open).clients.len()
+    }
+
+    /// Takes a place.
+    pub(crate) fn seat(self: &Arc<Self>, transport: &'static str) -> Result<Seat, ApiError> {
+        let mut open = lock(&self.open);
+        if open.draining {
+            return Err(ApiError::new(Code::Draining, "the server is going down")
+                .retry_after(Duration::from_secs(1)));
+        }
+        if open.clients.len() >= self.limit {
+            return Err(ApiError::new(
+                Code::ConnectionLimit,
+                format!("too many connections, the limit is {}", self.limit),
+            )
+            .detail("limit", self.limit)
+            .retry_after(Duration::from_secs(5)));
+        }
+        open.last += 1;
+        let client = Arc::new(Client {
+            number: open.last,
+            transport,
+            connected_at: Timestamp::now(),
+            about: Mutex::default(),
+            orders: Mutex::default(),
+            ordered: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        });
+        open.clients.insert(client.number, Arc::clone(&client));
+        drop(open);
+        Ok(Seat {
+            client,
+            clients: Arc::clone(self),
+            _counted: self.counts.session(transport),
+        })
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<Arc<Client>> {
+        lock(&self.open).clients.get(&number).cloned()
+    }
+
+    /// The first so many after a number, and whether there are more.
+    pub(crate) fn page(&self, after: u64, limit: usize) -> (Vec<Arc<Client>>, bool) {
+        let open = lock(&self.open);
+        let mut rest = open.clients.range(after.saturating_add(1)..);
+        let page = rest
+            .by_ref()
+            .take(limit)
+            .map(|(_, client)| Arc::clone(client))
+            .collect();
+        (page, rest.next().is_some())
+    }
+
+    /// All there are now.
+    pub(crate) fn all(&self) -> Vec<Arc<Client>> {
+        lock(&self.open).clients.values().cloned().collect()
+    }
+
+    /// Lets nobody in any more; tells who is in.
+    pub(crate) fn drain(&self) -> Vec<Arc<Client>> {
+        lock(&self.open).draining = true;
+        self.all()
+    }
+}
+
+impl Client {
+    pub(crate) fn about(&self) -> MutexGuard<'_, About> {
+        lock(&self.about)
+    }
+
+    /// Has the session do something, soon. Of what was broadcast it keeps the newest.
+    pub(crate) fn order(&self, order: Order) {
+        let mut orders = lock(&self.orders);
+        if orders.len() >= ORDERS {
+            let oldest = orders
+                .iter()
+                .position(|order| matches!(order, Order::Broadcast { .. }));
+            orders.remove(oldest.unwrap_or_default());
+        }
+        orders.push_back(order);
+        drop(orders);
+        // Release: pairs with the swap in `poll_orders`. Before the waker, which registers first.
+        self.ordered.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+impl Seat {
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Counts how the server has closed the connection.
+    pub(crate) fn closed(&self, code: u16) {
+        self.clients.counts.closed(self.client.transport, code);
+    }
+
+    /// Takes what was ordered, and is woken when there is more.
+    pub(crate) fn poll_orders(&self, cx: &Context<'_>) -> VecDeque<Order> {
+        self.client.waker.register(cx.waker());
+        if self.client.ordered.load(Ordering::Relaxed)
+            && self.client.ordered.swap(false, Ordering::Acquire)
+        {
+            std::mem::take(&mut *lock(&self.client.orders))
+        } else {
+            VecDeque::new()
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        lock(&self.clients.open).clients.remove(&self.client.number);
+    }
+}
+
+/// What the locks guard is whole after every step: a panic elsewhere leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Orders that one client can have waiting: what a stuck one costs.
+const ORDERS: usize = 16;

@@ -1,0 +1,292 @@
+//! The routes that stay open: from a request to a session.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, request::Parts};
+use progress_core::{
+    ChannelName, OnLag, Position, Replay, Resume, SubscribeError, SubscribeOptions, TaskId,
+};
+use tokio::time::Instant;
+
+use super::{
+    Name, Session, Shape,
+    source::{Opened, Source},
+    stream::Topic,
+};
+use crate::{
+    auth::{Action, Principal},
+    error::ApiError,
+    gateway::Gateway,
+    query::{From, Query, starts},
+    sse::{EventStream, event_stream_response},
+};
+
+impl Gateway {
+    /// Opens `GET /ws/progress/{task_id}`. There is always a session: what is wrong with the
+    /// request comes as `rejected` and a close code, for a browser cannot see the status of a
+    /// refused upgrade.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
+        let name = Name::task(task);
+        let (seat, after, opened) = match self.seat("ws") {
+            Ok(seat) => match self.try_web_socket(request, &name).await {
+                Ok((after, opened)) => (Some(seat), after, Ok(opened)),
+                Err(error) => (Some(seat), None, Err(error)),
+            },
+            Err(error) => (None, None, Err(error)),
+        };
+        let topic = Topic {
+            name,
+            after,
+            opened,
+        };
+        Session::new(self, Shape::Socket, vec![topic], seat, false)
+    }
+
+    /// Opens `GET /ws`: a session that watches what its client asks for. Nobody is asked for
+    /// permission until then.
+    #[must_use]
+    pub fn web_sockets(&self, request: &Parts) -> Session {
+        match self.seat("ws") {
+            Ok(seat) => {
+                let session = Session::new(self, Shape::Sockets, Vec::new(), Some(seat), false);
+                session.with_commands(self, request.clone())
+            }
+            Err(error) => Session::refused(self, &error),
+        }
+    }
+
+    /// Opens `GET /sse/progress/{task_id}`.
+    ///
+    /// # Errors
+    ///
+    /// The answer to give instead: an error, or 204 if the client already has all there is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn event_stream(
+        &self,
+        request: &Parts,
+        task: &str,
+    ) -> Result<Response<EventStream>, Response<Bytes>> {
+        answer(self.try_event_stream(request, task).await).map_err(|other| *other)
+    }
+
+    /// Opens `GET /sse?ids=a,b,c&channels=x`.
+    ///
+    /// # Errors
+    ///
+    /// The answer to give instead: an error, or 204 if the client already has all there is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn event_streams(
+        &self,
+        request: &Parts,
+    ) -> Result<Response<EventStream>, Response<Bytes>> {
+        answer(self.try_event_streams(request).await).map_err(|other| *other)
+    }
+
+    async fn try_web_socket(
+        &self,
+        request: &Parts,
+        name: &Name,
+    ) -> Result<(Option<Position>, Opened), ApiError> {
+        let (principal, name) = self.watcher(request, name).await?;
+        let query = Query::of(&request.uri);
+        let after = query.after()?;
+        let source = self.subscribe(&name, after, query.replay()?)?;
+        Ok((after, Opened { source, principal }))
+    }
+
+    async fn try_event_stream(
+        &self,
+        request: &Parts,
+        task: &str,
+    ) -> Result<Option<Session>, ApiError> {
+        let name = Name::task(task);
+        let query = Query::of(&request.uri);
+        // The id is judged first, then who asks, then the rest.
+        let (principal, _) = self.watcher(request, &name).await?;
+        let start = starts(&request.headers, query, 1)?[0];
+        let topic = self.begin(principal, name, start, query.replay()?).await;
+        if let Err(error) = &topic.opened {
+            return Err(error.clone());
+        }
+        if has_all(start, &topic) {
+            return Ok(None);
+        }
+        let seat = self.seat("sse")?;
+        let named = query.flag("named");
+        Ok(Some(Session::new(
+            self,
+            Shape::Stream,
+            vec![topic],
+            Some(seat),
+            named,
+        )))
+    }
+
+    async fn try_event_streams(&self, request: &Parts) -> Result<Option<Session>, ApiError> {
+        let query = Query::of(&request.uri);
+        let names = query.topics(self.most_topics())?;
+        let starts = starts(&request.headers, query, names.len())?;
+        let replay = query.replay()?;
+        let mut all_at_end = true;
+        let mut topics = Vec::with_capacity(names.len());
+        for (name, start) in names.into_iter().zip(starts) {
+            let topic = match self.watcher(request, &name).await {
+                Ok((principal, _)) => self.begin(principal, name, start, replay).await,
+                Err(error) => Topic {
+                    name,
+                    after: None,
+                    opened: Err(error),
+                },
+            };
+            all_at_end &= has_all(start, &topic);
+            topics.push(topic);
+        }
+        if all_at_end {
+            return Ok(None);
+        }
+        let seat = self.seat("sse")?;
+        let named = query.flag("named");
+        Ok(Some(Session::new(
+            self,
+            Shape::Streams,
+            topics,
+            Some(seat),
+            named,
+        )))
+    }
+
+    /// Begins a topic of an event stream, whose verdict has to be known before the answer.
+    async fn begin(&self, principal: Principal, name: Name, start: From, replay: Replay) -> Topic {
+        let after = match start {
+            From::After(position) => Some(position),
+            // Refused before, among others that stand: it may be otherwise by now.
+            From::Fresh | From::End => None,
+        };
+        let opened = match self.subscribe(&name, after, replay) {
+            Ok(mut source) => match source.is_known().await {
+                Ok(()) => Ok(Opened { source, principal }),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        Topic {
+            name,
+            after,
+            opened,
+        }
+    }
+
+    /// Asks whether a topic may be watched, and subscribes.
+    pub(super) async fn open_topic(
+        &self,
+        request: &Parts,
+        name: &Name,
+        after: Option<Position>,
+        replay: Replay,
+    ) -> Result<Opened, ApiError> {
+        let (principal, name) = self.watcher(request, name).await?;
+        Ok(Opened {
+            source: self.subscribe(&name, after, replay)?,
+            principal,
+        })
+    }
+
+    /// Names are judged first, whoever asks; then the authorizer decides.
+    pub(super) async fn watcher(
+        &self,
+        request: &Parts,
+        name: &Name,
+    ) -> Result<(Principal, Name), ApiError> {
+        let action = match name {
+            Name::Task(id) => Action::Watch(id.parse()?),
+            Name::Channel(channel) => {
+                Action::Channel(channel.parse::<ChannelName>()?.as_str().to_owned())
+            }
+        };
+        Ok((self.permitted(request, action).await?, name.clone()))
+    }
+
+    fn subscribe(
+        &self,
+        name: &Name,
+        after: Option<Position>,
+        replay: Replay,
+    ) -> Result<Source, ApiError> {
+        let options = SubscribeOptions::new()
+            .buffer(self.lag())
+            .on_lag(OnLag::Conflate)
+            .replay(replay)
+            .after(after);
+        Ok(match name {
+            Name::Task(id) => {
+                let id: TaskId = id.parse()?;
+                Source::Task(self.tracker().subscribe_with(id, options))
+            }
+            Name::Channel(name) => {
+                let name: ChannelName = name.parse()?;
+                Source::Channel(self.tracker().subscribe_channel(name, options))
+            }
+        })
+    }
+}
+
+impl Source {
+    /// Waits until it is known what there is of a task.
+    async fn is_known(&mut self) -> Result<(), ApiError> {
+        match self {
+            Self::Task(subscription) => match subscription.ready().await {
+                // Whatever else is refused, the session says.
+                Err(error @ SubscribeError::Unavailable) => Err(error.into()),
+                _ => Ok(()),
+            },
+            // Its verdict decides about no answer.
+            Self::Channel(_) => Ok(()),
+        }
+    }
+}
+
+/// When a permission that was given now ends.
+pub(super) fn expiry(principal: &Principal, now: Instant) -> Option<Instant> {
+    let left = principal
+        .expires_at?
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    now.checked_add(left)
+}
+
+/// Whether nothing is to come on a topic for a client that begins there.
+fn has_all(start: From, topic: &Topic) -> bool {
+    let ended = topic
+        .opened
+        .as_ref()
+        .is_ok_and(|opened| match &opened.source {
+            Source::Task(subscription) => subscription.resume() == Some(Resume::Ended),
+            Source::Channel(_) => false,
+        });
+    start == From::End || ended
+}
+
+fn answer(
+    opened: Result<Option<Session>, ApiError>,
+) -> Result<Response<EventStream>, Box<Response<Bytes>>> {
+    match opened {
+        Ok(Some(session)) => Ok(event_stream_response(session)),
+        Ok(None) => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Err(Box::new(response))
+        }
+        Err(error) => Err(Box::new(error.to_response())),
+    }
+}
