@@ -44,7 +44,7 @@ pub(crate) struct Options {
     #[arg(long, env = "PROGRESS_UNKNOWN_WAIT", value_parser = humantime::parse_duration, value_name = "TIME")]
     #[serde(with = "humantime_serde::option")]
     unknown_wait: Option<Duration>,
-    /// Where clients reach this server, for the URLs in answers, such as https://example.org/progress
+    /// Where clients reach this server, for the URLs in answers, such as `https://example.org/progress`
     /// [default: answers have root-relative URLs]
     #[arg(long, env = "PROGRESS_BASE_URL", value_name = "URL")]
     base_url: Option<String>,
