@@ -35,7 +35,7 @@ async fn two_thousand_connections_of_all_sorts() {
         .ok()
         .and_then(|text| text.parse().ok());
     let lasts = Duration::from_secs(seconds.unwrap_or(20));
-    let server = Server::start(&["--heartbeat", "2s", "--retention", "2s"]).await;
+    let server = Server::start(&["--heartbeat", "2s", "--retention", "6s"]).await;
     let pid = server.process.id().unwrap();
     // What a server allocates once it allocates with its first connections.
     round(&server, "warm", 400, Duration::from_secs(4)).await;
