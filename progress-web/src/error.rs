@@ -51,13 +51,14 @@ codes! {
     /// On a WebSocket the connection goes on.
     AlreadySubscribed = "ALREADY_SUBSCRIBED", CONFLICT, 4400, false;
     /// On a WebSocket the connection goes on.
-    NotSubscribed = "NOT_SUBSCRIBED", NOT_FOUND, 4404, false;
+    NotSubscribed = "NOT_SUBSCRIBED", NOT_FOUND, 4400, false;
     UpgradeRequired = "UPGRADE_REQUIRED", UPGRADE_REQUIRED, 4400, false;
     TooManyTopics = "TOO_MANY_TOPICS", BAD_REQUEST, 4409, false;
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, 4409, false;
     Unauthenticated = "UNAUTHENTICATED", UNAUTHORIZED, 4401, false;
     Forbidden = "FORBIDDEN", FORBIDDEN, 4403, false;
     TaskNotFound = "TASK_NOT_FOUND", NOT_FOUND, 4404, false;
+    ClientNotFound = "CLIENT_NOT_FOUND", NOT_FOUND, 4400, false;
     NotFound = "NOT_FOUND", NOT_FOUND, 4404, false;
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, 4400, false;
     ClientNotFound = "CLIENT_NOT_FOUND", NOT_FOUND, 4404, false;
@@ -82,6 +83,12 @@ codes! {
     TooManyChannels = "TOO_MANY_CHANNELS", CONFLICT, 4400, false;
     /// There are as many tasks as there can be, and none has ended.
     TooManyTasks = "TOO_MANY_TASKS", SERVICE_UNAVAILABLE, 4029, true;
+    /// An operator has sent the client away.
+    Disconnected = "DISCONNECTED", FORBIDDEN, 4403, false;
+    /// Whoever asked was known, and is no longer.
+    CredentialExpired = "CREDENTIAL_EXPIRED", UNAUTHORIZED, 4013, true;
+    /// Too many messages or commands of one client.
+    RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, 4029, true;
     ConnectionLimit = "CONNECTION_LIMIT", SERVICE_UNAVAILABLE, 4029, true;
     Draining = "DRAINING", SERVICE_UNAVAILABLE, 4001, true;
     TooSlow = "TOO_SLOW", REQUEST_TIMEOUT, 4008, true;

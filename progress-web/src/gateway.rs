@@ -7,15 +7,16 @@ use std::{
 };
 
 use http::request::Parts;
-use progress_core::{ProgressTracker, TaskId};
+use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscription, TaskId};
 use serde::Serialize;
 
 use crate::{
     auth::{Action, Authorizer, Open, Principal},
-    clients::{Clients, Seat},
+    clients::{Clients, Place, Seat},
     error::ApiError,
     http_api::HttpSettings,
     metrics::Metrics,
+    msgpack::Transcoder,
     session::{MessageRate, Pace},
 };
 
@@ -42,6 +43,7 @@ struct Shared {
     clients: Arc<Clients>,
     http: HttpSettings,
     counts: Arc<Metrics>,
+    transcoder: Transcoder,
 }
 
 /// Settings of a [`Gateway`].
@@ -176,9 +178,10 @@ impl GatewayBuilder {
                 message: self.message,
                 body: self.body,
                 stuck_after: self.stuck_after,
-                clients: Arc::new(Clients::new(self.sessions, Arc::clone(&counts))),
+                clients: Arc::new(Clients::new(self.sessions)),
                 http: self.http,
-                counts,
+                counts: Arc::new(Metrics::new()),
+                transcoder: Transcoder::default(),
             }),
         }
     }
@@ -285,6 +288,20 @@ impl Gateway {
         &self.shared.counts
     }
 
+    /// A subscription that knows its verdict.
+    pub(crate) async fn subscribe(
+        &self,
+        id: TaskId,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, ApiError> {
+        let mut subscription = self.tracker().subscribe_with(id, options);
+        match subscription.ready().await {
+            // Whatever else is refused, the session says.
+            Err(error @ SubscribeError::Unavailable) => Err(error.into()),
+            _ => Ok(subscription),
+        }
+    }
+
     /// Ids are checked first, whoever asks; then the authorizer decides.
     pub(crate) async fn allowed_to_watch(
         &self,
@@ -316,8 +333,17 @@ impl Gateway {
     }
 
     /// Takes a place among the connections.
-    pub(crate) fn seat(&self, transport: &'static str) -> Result<Seat, ApiError> {
-        self.shared.clients.seat(transport)
+    pub(crate) fn seat(&self, kind: &'static str) -> Result<Seat, ApiError> {
+        self.shared.clients.seat(kind, &self.shared.counts)
+    }
+
+    /// A place for a poll that is held: it is a connection like others, but nobody to talk to.
+    pub(crate) fn poll_permit(&self) -> Result<Place, ApiError> {
+        self.shared.clients.place("poll", &self.shared.counts)
+    }
+
+    pub(crate) fn transcoder(&self) -> &Transcoder {
+        &self.shared.transcoder
     }
 
     pub(crate) fn registry(&self) -> &Arc<Clients> {

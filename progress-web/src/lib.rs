@@ -20,6 +20,7 @@ mod error;
 mod gateway;
 mod http_api;
 mod metrics;
+mod msgpack;
 mod query;
 mod refused;
 mod respond;
@@ -43,5 +44,5 @@ pub use self::{
     schema::frame_schema,
     session::{Close, Output, Session},
     socket::WebSocket,
-    sse::EventStream,
+    sse::{EventStream, TCP_USER_TIMEOUT},
 };

@@ -21,6 +21,7 @@ pub fn frame_schema() -> Value {
         generator.subschema_for::<ChannelEvent>(),
     ];
     frames.extend(control_frames(&mut generator));
+    frames.push(broadcast(&mut generator));
     let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": PROTOCOL,
@@ -94,12 +95,13 @@ fn control_frames(generator: &mut SchemaGenerator) -> Vec<Schema> {
         },
         "required": ["epoch", "seq", "resume"],
     });
+    let positions = json_schema!({
+        "type": "object",
+        "additionalProperties": generator.subschema_for::<progress_core::Position>(),
+    });
     let heartbeat = json_schema!({
         "type": "object",
-        "properties": {"heads": {
-            "type": "object",
-            "additionalProperties": generator.subschema_for::<progress_core::Position>(),
-        }},
+        "properties": {"heads": positions, "channel_heads": positions},
         "required": ["heads"],
     });
     let gap = json_schema!({
@@ -144,6 +146,31 @@ fn control_frames(generator: &mut SchemaGenerator) -> Vec<Schema> {
     .into_iter()
     .map(|(event_type, topics, data)| control_frame(event_type, &timestamp, topics, data))
     .collect()
+}
+
+/// What an operator says to every connection: an event type of the application's own, and nothing
+/// that it is about.
+fn broadcast(generator: &mut SchemaGenerator) -> Schema {
+    let timestamp = generator.subschema_for::<Timestamp>();
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "event_type": {
+                "type": "string",
+                "pattern": "^[a-z][a-z0-9_.]{0,63}$",
+                "not": {"enum": [
+                    "connected", "subscribed", "heartbeat", "gap", "reset", "rejected",
+                    "draining", "pong",
+                ]},
+            },
+            "timestamp": timestamp,
+            "data": true,
+            "seq": false,
+            "task_id": false,
+            "channel": false,
+        },
+        "required": ["event_type", "timestamp", "data"],
+    })
 }
 
 /// One frame; what it is about is `task_id` or `channel`, each said or not.

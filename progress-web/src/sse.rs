@@ -4,11 +4,13 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderValue, Response, header};
+use tokio::time::Instant;
 
 use crate::session::{Output, Session};
 
@@ -20,6 +22,8 @@ use crate::session::{Output, Session};
 pub struct EventStream {
     session: Session,
     started: bool,
+    /// When something was yielded that the server has taken on when it asks again.
+    yielded: Option<Instant>,
 }
 
 impl Stream for EventStream {
@@ -27,6 +31,11 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = &mut *self;
+        if let Some(yielded) = this.yielded.take()
+            && yielded.elapsed() >= BUSY
+        {
+            this.session.socket_was_busy();
+        }
         let mut outputs = Vec::new();
         match this.session.poll_batch(cx, &mut outputs) {
             Poll::Pending => return Poll::Pending,
@@ -42,6 +51,7 @@ impl Stream for EventStream {
         for output in &outputs {
             write_output(&mut text, output);
         }
+        this.yielded = Some(Instant::now());
         Poll::Ready(Some(text.into()))
     }
 }
@@ -50,6 +60,7 @@ pub(crate) fn event_stream_response(session: Session) -> Response<EventStream> {
     let mut response = Response::new(EventStream {
         session,
         started: false,
+        yielded: None,
     });
     let headers = response.headers_mut();
     for (name, value) in [
@@ -78,6 +89,7 @@ fn size(output: &Output) -> usize {
             "data: \n\n".len() + json.len() + id(at) + event
         }
         Output::Close(close) => "\n".len() + id(&close.id),
+        // Of other connections.
         Output::Ping | Output::Binary(_) => 0,
     }
 }
@@ -111,6 +123,16 @@ fn write_output(text: &mut Vec<u8>, output: &Output) {
         Output::Ping | Output::Binary(_) => {}
     }
 }
+
+/// What to set as `TCP_USER_TIMEOUT` on the connections that a server accepts: for so long what was
+/// written may wait for the peer's acknowledgement before the connection is given up.
+///
+/// An event stream says something at least every 30 s but does not see its socket: with this, a
+/// client that is gone without a word is found within 90 s.
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A server asks for more as soon as it has room: one that asks so late had none.
+const BUSY: Duration = Duration::from_millis(250);
 
 /// What an `EventSource` waits before it comes back, in ms.
 const RETRY: &[u8] = b"retry: 1000\n";

@@ -20,6 +20,21 @@ use crate::error::ApiError;
 pub(crate) use self::settings::HttpSettings;
 pub use self::settings::{BaseUrl, InvalidBaseUrl};
 
+impl Gateway {
+    /// Makes an error its answer, and counts the answer.
+    pub(crate) fn answered(
+        &self,
+        request: &Parts,
+        route: &'static str,
+        result: Result<Response<Bytes>, ApiError>,
+    ) -> Response<Bytes> {
+        let response = result.unwrap_or_else(|error| error.to_response());
+        self.counts()
+            .answered(route, &request.method, response.status());
+        response
+    }
+}
+
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     let text =
         serde_json::to_vec(body).expect("answers have string keys and a Vec takes all bytes");
@@ -32,10 +47,6 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
     );
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
     response
-}
-
-pub(crate) fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
-    result.unwrap_or_else(|error| error.to_response())
 }
 
 /// A snapshot from a cache is not the truth; revalidation by `ETag` is cheap.

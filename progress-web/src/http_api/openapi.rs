@@ -38,6 +38,7 @@ struct Route {
 #[derive(Clone, Copy)]
 enum Body {
     Task,
+    Broadcast,
     Events,
     Reason,
 }
@@ -67,9 +68,18 @@ const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        path: "/ws",
+        does: "Watches what the client asks for over a WebSocket",
+        parameters: &[],
+        body: None,
+        answers: WebSocket,
+        refuses: &[Code::UpgradeRequired],
+    },
+    Route {
+        method: "get",
         path: "/sse/progress/{task_id}",
         does: "Watches one task as an event stream",
-        parameters: &["task_id", "after", "replay", "Last-Event-ID"],
+        parameters: &["task_id", "after", "replay", "named", "Last-Event-ID"],
         body: None,
         answers: EventStream,
         refuses: &[WATCH[0], WATCH[1], WATCH[2], Code::ConnectionLimit],
@@ -77,8 +87,15 @@ const ROUTES: &[Route] = &[
     Route {
         method: "get",
         path: "/sse",
-        does: "Watches several tasks as one event stream",
-        parameters: &["ids", "after", "replay", "Last-Event-ID"],
+        does: "Watches several tasks and channels as one event stream",
+        parameters: &[
+            "ids",
+            "channels",
+            "after",
+            "replay",
+            "named",
+            "Last-Event-ID",
+        ],
         body: None,
         answers: EventStream,
         refuses: &[
@@ -189,6 +206,41 @@ const ROUTES: &[Route] = &[
             Code::InvalidChannel,
             Code::InvalidEvent,
             Code::ReservedEventType,
+            Code::Forbidden,
+            Code::PayloadTooLarge,
+            Code::TransportDown,
+        ],
+    },
+    Route {
+        method: "get",
+        path: "/clients",
+        does: "Lists the open connections, the oldest first",
+        parameters: &["limit", "cursor"],
+        body: None,
+        answers: Json(200, "Clients"),
+        refuses: &[Code::InvalidQuery, Code::Forbidden],
+    },
+    Route {
+        method: "delete",
+        path: "/clients/{id}",
+        does: "Sends a client away",
+        parameters: &["id"],
+        body: None,
+        answers: Nothing,
+        refuses: &[Code::Forbidden, Code::ClientNotFound],
+    },
+    Route {
+        method: "post",
+        path: "/broadcast",
+        does: "Publishes an event into a channel, or tells it to every open connection",
+        parameters: &[],
+        body: Some(Body::Broadcast),
+        answers: Json(202, "Told"),
+        refuses: &[
+            Code::InvalidBody,
+            Code::InvalidEvent,
+            Code::ReservedEventType,
+            Code::InvalidChannel,
             Code::Forbidden,
             Code::PayloadTooLarge,
             Code::TransportDown,
@@ -323,6 +375,13 @@ fn parameter(name: &str) -> Value {
             "What comes before what is new; only without a position",
             json!({"enum": ["all", "latest", "none"], "default": "all"}),
         ),
+        "id" => ("path", "The client", json!({"type": "string"})),
+        "channels" => ("query", "Channels, by comma", json!({"type": "string"})),
+        "named" => (
+            "query",
+            "Whether frames carry their type as the event's name",
+            json!({"enum": ["1", "true"]}),
+        ),
         "ids" => ("query", "Task ids, by comma", json!({"type": "string"})),
         "state" => (
             "query",
@@ -374,6 +433,7 @@ fn parameter(name: &str) -> Value {
 fn request_body(body: Body) -> Value {
     let content = match body {
         Body::Task => json!({"application/json": {"schema": reference("NewTask")}}),
+        Body::Broadcast => json!({"application/json": {"schema": reference("Broadcast")}}),
         Body::Reason => json!({"application/json": {"schema": reference("Reason")}}),
         Body::Events => json!({
             "application/json": {"schema": {"oneOf": [
@@ -383,12 +443,13 @@ fn request_body(body: Body) -> Value {
             "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line"}},
         }),
     };
-    json!({"required": matches!(body, Body::Events), "content": content})
+    json!({"required": matches!(body, Body::Events | Body::Broadcast), "content": content})
 }
 
 /// What has no type that others read.
 fn bodies() -> Map<String, Value> {
     let text = json!({"type": "string"});
+    let text_or_none = json!({"type": ["string", "null"]});
     let count = json!({"type": "integer", "minimum": 0});
     let Value::Object(bodies) = json!({
         "Refusal": {"type": "object", "properties": {"error": reference("TaskError")}, "required": ["error"]},
@@ -460,6 +521,41 @@ fn bodies() -> Map<String, Value> {
                 "queued": {"type": "boolean", "default": false},
                 "silence_ms": {"type": "integer", "minimum": 1},
             },
+        },
+        "Clients": {
+            "type": "object",
+            "properties": {
+                "clients": {"type": "array", "items": {
+                    "type": "object",
+                    "properties": {
+                        "id": text,
+                        "transport": {"enum": ["websocket", "event_stream"]},
+                        "client_type": text_or_none, "client_name": text_or_none,
+                        "subject": text_or_none,
+                        "topics": {"type": "array", "items": {
+                            "type": "object",
+                            "properties": {"task_id": text, "channel": text},
+                        }},
+                        "connected_at": reference("Timestamp"),
+                    },
+                    "required": [
+                        "id", "transport", "client_type", "client_name", "subject", "topics",
+                        "connected_at",
+                    ],
+                }},
+                "next": text,
+            },
+            "required": ["clients"],
+        },
+        "Broadcast": {
+            "type": "object",
+            "properties": {"channel": reference("ChannelName"), "event_type": text, "data": true},
+            "required": ["event_type"],
+        },
+        "Told": {
+            "type": "object",
+            "properties": {"accepted": count, "last": text, "clients": count},
+            "required": ["accepted"],
         },
         "NewEvent": {
             "type": "object",

@@ -25,7 +25,6 @@ use tungstenite::{
 };
 
 use super::{
-    handshake::Subprotocol,
     outgoing::Outgoing,
     wire::{Unread, Wire},
 };
@@ -37,7 +36,6 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Driver {
     session: Session,
-    subprotocol: Subprotocol,
     context: WebSocketContext,
     out: Outgoing,
     /// What the session yielded and is not framed yet, the next one last.
@@ -64,12 +62,7 @@ enum Phase {
 type Grace = Pin<Box<Sleep>>;
 
 impl Driver {
-    pub(super) fn new(
-        session: Session,
-        subprotocol: Subprotocol,
-        patience: Duration,
-        largest: usize,
-    ) -> Self {
+    pub(super) fn new(session: Session, patience: Duration, largest: usize) -> Self {
         // A message somewhat too large is answered and the connection closed by the session; one
         // far too large is not even read.
         let unread = largest.saturating_mul(4);
@@ -80,7 +73,6 @@ impl Driver {
             .max_frame_size(Some(unread));
         Self {
             session,
-            subprotocol,
             context: WebSocketContext::new(Role::Server, Some(config)),
             out: Outgoing::default(),
             outputs: Vec::new(),
@@ -198,6 +190,7 @@ impl Driver {
                 self.session.close(Code::PayloadTooLarge);
             }
             Message::Text(text) => self.session.on_text(&text),
+            Message::Binary(bytes) => self.session.on_binary(&bytes),
             Message::Close(_) => self.phase = Phase::Farewell(grace()),
             _ => self.session.on_life(),
         }
@@ -224,8 +217,7 @@ impl Driver {
     /// Frames outputs, until there are no more or enough for one write.
     fn gather(&mut self) -> Result<(), Error> {
         let bytes = self.outputs.iter().map(|output| match output {
-            Output::Frame { json, .. } => json.len() + HEADER,
-            Output::Binary(bytes) => bytes.len() + HEADER,
+            Output::Frame { json: bytes, .. } | Output::Binary(bytes) => bytes.len() + HEADER,
             _ => HEADER,
         });
         self.out.reserve(bytes.sum());
@@ -233,12 +225,7 @@ impl Driver {
             && let Some(output) = self.outputs.pop()
         {
             match output {
-                Output::Frame { json, .. } => {
-                    let data = match self.subprotocol {
-                        Subprotocol::Json => Data::Text,
-                    };
-                    self.out.push(OpCode::Data(data), &json);
-                }
+                Output::Frame { json, .. } => self.out.push(OpCode::Data(Data::Text), &json),
                 Output::Binary(bytes) => self.out.push(OpCode::Data(Data::Binary), &bytes),
                 Output::Ping => self.out.push(OpCode::Control(Control::Ping), b""),
                 Output::Close(close) => self.close(close.code.into(), close.reason)?,

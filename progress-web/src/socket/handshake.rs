@@ -11,32 +11,15 @@ use super::WebSocket;
 use crate::{
     body::Body,
     error::{ApiError, Code},
+    msgpack::Encoding,
 };
-
-/// How frames are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Subprotocol {
-    /// As JSON in text messages; also where none is asked for.
-    #[default]
-    Json,
-}
-
-impl Subprotocol {
-    const ALL: [Self; 1] = [Self::Json];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Json => "progress.v1.json",
-        }
-    }
-}
 
 /// A handshake that can be accepted.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     accept: HeaderValue,
     /// The first one asked for that is spoken here.
-    asked: Option<Subprotocol>,
+    asked: Option<Encoding>,
 }
 
 impl Handshake {
@@ -62,7 +45,7 @@ impl Handshake {
             (None, Some(key)) => Ok(Self {
                 accept: HeaderValue::try_from(derive_accept_key(key.as_bytes()))
                     .expect("base64 is fit for a header"),
-                asked: asked(headers),
+                asked: Encoding::asked(headers),
             }),
             (missing, _) => {
                 let missing = missing.unwrap_or("no Sec-WebSocket-Key");
@@ -70,10 +53,6 @@ impl Handshake {
                 Err(Box::new(upgrade_required(request.version)))
             }
         }
-    }
-
-    pub(crate) fn subprotocol(&self) -> Subprotocol {
-        self.asked.unwrap_or_default()
     }
 
     /// Answers it.
@@ -86,7 +65,7 @@ impl Handshake {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept.clone());
         // None but ours, so that no token asked for as a subprotocol comes back.
         if let Some(asked) = self.asked {
-            let name = HeaderValue::from_static(asked.name());
+            let name = HeaderValue::from_static(asked.subprotocol());
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
         }
         response
@@ -108,15 +87,6 @@ pub(crate) fn upgrade_required(version: Version) -> Response<Bytes> {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
     response
-}
-
-/// The first subprotocol of the client's list that is spoken here.
-fn asked(headers: &HeaderMap) -> Option<Subprotocol> {
-    items(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(|item| {
-        Subprotocol::ALL
-            .into_iter()
-            .find(|subprotocol| subprotocol.name() == item)
-    })
 }
 
 /// Whether a header that is a list names something, in any case.
@@ -197,8 +167,15 @@ mod tests {
                     parts.headers.append("sec-websocket-protocol", list);
                 }
             });
-            Handshake::of(&parts).unwrap().asked.map(Subprotocol::name)
+            Handshake::of(&parts)
+                .unwrap()
+                .asked
+                .map(Encoding::subprotocol)
         };
+        assert_eq!(
+            asked(&["progress.v1.msgpack, progress.v1.json"]),
+            Some("progress.v1.msgpack")
+        );
         assert_eq!(asked(&["bearer.s3cr3t"]), None);
         assert_eq!(
             asked(&["bearer.s3cr3t,progress.v1.json"]),

@@ -27,13 +27,8 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    fn new(gateway: &Gateway, session: Session, handshake: &Handshake) -> Self {
-        let driver = Driver::new(
-            session,
-            handshake.subprotocol(),
-            gateway.stuck_after(),
-            gateway.largest_message(),
-        );
+    fn new(gateway: &Gateway, session: Session) -> Self {
+        let driver = Driver::new(session, gateway.stuck_after(), gateway.largest_message());
         Self {
             driver: Box::new(driver),
         }
@@ -69,7 +64,7 @@ pub(crate) async fn one(gateway: &Gateway, request: &Parts, task: &str) -> Respo
     match Handshake::of(request) {
         Ok(handshake) => {
             let session = gateway.web_socket(request, task).await;
-            handshake.accept(WebSocket::new(gateway, session, &handshake))
+            handshake.accept(WebSocket::new(gateway, session))
         }
         Err(refused) => refused.map(Body::from),
     }
@@ -78,10 +73,7 @@ pub(crate) async fn one(gateway: &Gateway, request: &Parts, task: &str) -> Respo
 /// Answers `GET /ws`.
 pub(crate) fn many(gateway: &Gateway, request: &Parts) -> Response<Body> {
     match Handshake::of(request) {
-        Ok(handshake) => {
-            let session = gateway.web_sockets(request);
-            handshake.accept(WebSocket::new(gateway, session, &handshake))
-        }
+        Ok(handshake) => handshake.accept(WebSocket::new(gateway, gateway.web_sockets(request))),
         Err(refused) => refused.map(Body::from),
     }
 }
