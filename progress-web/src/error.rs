@@ -61,12 +61,6 @@ codes! {
     ClientNotFound = "CLIENT_NOT_FOUND", NOT_FOUND, 4400, false;
     NotFound = "NOT_FOUND", NOT_FOUND, 4404, false;
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, 4400, false;
-    ClientNotFound = "CLIENT_NOT_FOUND", NOT_FOUND, 4404, false;
-    /// A manager has sent the client away.
-    Disconnected = "DISCONNECTED", FORBIDDEN, 4403, false;
-    /// What was allowed is no longer: come back with new credentials.
-    CredentialExpired = "CREDENTIAL_EXPIRED", UNAUTHORIZED, 4013, true;
-    RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, 4029, true;
     /// A task of this id is live, or its end is retained.
     AlreadyExists = "ALREADY_EXISTS", CONFLICT, 4400, false;
     /// The task has ended.

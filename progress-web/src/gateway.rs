@@ -22,8 +22,8 @@ use crate::{
 
 /// A tracker, made fit for the network: who may watch what, how many, at what pace.
 ///
-/// A cheap clone. Adapters call its methods with the parts of a request and pass on the answers;
-/// each method is one route of the protocol.
+/// A cheap clone. Adapters hand requests to [`respond`](Self::respond) and pass on the answers. It
+/// dispatches to the other methods, each of which is one route of the protocol.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
@@ -150,7 +150,9 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default 30 s).
+    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default
+    /// 30 s), and how long a request's body may take before it is answered 408; as long again for
+    /// each further 64 KiB.
     pub fn stuck_after(mut self, patience: Duration) -> Self {
         self.stuck_after = patience.min(LONGEST);
         self
@@ -165,7 +167,6 @@ impl GatewayBuilder {
     /// Makes the gateway.
     #[must_use]
     pub fn build(self) -> Gateway {
-        let counts = Arc::new(Metrics::new());
         Gateway {
             shared: Arc::new(Shared {
                 node: Arc::from(self.tracker.node()),

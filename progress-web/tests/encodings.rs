@@ -50,7 +50,7 @@ fn text(outputs: &[Output]) -> Vec<Value> {
 async fn both_encodings_say_the_same() {
     let gateway = gateway();
     let a = task(&gateway, "a");
-    a.stage("render").total(3);
+    drop(a.stage("render").total(3));
     a.emit(Mark { n: 1 }).unwrap();
     let mut packed = gateway
         .web_socket(&asking("/", "bearer.x, progress.v1.msgpack"), "a")

@@ -24,7 +24,6 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Clients {
     limit: usize,
-    counts: Arc<Metrics>,
     open: Mutex<Open>,
 }
 
@@ -87,10 +86,9 @@ pub(crate) struct Seat {
 }
 
 impl Clients {
-    pub(crate) fn new(limit: usize, counts: Arc<Metrics>) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
-            counts,
             open: Mutex::default(),
         }
     }
@@ -219,11 +217,6 @@ impl Client {
 impl Seat {
     pub(crate) fn client(&self) -> &Client {
         &self.client
-    }
-
-    /// Counts how the server has closed the connection.
-    pub(crate) fn closed(&self, code: u16) {
-        self.clients.counts.closed(self.client.transport, code);
     }
 
     /// Takes what was ordered, and is woken when there is more.

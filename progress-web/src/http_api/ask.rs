@@ -21,7 +21,7 @@ impl Gateway {
     /// With a transport, dropping the future leaves it open whether the task was asked.
     pub async fn cancel_task(&self, request: &Parts, task: &str, body: Bytes) -> Response<Bytes> {
         let answer = self.try_cancel(request, task, &body).await;
-        super::answer(answer)
+        self.answered(request, "/tasks/{task_id}/cancel", answer)
     }
 
     /// Answers `DELETE /tasks/{task_id}`: a task that has ended is forgotten before its time.
@@ -31,7 +31,7 @@ impl Gateway {
     /// With a transport, dropping the future leaves it open whether the task is forgotten.
     pub async fn delete_task(&self, request: &Parts, task: &str) -> Response<Bytes> {
         let answer = self.try_delete(request, task).await;
-        super::answer(answer)
+        self.answered(request, "/tasks/{task_id}", answer)
     }
 
     async fn try_cancel(

@@ -24,7 +24,7 @@ impl Gateway {
     /// With a transport, dropping the future leaves it open whether there is such a task.
     pub async fn create_task(&self, request: &Parts, body: Bytes) -> Response<Bytes> {
         let answer = self.try_create(request, &body).await;
-        super::answer(answer)
+        self.answered(request, "/tasks", answer)
     }
 
     async fn try_create(&self, request: &Parts, body: &[u8]) -> Result<Response<Bytes>, ApiError> {

@@ -46,6 +46,7 @@ impl Gateway {
             let wait = HeaderValue::from_static("5");
             response.headers_mut().insert(header::RETRY_AFTER, wait);
         }
+        self.counts().answered("/health", &http::Method::GET, code);
         response
     }
 
@@ -56,7 +57,7 @@ impl Gateway {
     /// It only reads.
     pub async fn metrics(&self, request: &Parts) -> Response<Bytes> {
         let answer = self.try_metrics(request).await;
-        super::answer(answer)
+        self.answered(request, "/metrics", answer)
     }
 
     async fn try_metrics(&self, request: &Parts) -> Result<Response<Bytes>, ApiError> {

@@ -16,7 +16,7 @@ impl Gateway {
     /// It only reads.
     pub async fn tasks(&self, request: &Parts) -> Response<Bytes> {
         let answer = self.try_tasks(request).await;
-        super::answer(answer)
+        self.answered(request, "/tasks", answer)
     }
 
     async fn try_tasks(&self, request: &Parts) -> Result<Response<Bytes>, ApiError> {

@@ -12,10 +12,10 @@ mod task;
 mod wait;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use serde::Serialize;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, gateway::Gateway};
 
 pub(crate) use self::settings::HttpSettings;
 pub use self::settings::{BaseUrl, InvalidBaseUrl};

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use crate::{error::Code, gateway::Gateway, schema::definitions, wire::PROTOCOL};
@@ -19,6 +19,8 @@ impl Gateway {
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
         headers.insert(header::CACHE_CONTROL, super::REVALIDATE);
+        self.counts()
+            .answered("/openapi.json", &http::Method::GET, StatusCode::OK);
         response
     }
 }

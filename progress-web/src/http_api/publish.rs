@@ -29,7 +29,7 @@ impl Gateway {
     /// be sent again.
     pub async fn publish(&self, request: &Parts, task: &str, body: Bytes) -> Response<Bytes> {
         let answer = self.try_publish(request, task, &body).await;
-        super::answer(answer)
+        self.answered(request, "/tasks/{task_id}/events", answer)
     }
 
     /// Answers `POST /channels/{name}/events`, with the bodies of
@@ -45,7 +45,7 @@ impl Gateway {
         body: Bytes,
     ) -> Response<Bytes> {
         let answer = self.try_publish_to_channel(request, name, &body).await;
-        super::answer(answer)
+        self.answered(request, "/channels/{name}/events", answer)
     }
 
     async fn try_publish(

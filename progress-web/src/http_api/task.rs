@@ -18,7 +18,7 @@ impl Gateway {
     /// It only reads. Dropping the future frees what it waits with.
     pub async fn task(&self, request: &Parts, task: &str) -> Response<Bytes> {
         let answer = self.try_task(request, task).await;
-        super::answer(answer)
+        self.answered(request, "/tasks/{task_id}", answer)
     }
 
     /// Answers `GET /tasks/{task_id}/history`.
@@ -28,7 +28,7 @@ impl Gateway {
     /// It only reads.
     pub async fn history(&self, request: &Parts, task: &str) -> Response<Bytes> {
         let answer = self.try_history(request, task).await;
-        super::answer(answer)
+        self.answered(request, "/tasks/{task_id}/history", answer)
     }
 
     async fn try_task(&self, request: &Parts, task: &str) -> Result<Response<Bytes>, ApiError> {

@@ -25,9 +25,9 @@ impl Gateway {
     ) -> Result<Snapshot, ApiError> {
         let until = Instant::now() + wait;
         // It holds a connection, so it is one.
-        let _seat = self.seat("poll")?;
+        let _place = self.poll_permit()?;
         let options = SubscribeOptions::new().replay(Replay::None);
-        let mut events = self.tracker().subscribe_with(id.clone(), options);
+        let mut events = self.subscribe(id.clone(), options).await?;
         let mut standing = None;
         loop {
             let snapshot = match self.tracker().snapshot(id).await {

@@ -156,12 +156,6 @@ impl Session {
         }
     }
 
-    fn count_close(&self) {
-        if let (Some(seat), Some(Output::Close(close))) = (&self.seat, self.machine.out.back()) {
-            seat.closed(close.code);
-        }
-    }
-
     /// Takes a text message of the client.
     pub fn on_text(&mut self, text: &str) {
         let message = serde_json::from_str::<Value>(text).ok();
