@@ -14,7 +14,7 @@
 )]
 
 mod router;
-mod socket;
+mod upgrade;
 
 pub use progress_core::ProgressTracker;
 pub use progress_web::{Gateway, Open};

@@ -27,6 +27,8 @@ pub mod log;
 #[cfg(all(test, loom))]
 mod loom_support;
 mod position;
+#[cfg(feature = "schema")]
+mod schema;
 mod shared;
 mod snapshot;
 mod stage_index;

@@ -17,6 +17,7 @@ use crate::{
 
 /// A task as it stands at one position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The task.
@@ -83,6 +84,7 @@ pub struct Snapshot {
 
 /// A stage as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct StageSnapshot {
     /// Its path, such as `render/tile-3`.
@@ -116,6 +118,7 @@ pub struct StageSnapshot {
 
 /// Where a stage stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum StageState {

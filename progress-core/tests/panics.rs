@@ -1,6 +1,8 @@
 //! Code of others that panics: no task is left without an end, nobody else is disturbed.
 
 mod common;
+#[path = "panics/sources.rs"]
+mod sources;
 
 use std::{
     borrow::Cow,
@@ -94,7 +96,7 @@ fn trap_on_clone() -> Waker {
     unsafe { Waker::from_raw(RawWaker::new(ptr::null(), &TRAP)) }
 }
 
-fn panics<T>(what: impl FnOnce() -> T) {
+pub(crate) fn panics<T>(what: impl FnOnce() -> T) {
     assert!(
         catch_unwind(AssertUnwindSafe(what)).is_err(),
         "it did not panic"
@@ -106,7 +108,7 @@ fn poll(subscription: &mut Subscription, waker: &Waker) -> Poll<usize> {
 }
 
 /// The task takes reports, shows them to others, and comes to its end.
-fn assert_sound(tracker: &ProgressTracker, task: Task) {
+pub(crate) fn assert_sound(tracker: &ProgressTracker, task: Task) {
     let id = task.id().clone();
     let mut other = tracker.subscribe(&id);
     ready(&mut other);

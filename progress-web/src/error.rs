@@ -5,75 +5,100 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use progress_core::{
-    CancelError, ChannelError, InvalidChannelName, InvalidPosition, InvalidTaskId, LookupError,
-    SubscribeError, TaskError, TaskId,
+    ChannelError, InvalidPosition, InvalidTaskId, LookupError, SubscribeError, TaskError,
 };
 use serde::Serialize;
 
-/// What went wrong with a request or a connection. The table of the protocol: code, HTTP status,
-/// WebSocket close code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Code {
-    /// `INVALID_TASK_ID`: 400, 4400.
-    InvalidTaskId,
-    /// `INVALID_POSITION`: 400, 4400.
-    InvalidPosition,
-    /// `INVALID_QUERY`: 400, 4400.
-    InvalidQuery,
-    /// `INVALID_COMMAND`: 400; on a WebSocket the connection goes on.
-    InvalidCommand,
-    /// `INVALID_CHANNEL`: 400, 4400.
-    InvalidChannel,
-    /// `INVALID_BODY`: 400, 4400.
-    InvalidBody,
-    /// `RESERVED_EVENT_TYPE`: 400, 4400.
-    ReservedEventType,
-    /// `ALREADY_SUBSCRIBED`: 409; on a WebSocket the connection goes on.
-    AlreadySubscribed,
-    /// `NOT_SUBSCRIBED`: 404; on a WebSocket the connection goes on.
-    NotSubscribed,
-    /// `UPGRADE_REQUIRED`: 426, 4400.
-    UpgradeRequired,
-    /// `TOO_MANY_TOPICS`: 400, 4409.
-    TooManyTopics,
-    /// `PAYLOAD_TOO_LARGE`: 413, 4409.
-    PayloadTooLarge,
-    /// `UNAUTHENTICATED`: 401, 4401.
-    Unauthenticated,
-    /// `FORBIDDEN`: 403, 4403.
-    Forbidden,
-    /// `TASK_NOT_FOUND`: 404, 4404.
-    TaskNotFound,
-    /// `NOT_FOUND`: 404, 4404.
-    NotFound,
-    /// `METHOD_NOT_ALLOWED`: 405, 4400.
-    MethodNotAllowed,
-    /// `CLIENT_NOT_FOUND`: 404, 4404.
-    ClientNotFound,
-    /// `ALREADY_COMPLETE`: 409, 4400.
-    AlreadyComplete,
-    /// `DISCONNECTED`: 403, 4403.
-    Disconnected,
-    /// `CREDENTIAL_EXPIRED`: 401, 4013.
-    CredentialExpired,
-    /// `RATE_LIMITED`: 429, 4029.
-    RateLimited,
-    /// `CONNECTION_LIMIT`: 503, 4029.
-    ConnectionLimit,
-    /// `DRAINING`: 503, 4001.
-    Draining,
-    /// `TOO_SLOW`: 408, 4008.
-    TooSlow,
-    /// `HEARTBEAT_LOST`: 408, 4012.
-    HeartbeatLost,
-    /// `TRANSPORT_DOWN`: 503, 4014.
-    TransportDown,
-    /// `INTERNAL`: 500, 1011.
-    Internal,
+/// The table: for each code its variant, name, HTTP status, close code, and whether the same
+/// request may succeed later.
+macro_rules! codes {
+    ($($(#[$more:meta])* $code:ident = $name:literal, $status:ident, $close:literal, $retryable:literal;)*) => {
+        /// What went wrong with a request or a connection. The table of the protocol: code, HTTP
+        /// status, WebSocket close code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = concat!("`", $name, "`: ", stringify!($status), ", ", $close, ".")] $(#[$more])* $code,)*
+        }
+
+        impl Code {
+            const ALL: &'static [Self] = &[$(Self::$code),*];
+
+            fn row(self) -> (&'static str, StatusCode, u16, bool) {
+                match self {
+                    $(Self::$code => ($name, StatusCode::$status, $close, $retryable),)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidTaskId = "INVALID_TASK_ID", BAD_REQUEST, 4400, false;
+    InvalidPosition = "INVALID_POSITION", BAD_REQUEST, 4400, false;
+    InvalidQuery = "INVALID_QUERY", BAD_REQUEST, 4400, false;
+    /// On a WebSocket the connection goes on.
+    InvalidCommand = "INVALID_COMMAND", BAD_REQUEST, 4400, false;
+    /// A body is not what the route takes.
+    InvalidBody = "INVALID_BODY", BAD_REQUEST, 4400, false;
+    /// A header is not what the route takes.
+    InvalidHeader = "INVALID_HEADER", BAD_REQUEST, 4400, false;
+    /// An event does not say what one of its type has to.
+    InvalidEvent = "INVALID_EVENT", BAD_REQUEST, 4400, false;
+    /// Only the server itself publishes events of that type.
+    ReservedEventType = "RESERVED_EVENT_TYPE", BAD_REQUEST, 4400, false;
+    InvalidChannel = "INVALID_CHANNEL", BAD_REQUEST, 4400, false;
+    /// On a WebSocket the connection goes on.
+    AlreadySubscribed = "ALREADY_SUBSCRIBED", CONFLICT, 4400, false;
+    /// On a WebSocket the connection goes on.
+    NotSubscribed = "NOT_SUBSCRIBED", NOT_FOUND, 4400, false;
+    UpgradeRequired = "UPGRADE_REQUIRED", UPGRADE_REQUIRED, 4400, false;
+    TooManyTopics = "TOO_MANY_TOPICS", BAD_REQUEST, 4409, false;
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, 4409, false;
+    Unauthenticated = "UNAUTHENTICATED", UNAUTHORIZED, 4401, false;
+    Forbidden = "FORBIDDEN", FORBIDDEN, 4403, false;
+    TaskNotFound = "TASK_NOT_FOUND", NOT_FOUND, 4404, false;
+    ClientNotFound = "CLIENT_NOT_FOUND", NOT_FOUND, 4400, false;
+    NotFound = "NOT_FOUND", NOT_FOUND, 4404, false;
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, 4400, false;
+    /// A task of this id is live, or its end is retained.
+    AlreadyExists = "ALREADY_EXISTS", CONFLICT, 4400, false;
+    /// The task has ended.
+    AlreadyComplete = "ALREADY_COMPLETE", CONFLICT, 4400, false;
+    /// The task has an owner, who alone publishes on it.
+    TaskOwned = "TASK_OWNED", CONFLICT, 4400, false;
+    /// The task has not ended.
+    StillRunning = "STILL_RUNNING", CONFLICT, 4400, false;
+    /// Another run of the task counts.
+    Superseded = "SUPERSEDED", CONFLICT, 4400, false;
+    /// A task or channel has as many keys of State as it can have.
+    TooManyKeys = "TOO_MANY_KEYS", CONFLICT, 4400, false;
+    /// There are as many channels as there can be.
+    TooManyChannels = "TOO_MANY_CHANNELS", CONFLICT, 4400, false;
+    /// There are as many tasks as there can be, and none has ended.
+    TooManyTasks = "TOO_MANY_TASKS", SERVICE_UNAVAILABLE, 4029, true;
+    /// An operator has sent the client away.
+    Disconnected = "DISCONNECTED", FORBIDDEN, 4403, false;
+    /// Whoever asked was known, and is no longer.
+    CredentialExpired = "CREDENTIAL_EXPIRED", UNAUTHORIZED, 4013, true;
+    /// Too many messages or commands of one client.
+    RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, 4029, true;
+    ConnectionLimit = "CONNECTION_LIMIT", SERVICE_UNAVAILABLE, 4029, true;
+    Draining = "DRAINING", SERVICE_UNAVAILABLE, 4001, true;
+    TooSlow = "TOO_SLOW", REQUEST_TIMEOUT, 4008, true;
+    HeartbeatLost = "HEARTBEAT_LOST", REQUEST_TIMEOUT, 4012, true;
+    TransportDown = "TRANSPORT_DOWN", SERVICE_UNAVAILABLE, 4014, true;
+    /// The broker refused what this server would have taken.
+    Refused = "REFUSED", CONFLICT, 4400, false;
+    Internal = "INTERNAL", INTERNAL_SERVER_ERROR, 1011, true;
 }
 
 impl Code {
+    /// Returns all codes, in the order of the table.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied()
+    }
+
     /// Returns the code's name on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -95,50 +120,7 @@ impl Code {
     /// Tells whether the same request may succeed later.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::CredentialExpired
-                | Self::RateLimited
-                | Self::ConnectionLimit
-                | Self::Draining
-                | Self::TooSlow
-                | Self::HeartbeatLost
-                | Self::TransportDown
-                | Self::Internal
-        )
-    }
-
-    fn row(self) -> (&'static str, StatusCode, u16) {
-        match self {
-            Self::InvalidTaskId => ("INVALID_TASK_ID", StatusCode::BAD_REQUEST, 4400),
-            Self::InvalidPosition => ("INVALID_POSITION", StatusCode::BAD_REQUEST, 4400),
-            Self::InvalidQuery => ("INVALID_QUERY", StatusCode::BAD_REQUEST, 4400),
-            Self::InvalidCommand => ("INVALID_COMMAND", StatusCode::BAD_REQUEST, 4400),
-            Self::InvalidChannel => ("INVALID_CHANNEL", StatusCode::BAD_REQUEST, 4400),
-            Self::InvalidBody => ("INVALID_BODY", StatusCode::BAD_REQUEST, 4400),
-            Self::ReservedEventType => ("RESERVED_EVENT_TYPE", StatusCode::BAD_REQUEST, 4400),
-            Self::AlreadySubscribed => ("ALREADY_SUBSCRIBED", StatusCode::CONFLICT, 4400),
-            Self::NotSubscribed => ("NOT_SUBSCRIBED", StatusCode::NOT_FOUND, 4404),
-            Self::ClientNotFound => ("CLIENT_NOT_FOUND", StatusCode::NOT_FOUND, 4404),
-            Self::AlreadyComplete => ("ALREADY_COMPLETE", StatusCode::CONFLICT, 4400),
-            Self::Disconnected => ("DISCONNECTED", StatusCode::FORBIDDEN, 4403),
-            Self::CredentialExpired => ("CREDENTIAL_EXPIRED", StatusCode::UNAUTHORIZED, 4013),
-            Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS, 4029),
-            Self::UpgradeRequired => ("UPGRADE_REQUIRED", StatusCode::UPGRADE_REQUIRED, 4400),
-            Self::TooManyTopics => ("TOO_MANY_TOPICS", StatusCode::BAD_REQUEST, 4409),
-            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, 4409),
-            Self::Unauthenticated => ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED, 4401),
-            Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN, 4403),
-            Self::TaskNotFound => ("TASK_NOT_FOUND", StatusCode::NOT_FOUND, 4404),
-            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND, 4404),
-            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED, 4400),
-            Self::ConnectionLimit => ("CONNECTION_LIMIT", StatusCode::SERVICE_UNAVAILABLE, 4029),
-            Self::Draining => ("DRAINING", StatusCode::SERVICE_UNAVAILABLE, 4001),
-            Self::TooSlow => ("TOO_SLOW", StatusCode::REQUEST_TIMEOUT, 4008),
-            Self::HeartbeatLost => ("HEARTBEAT_LOST", StatusCode::REQUEST_TIMEOUT, 4012),
-            Self::TransportDown => ("TRANSPORT_DOWN", StatusCode::SERVICE_UNAVAILABLE, 4014),
-            Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR, 1011),
-        }
+        self.row().3
     }
 }
 
@@ -165,7 +147,7 @@ impl ApiError {
         }
     }
 
-    fn transport_down(error: impl fmt::Display) -> Self {
+    pub(crate) fn transport_down(error: impl fmt::Display) -> Self {
         Self::new(Code::TransportDown, error.to_string())
             .retry_after(std::time::Duration::from_secs(1))
     }
@@ -273,22 +255,36 @@ impl From<SubscribeError> for ApiError {
     }
 }
 
-impl From<InvalidChannelName> for ApiError {
-    fn from(error: InvalidChannelName) -> Self {
-        Self::new(Code::InvalidChannel, error.to_string())
-            .field("channel")
-            .detail("limit", TaskId::MAX_LEN)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl From<CancelError> for ApiError {
-    fn from(error: CancelError) -> Self {
-        match error {
-            CancelError::Lookup(error) => error.into(),
-            error @ CancelError::AlreadyComplete(_) => {
-                Self::new(Code::AlreadyComplete, error.to_string())
-            }
-            error => Self::new(Code::Internal, error.to_string()),
+    /// The rows of the document's table: code, status, close code, retryable.
+    fn documented() -> Vec<[String; 4]> {
+        let protocol = include_str!("../../docs/protocol.md");
+        let (_, codes) = protocol.split_once("\n## Codes\n").unwrap();
+        let (codes, _) = codes.split_once("\n## ").unwrap();
+        let rows = codes.lines().filter(|line| line.starts_with("| `"));
+        let cells = |row: &str| {
+            let mut cells = row.split('|').skip(1).map(|cell| cell.trim().to_owned());
+            [(); 4].map(|()| cells.next().unwrap())
+        };
+        rows.map(cells).collect()
+    }
+
+    #[test]
+    fn the_document_has_each_code_as_it_is() {
+        let rows = documented();
+        let named: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+        let codes: Vec<_> = Code::all().map(Code::as_str).collect();
+        assert_eq!(named, codes);
+        for (row, code) in rows.iter().zip(Code::all()) {
+            assert_eq!(row[1], code.status().as_str(), "{code}");
+            let close = code.close_code().to_string();
+            // A code that closes nothing has that of a bad request.
+            let said = if row[2] == "none" { "4400" } else { &row[2] };
+            assert_eq!(said, close, "{code}");
+            assert_eq!(row[3] == "yes", code.is_retryable(), "{code}");
         }
     }
 }

@@ -7,20 +7,23 @@ use std::{
 };
 
 use http::request::Parts;
-use progress_core::{ProgressTracker, TaskId};
+use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscription, TaskId};
 use serde::Serialize;
 
 use crate::{
     auth::{Action, Authorizer, Open, Principal},
-    clients::{Clients, Seat},
+    clients::{Clients, Place, Seat},
     error::ApiError,
+    http_api::HttpSettings,
+    metrics::Metrics,
+    msgpack::Transcoder,
     session::{MessageRate, Pace},
 };
 
 /// A tracker, made fit for the network: who may watch what, how many, at what pace.
 ///
-/// A cheap clone. Adapters call its methods with the parts of a request and pass on the answers;
-/// each method is one route of the protocol.
+/// A cheap clone. Adapters hand requests to [`respond`](Self::respond) and pass on the answers. It
+/// dispatches to the other methods, each of which is one route of the protocol.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
@@ -35,8 +38,12 @@ struct Shared {
     topics: usize,
     lag: usize,
     message: usize,
+    body: usize,
     stuck_after: Duration,
     clients: Arc<Clients>,
+    http: HttpSettings,
+    counts: Arc<Metrics>,
+    transcoder: Transcoder,
 }
 
 /// Settings of a [`Gateway`].
@@ -50,8 +57,10 @@ pub struct GatewayBuilder {
     topics: usize,
     lag: usize,
     message: usize,
+    body: usize,
     stuck_after: Duration,
     sessions: usize,
+    pub(crate) http: HttpSettings,
 }
 
 impl GatewayBuilder {
@@ -134,7 +143,16 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default 30 s).
+    /// Sets the largest body that a request may have, in bytes (default 8 MiB): a larger one is
+    /// answered 413.
+    pub fn body(mut self, bytes: usize) -> Self {
+        self.body = bytes;
+        self
+    }
+
+    /// Sets how long a WebSocket may accept no byte before it is given up with 4008 (default
+    /// 30 s), and how long a request's body may take before it is answered 408; as long again for
+    /// each further 64 KiB.
     pub fn stuck_after(mut self, patience: Duration) -> Self {
         self.stuck_after = patience.min(LONGEST);
         self
@@ -159,8 +177,12 @@ impl GatewayBuilder {
                 topics: self.topics,
                 lag: self.lag,
                 message: self.message,
+                body: self.body,
                 stuck_after: self.stuck_after,
                 clients: Arc::new(Clients::new(self.sessions)),
+                http: self.http,
+                counts: Arc::new(Metrics::new()),
+                transcoder: Transcoder::default(),
             }),
         }
     }
@@ -208,8 +230,10 @@ impl Gateway {
             topics: 64,
             lag: 64,
             message: 16 * 1024,
+            body: 8 * 1024 * 1024,
             stuck_after: Duration::from_secs(30),
             sessions: 10_000,
+            http: HttpSettings::default(),
         }
     }
 
@@ -231,21 +255,51 @@ impl Gateway {
         self.shared.message
     }
 
+    /// Returns the largest body that a request may have, in bytes.
+    pub(crate) fn largest_body(&self) -> usize {
+        self.shared.body
+    }
+
     /// Returns how long a WebSocket may accept no byte.
     #[must_use]
     pub fn stuck_after(&self) -> Duration {
         self.shared.stuck_after
     }
 
-    /// Returns where a task can be watched: root-relative, with the prefix.
+    /// Returns where a task can be watched: root-relative, or under the
+    /// [base URL](GatewayBuilder::base_url); with the prefix.
     #[must_use]
     pub fn urls(&self, task: &TaskId) -> TaskUrls {
         let prefix = &self.shared.prefix;
+        let base = self.shared.http.base_url.as_ref();
+        let (http, socket) = base.map_or(("", ""), |base| (base.http(), base.socket()));
         TaskUrls {
             task_id: task.clone(),
-            websocket_url: format!("{prefix}/ws/progress/{task}"),
-            sse_url: format!("{prefix}/sse/progress/{task}"),
-            polling_url: format!("{prefix}/tasks/{task}"),
+            websocket_url: format!("{socket}{prefix}/ws/progress/{task}"),
+            sse_url: format!("{http}{prefix}/sse/progress/{task}"),
+            polling_url: format!("{http}{prefix}/tasks/{task}"),
+        }
+    }
+
+    pub(crate) fn http(&self) -> &HttpSettings {
+        &self.shared.http
+    }
+
+    pub(crate) fn counts(&self) -> &Metrics {
+        &self.shared.counts
+    }
+
+    /// A subscription that knows its verdict.
+    pub(crate) async fn subscribe(
+        &self,
+        id: TaskId,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, ApiError> {
+        let mut subscription = self.tracker().subscribe_with(id, options);
+        match subscription.ready().await {
+            // Whatever else is refused, the session says.
+            Err(error @ SubscribeError::Unavailable) => Err(error.into()),
+            _ => Ok(subscription),
         }
     }
 
@@ -280,8 +334,17 @@ impl Gateway {
     }
 
     /// Takes a place among the connections.
-    pub(crate) fn seat(&self, transport: &'static str) -> Result<Seat, ApiError> {
-        self.shared.clients.seat(transport)
+    pub(crate) fn seat(&self, kind: &'static str) -> Result<Seat, ApiError> {
+        self.shared.clients.seat(kind, &self.shared.counts)
+    }
+
+    /// A place for a poll that is held: it is a connection like others, but nobody to talk to.
+    pub(crate) fn poll_permit(&self) -> Result<Place, ApiError> {
+        self.shared.clients.place("poll", &self.shared.counts)
+    }
+
+    pub(crate) fn transcoder(&self) -> &Transcoder {
+        &self.shared.transcoder
     }
 
     pub(crate) fn registry(&self) -> &Arc<Clients> {

@@ -14,12 +14,20 @@
 )]
 
 mod auth;
+mod body;
 mod clients;
 mod error;
 mod gateway;
 mod http_api;
+mod metrics;
+mod msgpack;
 mod query;
+mod refused;
+mod respond;
+mod routes;
+mod schema;
 mod session;
+mod socket;
 mod sse;
 mod wire;
 
@@ -28,8 +36,13 @@ pub use async_trait::async_trait;
 
 pub use self::{
     auth::{Action, Authorizer, Open, Principal, Refusal},
+    body::Body,
     error::{ApiError, Code},
     gateway::{Gateway, GatewayBuilder, TaskUrls},
+    http_api::{BaseUrl, InvalidBaseUrl},
+    routes::{Found, Path, Route},
+    schema::frame_schema,
     session::{Close, Output, Session},
-    sse::EventStream,
+    socket::WebSocket,
+    sse::{EventStream, TCP_USER_TIMEOUT},
 };

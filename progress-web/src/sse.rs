@@ -1,13 +1,16 @@
 //! Event streams as bytes.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderValue, Response, header};
+use tokio::time::Instant;
 
 use crate::session::{Output, Session};
 
@@ -19,7 +22,8 @@ use crate::session::{Output, Session};
 pub struct EventStream {
     session: Session,
     started: bool,
-    outputs: Vec<Output>,
+    /// When something was yielded that the server has taken on when it asks again.
+    yielded: Option<Instant>,
 }
 
 impl Stream for EventStream {
@@ -27,18 +31,27 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = &mut *self;
-        match this.session.poll_batch(cx, &mut this.outputs) {
+        if let Some(yielded) = this.yielded.take()
+            && yielded.elapsed() >= BUSY
+        {
+            this.session.socket_was_busy();
+        }
+        let mut outputs = Vec::new();
+        match this.session.poll_batch(cx, &mut outputs) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(false) => return Poll::Ready(None),
             Poll::Ready(true) => {}
         }
-        let mut text = Vec::new();
-        if !std::mem::replace(&mut this.started, true) {
-            text.extend_from_slice(b"retry: 1000\n\n");
+        let begins = !mem::replace(&mut this.started, true);
+        let first = if begins { RETRY } else { b"" };
+        // Exact, and no buffer is kept: most streams are idle most of the time.
+        let size: usize = outputs.iter().map(size).sum();
+        let mut text = Vec::with_capacity(first.len() + size);
+        text.extend_from_slice(first);
+        for output in &outputs {
+            write_output(&mut text, output);
         }
-        for output in this.outputs.drain(..) {
-            write_output(&mut text, &output);
-        }
+        this.yielded = Some(Instant::now());
         Poll::Ready(Some(text.into()))
     }
 }
@@ -47,7 +60,7 @@ pub(crate) fn event_stream_response(session: Session) -> Response<EventStream> {
     let mut response = Response::new(EventStream {
         session,
         started: false,
-        outputs: Vec::new(),
+        yielded: None,
     });
     let headers = response.headers_mut();
     for (name, value) in [
@@ -59,6 +72,26 @@ pub(crate) fn event_stream_response(session: Session) -> Response<EventStream> {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// The most that an output takes as text, unless its JSON has line breaks.
+fn size(output: &Output) -> usize {
+    let id = |id: &Option<String>| id.as_ref().map_or(0, |id| "id: \n".len() + id.len());
+    match output {
+        Output::Frame {
+            json,
+            id: at,
+            event,
+        } => {
+            let event = event
+                .as_ref()
+                .map_or(0, |event| "event: \n".len() + event.len());
+            "data: \n\n".len() + json.len() + id(at) + event
+        }
+        Output::Close(close) => "\n".len() + id(&close.id),
+        // Of other connections.
+        Output::Ping | Output::Binary(_) => 0,
+    }
 }
 
 fn write_output(text: &mut Vec<u8>, output: &Output) {
@@ -90,6 +123,19 @@ fn write_output(text: &mut Vec<u8>, output: &Output) {
         Output::Ping | Output::Binary(_) => {}
     }
 }
+
+/// What to set as `TCP_USER_TIMEOUT` on the connections that a server accepts: for so long what was
+/// written may wait for the peer's acknowledgement before the connection is given up.
+///
+/// An event stream says something at least every 30 s but does not see its socket: with this, a
+/// client that is gone without a word is found within 90 s.
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A server asks for more as soon as it has room: one that asks so late had none.
+const BUSY: Duration = Duration::from_millis(250);
+
+/// What an `EventSource` waits before it comes back, in ms.
+const RETRY: &[u8] = b"retry: 1000\n";
 
 fn write_id(text: &mut Vec<u8>, id: &str) {
     text.extend_from_slice(b"id: ");

@@ -43,14 +43,14 @@ async fn list_tells_who_watches_what() {
     let listed = list(&gateway, "").await;
     let clients = listed["clients"].as_array().unwrap();
     assert_eq!(clients.len(), 3);
-    assert_eq!(clients[0]["transport"], "ws");
+    assert_eq!(clients[0]["transport"], "websocket");
     assert_eq!(clients[0]["topics"], json!([{"task_id": "a"}]));
     assert_eq!(clients[0]["client_type"], Value::Null);
     assert_eq!(clients[1]["client_type"], "dashboard");
     assert_eq!(clients[1]["client_name"], "wall");
     let topics = json!([{"task_id": "a"}, {"channel": "jobs"}]);
     assert_eq!(clients[1]["topics"], topics);
-    assert_eq!(clients[2]["transport"], "sse");
+    assert_eq!(clients[2]["transport"], "event_stream");
     assert!(clients[2]["connected_at"].as_str().unwrap().ends_with('Z'));
 
     // What has ended is watched no longer; who has gone is there no longer.
@@ -153,17 +153,47 @@ async fn broadcast_reaches_every_connection_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn broadcast_into_a_channel_is_an_event_of_it() {
+    let gateway = gateway();
+    let mut session = many(&gateway).await;
+    session.on_text(r#"{"type":"subscribe","channel":"system"}"#);
+    settle(&mut session).await;
+    let event = r#"{"channel":"system","event_type":"maintenance","data":{"in_minutes":5}}"#;
+    let body_of = || Bytes::from_static(event.as_bytes());
+    let response = gateway.broadcast(&request("/broadcast"), body_of()).await;
+    assert_eq!(response.status(), 202);
+    let answer = body(&response);
+    let said = frames(settle(&mut session).await);
+    assert_eq!(said.len(), 1);
+    assert_eq!(said[0]["channel"], "system");
+    assert_eq!(said[0]["event"]["event_type"], "maintenance");
+    let epoch = said[0]["channel_epoch"].as_str().unwrap();
+    assert_eq!(answer, json!({"accepted": 1, "last": format!("{epoch}:1")}));
+    // Nobody publishes into what is the library's own.
+    let event = Bytes::from_static(br#"{"channel":"_tasks","event_type":"x"}"#);
+    let response = gateway.broadcast(&request("/broadcast"), event).await;
+    assert_eq!(response.status(), 400);
+    assert_eq!(body(&response)["error"]["code"], "INVALID_CHANNEL");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bad_broadcasts_are_refused() {
     let gateway = gateway();
     let large = format!(r#"{{"event_type":"x","data":"{}"}}"#, "x".repeat(65_536));
     for (text, status, code, field) in [
         ("", 400, "INVALID_BODY", None),
         ("[]", 400, "INVALID_BODY", None),
+        (
+            r#"{"event_type":"x","channel":"no name"}"#,
+            400,
+            "INVALID_CHANNEL",
+            Some("channel"),
+        ),
         (r#"{"data":1}"#, 400, "INVALID_BODY", None),
         (
             r#"{"event_type":"No"}"#,
             400,
-            "INVALID_BODY",
+            "INVALID_EVENT",
             Some("event_type"),
         ),
         (

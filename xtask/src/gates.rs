@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::needs::{self, User};
 use crate::report::Outcome;
-use crate::{Context, Gate, fuzz};
+use crate::{Context, Gate, fuzz, interop};
 
 /// All quick gates: the cheapest first, so that a slip shows early.
 pub(crate) fn quick() -> impl Iterator<Item = &'static Gate> {
@@ -97,6 +97,7 @@ fn rustdoc(context: &Context) -> Result<Outcome> {
 
 fn install_needs(context: &Context) -> Result<Outcome> {
     needs::ensure(User::Tests, &context.root)?;
+    interop::ensure(context)?;
     Ok(Outcome::Passed)
 }
 

@@ -9,6 +9,7 @@
 mod cargo;
 mod fuzz;
 mod gates;
+mod interop;
 mod needs;
 mod process;
 mod report;

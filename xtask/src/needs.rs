@@ -37,6 +37,40 @@ const NEEDS: &[Need] = &[
         sign: Sign::Font,
         packages: &["fonts-dejavu-core"],
     },
+    // The clients of others that are tried against the server.
+    Need {
+        name: "Python with venv",
+        user: User::Tests,
+        sign: Sign::PythonModule("ensurepip"),
+        packages: &["python3-venv"],
+    },
+    Need {
+        name: "Node",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "node",
+            variable: "NODE",
+        },
+        packages: &["nodejs"],
+    },
+    Need {
+        name: "npm",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "npm",
+            variable: "NPM",
+        },
+        packages: &["npm"],
+    },
+    Need {
+        name: "curl",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "curl",
+            variable: "CURL",
+        },
+        packages: &["curl"],
+    },
     // libFuzzer is built from its C++ source.
     Need {
         name: "a C++ compiler",
@@ -87,6 +121,8 @@ enum Sign {
         name: &'static str,
         variable: &'static str,
     },
+    /// A module that `python3` can import.
+    PythonModule(&'static str),
     /// Any font file where the desktop's font configuration looks by default.
     Font,
 }
@@ -97,6 +133,11 @@ impl Sign {
             Self::Program { name, variable } => {
                 let named = env::var_os(variable).filter(|value| !value.is_empty());
                 find_program(&named.unwrap_or_else(|| name.into())).is_some()
+            }
+            Self::PythonModule(module) => {
+                let import = format!("import {module}");
+                let python = Process::new("python3", Path::new("."));
+                python.args(["-c", &import]).ask().is_some()
             }
             Self::Font => font_dirs().iter().any(|dir| holds_font(dir, 4)),
         }
@@ -211,10 +252,8 @@ mod tests {
     use super::*;
 
     fn browser() -> Vec<&'static Need> {
-        NEEDS
-            .iter()
-            .filter(|need| need.user == User::Tests)
-            .collect()
+        let needs = NEEDS.iter().filter(|need| need.user == User::Tests);
+        needs.take(3).collect()
     }
 
     #[test]

@@ -12,6 +12,7 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     response::Response,
     routing::post,
+    serve::ListenerExt as _,
 };
 use progress_core::{Limits, ProgressTracker, log::LogLimits};
 use progress_web::Gateway;
@@ -126,7 +127,11 @@ impl Server {
     /// Dropping the future takes no more connections; those that are open go on until their
     /// runtime ends.
     pub async fn run(self) -> std::io::Result<()> {
-        axum::serve(self.listener, self.app.router()).await
+        let listener = self.listener.tap_io(|connection| {
+            // A frame is small and goes out at once, or waits for the answer to the one before.
+            let _only_slower = connection.set_nodelay(true);
+        });
+        axum::serve(listener, self.app.router().into_make_service()).await
     }
 }
 

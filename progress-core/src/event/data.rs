@@ -100,6 +100,7 @@ impl Data {
 
 /// Data of `queued`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Queued {
     /// The place in the queue, from 1, if known.
@@ -113,6 +114,7 @@ pub struct Queued {
 
 /// Data of `started`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Started {
     /// A name for people.
@@ -180,6 +182,7 @@ fn first_attempt() -> u32 {
 
 /// A declared stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct StageDecl {
     /// The stage's path, such as `render/tile-3`.
@@ -245,6 +248,7 @@ pub(crate) fn stage_label(path: &Arc<str>) -> Arc<str> {
 
 /// Data of `stage_change`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct StageChange {
     /// The stage that was current before.
@@ -261,6 +265,7 @@ pub struct StageChange {
 
 /// Data of `progress_update`: the whole present value of the task, or of one stage.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ProgressUpdate {
     /// The stage it is about; none for the task itself.
@@ -311,6 +316,7 @@ impl ProgressUpdate {
 
 /// How many children a task has, in which states.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Children {
     /// All there ever were.
@@ -321,6 +327,7 @@ pub struct Children {
 
 /// Data of `log`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LogLine {
     /// The line's running number within the run, from 1.
@@ -340,6 +347,7 @@ pub struct LogLine {
 
 /// How important a log line is. `WARNING` is read as [`Level::Warn`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(
     clippy::exhaustive_enums,
@@ -374,6 +382,7 @@ impl Level {
 
 /// Data of `paused`, `resumed`, `stalled`, `recovered` and `cancel_requested`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Note {
     /// Why.
@@ -383,6 +392,7 @@ pub struct Note {
 
 /// Data of `complete`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Complete {
     /// How it ended.
@@ -407,6 +417,7 @@ pub struct Complete {
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(
     clippy::exhaustive_enums,
@@ -425,6 +436,7 @@ pub enum Status {
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TaskState {

@@ -17,11 +17,13 @@ use crate::{event::Metadata, time::Timestamp};
 /// assert_eq!(error.code(), "DID_API_ERROR");
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct TaskError(Box<Object>);
 
 /// Apart, because most places for an error are empty: two in each snapshot, one in each end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Object {
     code: Box<str>,
     message: Box<str>,
@@ -63,6 +65,7 @@ impl<'de> Deserialize<'de> for Extra {
 
 /// What is known only of some errors, apart so that the others stay small.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct More {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
@@ -80,6 +83,17 @@ struct More {
     trace_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timestamp: Option<Timestamp>,
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Extra {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        More::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        More::json_schema(generator)
+    }
 }
 
 impl TaskError {

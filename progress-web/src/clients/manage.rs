@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
-use progress_core::{InvalidEventType, Timestamp, check_event_type};
+use progress_core::{
+    ChannelName, EventInput, InvalidEventType, Position, Timestamp, check_event_type,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -13,7 +15,7 @@ use crate::{
     auth::Action,
     error::{ApiError, Code},
     gateway::Gateway,
-    http_api::{answer, json},
+    http_api::json,
     query::Query,
     session::Name,
     wire::{Control, ControlData},
@@ -27,7 +29,8 @@ impl Gateway {
     ///
     /// It only reads.
     pub async fn clients(&self, request: &Parts) -> Response<Bytes> {
-        answer(self.try_clients(request).await)
+        let answer = self.try_clients(request).await;
+        self.answered(request, "/clients", answer)
     }
 
     /// Answers `DELETE /clients/{id}`: sends a client away, with close code 4403; it does not come
@@ -37,17 +40,20 @@ impl Gateway {
     ///
     /// Dropping the future sends nobody away.
     pub async fn disconnect(&self, request: &Parts, id: &str) -> Response<Bytes> {
-        answer(self.try_disconnect(request, id).await)
+        let answer = self.try_disconnect(request, id).await;
+        self.answered(request, "/clients/{id}", answer)
     }
 
-    /// Answers `POST /broadcast`: an event to every connection that is open here. It has no place
-    /// in any sequence and is not kept; a client that is not there misses it.
+    /// Answers `POST /broadcast`: an event into a channel, or to every connection that is open
+    /// here. The latter has no place in any sequence and is not kept; a client that is not there
+    /// misses it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future broadcasts nothing.
     pub async fn broadcast(&self, request: &Parts, body: Bytes) -> Response<Bytes> {
-        answer(self.try_broadcast(request, &body).await)
+        let answer = self.try_broadcast(request, &body).await;
+        self.answered(request, "/broadcast", answer)
     }
 
     /// Tells every client that the server is going down, and closes its connection with 4001; lets
@@ -114,36 +120,65 @@ impl Gateway {
         #[derive(Serialize)]
         struct Accepted {
             accepted: usize,
-            clients: usize,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            last: Option<Position>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            clients: Option<usize>,
         }
         self.allowed(request, Action::Manage).await?;
         let broadcast = Broadcast::parse(body)?;
-        let json_text = Control::about(
-            None,
-            &broadcast.event_type,
-            Some(ControlData::Verbatim(broadcast.data)),
-        )
-        .to_json();
+        let channel: Option<ChannelName> =
+            broadcast.channel.as_deref().map(str::parse).transpose()?;
+        let accepted = match &channel {
+            Some(channel) => Accepted {
+                accepted: 1,
+                last: Some(self.publish_broadcast(channel, &broadcast).await?),
+                clients: None,
+            },
+            None => Accepted {
+                accepted: 1,
+                last: None,
+                clients: Some(self.tell_everybody(&broadcast)),
+            },
+        };
+        Ok(json(StatusCode::ACCEPTED, &accepted))
+    }
+
+    async fn publish_broadcast(
+        &self,
+        channel: &ChannelName,
+        broadcast: &Broadcast<'_>,
+    ) -> Result<Position, ApiError> {
+        let event = EventInput::new(&*broadcast.event_type, broadcast.data)?;
+        let channel = self.tracker().channel(channel);
+        let mut published = channel.publish(vec![event]).await?;
+        match published.errors.pop() {
+            Some((_, error)) => Err(error.into()),
+            None => published.last.ok_or_else(|| {
+                ApiError::new(Code::Internal, "it was published nobody knows where")
+            }),
+        }
+    }
+
+    fn tell_everybody(&self, broadcast: &Broadcast<'_>) -> usize {
+        let data = Some(ControlData::Verbatim(broadcast.data));
+        let frame = Control::about(None, &broadcast.event_type, data).to_json();
         let event_type: Arc<str> = Arc::from(&*broadcast.event_type);
         let clients = self.registry().all();
         for client in &clients {
             client.order(Order::Broadcast {
                 event_type: Arc::clone(&event_type),
-                json: json_text.clone(),
+                json: frame.clone(),
             });
         }
-        let accepted = Accepted {
-            accepted: 1,
-            clients: clients.len(),
-        };
-        Ok(json(StatusCode::ACCEPTED, &accepted))
+        clients.len()
     }
 
     fn listed(&self, client: &Client) -> Listed {
         let about = client.about().clone();
         Listed {
             id: self.client_id(client.number),
-            transport: client.transport,
+            transport: client.kind,
             client_type: about.registration.client_type,
             client_name: about.registration.client_name,
             subject: about.subject,
@@ -197,6 +232,8 @@ impl Topic {
 /// What is broadcast.
 #[derive(Deserialize)]
 struct Broadcast<'a> {
+    #[serde(default)]
+    channel: Option<String>,
     event_type: String,
     #[serde(borrow, default = "null")]
     data: &'a RawValue,
@@ -217,7 +254,7 @@ impl<'a> Broadcast<'a> {
             Err(error) => {
                 let code = match error {
                     InvalidEventType::Reserved => Code::ReservedEventType,
-                    _ => Code::InvalidBody,
+                    _ => Code::InvalidEvent,
                 };
                 Err(ApiError::new(code, error.to_string()).field("event_type"))
             }

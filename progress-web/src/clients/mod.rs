@@ -3,4 +3,4 @@
 mod manage;
 mod registry;
 
-pub(crate) use self::registry::{Clients, Order, Seat};
+pub(crate) use self::registry::{Clients, Order, Place, Seat};

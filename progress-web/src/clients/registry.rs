@@ -16,6 +16,7 @@ use progress_core::Timestamp;
 
 use crate::{
     error::{ApiError, Code},
+    metrics::{Counted, Metrics},
     session::{Name, Registration},
 };
 
@@ -31,6 +32,8 @@ struct Open {
     /// By number, that is, in the order in which they came.
     clients: BTreeMap<u64, Arc<Client>>,
     last: u64,
+    /// Places of connections that nobody can talk to.
+    silent: usize,
     draining: bool,
 }
 
@@ -38,7 +41,7 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) number: u64,
-    pub(crate) transport: &'static str,
+    pub(crate) kind: &'static str,
     pub(crate) connected_at: Timestamp,
     about: Mutex<About>,
     orders: Mutex<VecDeque<Order>>,
@@ -68,9 +71,18 @@ pub(crate) enum Order {
 
 /// A place among the connections, given back on drop.
 #[derive(Debug)]
+pub(crate) struct Place {
+    clients: Arc<Clients>,
+    /// The client's, of a connection that is listed.
+    number: Option<u64>,
+    _counted: Counted,
+}
+
+/// The place of a connection that others can see and talk to.
+#[derive(Debug)]
 pub(crate) struct Seat {
     client: Arc<Client>,
-    clients: Arc<Clients>,
+    _place: Place,
 }
 
 impl Clients {
@@ -82,28 +94,20 @@ impl Clients {
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.open).clients.len()
+        lock(&self.open).len()
     }
 
-    /// Takes a place.
-    pub(crate) fn seat(self: &Arc<Self>, transport: &'static str) -> Result<Seat, ApiError> {
-        let mut open = lock(&self.open);
-        if open.draining {
-            return Err(ApiError::new(Code::Draining, "the server is going down")
-                .retry_after(Duration::from_secs(1)));
-        }
-        if open.clients.len() >= self.limit {
-            return Err(ApiError::new(
-                Code::ConnectionLimit,
-                format!("too many connections, the limit is {}", self.limit),
-            )
-            .detail("limit", self.limit)
-            .retry_after(Duration::from_secs(5)));
-        }
+    /// Takes a place for a connection that others can see.
+    pub(crate) fn seat(
+        self: &Arc<Self>,
+        kind: &'static str,
+        counts: &Metrics,
+    ) -> Result<Seat, ApiError> {
+        let mut open = self.with_room()?;
         open.last += 1;
         let client = Arc::new(Client {
             number: open.last,
-            transport,
+            kind,
             connected_at: Timestamp::now(),
             about: Mutex::default(),
             orders: Mutex::default(),
@@ -112,10 +116,46 @@ impl Clients {
         });
         open.clients.insert(client.number, Arc::clone(&client));
         drop(open);
+        let place = Place {
+            clients: Arc::clone(self),
+            number: Some(client.number),
+            _counted: counts.session(kind),
+        };
         Ok(Seat {
             client,
-            clients: Arc::clone(self),
+            _place: place,
         })
+    }
+
+    /// Takes a place for a connection that nobody can talk to.
+    pub(crate) fn place(
+        self: &Arc<Self>,
+        kind: &'static str,
+        counts: &Metrics,
+    ) -> Result<Place, ApiError> {
+        self.with_room()?.silent += 1;
+        Ok(Place {
+            clients: Arc::clone(self),
+            number: None,
+            _counted: counts.session(kind),
+        })
+    }
+
+    fn with_room(&self) -> Result<MutexGuard<'_, Open>, ApiError> {
+        let open = lock(&self.open);
+        if open.draining {
+            return Err(ApiError::new(Code::Draining, "the server is going down")
+                .retry_after(Duration::from_secs(1)));
+        }
+        if open.len() >= self.limit {
+            return Err(ApiError::new(
+                Code::ConnectionLimit,
+                format!("too many connections, the limit is {}", self.limit),
+            )
+            .detail("limit", self.limit)
+            .retry_after(Duration::from_secs(5)));
+        }
+        Ok(open)
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<Arc<Client>> {
@@ -143,6 +183,12 @@ impl Clients {
     pub(crate) fn drain(&self) -> Vec<Arc<Client>> {
         lock(&self.open).draining = true;
         self.all()
+    }
+}
+
+impl Open {
+    fn len(&self) -> usize {
+        self.clients.len() + self.silent
     }
 }
 
@@ -186,9 +232,19 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.clients.open).clients.remove(&self.client.number);
+        let mut open = lock(&self.clients.open);
+        let client = match self.number {
+            Some(number) => open.clients.remove(&number),
+            None => {
+                open.silent -= 1;
+                None
+            }
+        };
+        // Not under the lock: its waker may be anybody's.
+        drop(open);
+        drop(client);
     }
 }
 

@@ -1,14 +1,16 @@
-//! Is the service well?
+//! Is the service well? How much is there of everything?
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use serde::Serialize;
 
 use super::json;
-use crate::gateway::Gateway;
+use crate::{auth::Action, error::ApiError, gateway::Gateway};
 
 impl Gateway {
-    /// Answers `GET /health`, which needs no permission.
+    /// Answers `GET /health`, which needs no permission: `ok`; `degraded` while other nodes cannot
+    /// be reached, when this one's own tasks go on; `down`, with 503, while the tracker drains, when
+    /// nothing new should be sent here.
     #[must_use]
     pub fn health(&self) -> Response<Bytes> {
         #[derive(Serialize)]
@@ -23,16 +25,49 @@ impl Gateway {
             kind: &'static str,
             status: &'static str,
         }
-        // One process has no broker that could be away.
+        let tracker = self.tracker();
+        let connected = tracker.is_connected();
+        let (status, code) = match (tracker.is_draining(), connected) {
+            (true, _) => ("down", StatusCode::SERVICE_UNAVAILABLE),
+            (false, false) => ("degraded", StatusCode::OK),
+            (false, true) => ("ok", StatusCode::OK),
+        };
         let body = Health {
-            status: "ok",
+            status,
             transport: Transport {
-                kind: "none",
-                status: "ok",
+                kind: tracker.transport_kind().unwrap_or("none"),
+                status: if connected { "ok" } else { "down" },
             },
-            tasks: self.tracker().stats().tasks,
+            tasks: tracker.stats().tasks,
             sessions: self.sessions(),
         };
-        json(StatusCode::OK, &body)
+        let mut response = json(code, &body);
+        if code == StatusCode::SERVICE_UNAVAILABLE {
+            let wait = HeaderValue::from_static("5");
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
+        self.counts().answered("/health", &http::Method::GET, code);
+        response
+    }
+
+    /// Answers `GET /metrics` in Prometheus' text format; it takes [`Action::Manage`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
+    pub async fn metrics(&self, request: &Parts) -> Response<Bytes> {
+        let answer = self.try_metrics(request).await;
+        self.answered(request, "/metrics", answer)
+    }
+
+    async fn try_metrics(&self, request: &Parts) -> Result<Response<Bytes>, ApiError> {
+        self.allowed(request, Action::Manage).await?;
+        let text = self.counts().render(self.tracker());
+        let mut response = Response::new(Bytes::from(text));
+        let headers = response.headers_mut();
+        let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, media);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
     }
 }

@@ -5,7 +5,7 @@ use http::{Response, StatusCode, request::Parts};
 use progress_core::Snapshot;
 use serde::Serialize;
 
-use super::{answer, json};
+use super::json;
 use crate::{auth::Action, error::ApiError, gateway::Gateway, query::Query};
 
 impl Gateway {
@@ -15,7 +15,8 @@ impl Gateway {
     ///
     /// It only reads.
     pub async fn tasks(&self, request: &Parts) -> Response<Bytes> {
-        answer(self.try_tasks(request).await)
+        let answer = self.try_tasks(request).await;
+        self.answered(request, "/tasks", answer)
     }
 
     async fn try_tasks(&self, request: &Parts) -> Result<Response<Bytes>, ApiError> {

@@ -1,33 +1,37 @@
 //! The routes that answer and are done.
 
+mod ask;
+mod create;
 mod health;
+mod items;
 mod list;
+mod openapi;
+mod publish;
+mod settings;
 mod task;
+mod wait;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use serde::Serialize;
 
-use crate::{
-    error::{ApiError, Code},
-    gateway::Gateway,
-};
+use crate::{error::ApiError, gateway::Gateway};
+
+pub(crate) use self::settings::HttpSettings;
+pub use self::settings::{BaseUrl, InvalidBaseUrl};
 
 impl Gateway {
-    /// Answers a path that is no route of the protocol.
-    #[must_use]
-    pub fn not_found(&self) -> Response<Bytes> {
-        ApiError::new(Code::NotFound, "there is nothing here").to_response()
-    }
-
-    /// Answers a method that a route does not take.
-    #[must_use]
-    pub fn method_not_allowed(&self) -> Response<Bytes> {
-        ApiError::new(
-            Code::MethodNotAllowed,
-            "this route does not take that method",
-        )
-        .to_response()
+    /// Makes an error its answer, and counts the answer.
+    pub(crate) fn answered(
+        &self,
+        request: &Parts,
+        route: &'static str,
+        result: Result<Response<Bytes>, ApiError>,
+    ) -> Response<Bytes> {
+        let response = result.unwrap_or_else(|error| error.to_response());
+        self.counts()
+            .answered(route, &request.method, response.status());
+        response
     }
 }
 
@@ -43,10 +47,6 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
     );
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
     response
-}
-
-pub(crate) fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
-    result.unwrap_or_else(|error| error.to_response())
 }
 
 /// A snapshot from a cache is not the truth; revalidation by `ETag` is cheap.

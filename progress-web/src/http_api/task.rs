@@ -6,17 +6,19 @@ use progress_core::{Position, Seq};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::value::RawValue;
 
-use super::{REVALIDATE, answer, json};
+use super::{REVALIDATE, json};
 use crate::{error::ApiError, gateway::Gateway, query::Query};
 
 impl Gateway {
-    /// Answers `GET /tasks/{task_id}`: the snapshot, its position as a weak `ETag`.
+    /// Answers `GET /tasks/{task_id}`: the snapshot, its position as a weak `ETag`; with `?wait=`
+    /// once there is something to tell, or when that time is up.
     ///
     /// # Cancel safety
     ///
-    /// It only reads.
+    /// It only reads. Dropping the future frees what it waits with.
     pub async fn task(&self, request: &Parts, task: &str) -> Response<Bytes> {
-        answer(self.try_task(request, task).await)
+        let answer = self.try_task(request, task).await;
+        self.answered(request, "/tasks/{task_id}", answer)
     }
 
     /// Answers `GET /tasks/{task_id}/history`.
@@ -25,14 +27,18 @@ impl Gateway {
     ///
     /// It only reads.
     pub async fn history(&self, request: &Parts, task: &str) -> Response<Bytes> {
-        answer(self.try_history(request, task).await)
+        let answer = self.try_history(request, task).await;
+        self.answered(request, "/tasks/{task_id}/history", answer)
     }
 
     async fn try_task(&self, request: &Parts, task: &str) -> Result<Response<Bytes>, ApiError> {
         let id = self.allowed_to_watch(request, task).await?;
-        let snapshot = self.tracker().snapshot(&id).await?;
-        let tag = format!("W/\"{}\"", snapshot.position());
-        let mut response = if matches(&request.headers, &tag) {
+        let snapshot = match Query::of(&request.uri).wait()? {
+            Some(wait) => self.held(&id, &request.headers, wait).await?,
+            None => self.tracker().snapshot(&id).await?,
+        };
+        let tag = tag(snapshot.position());
+        let mut response = if is_known(&request.headers, snapshot.position()) {
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             // All that the whole answer would say of caching has to stand here too.
@@ -90,15 +96,20 @@ impl Serialize for Events {
     }
 }
 
-/// Whether `If-None-Match` names the tag, compared weakly.
-fn matches(headers: &HeaderMap, tag: &str) -> bool {
+fn tag(position: Position) -> String {
+    format!("W/\"{position}\"")
+}
+
+/// Whether `If-None-Match` names the position's tag, compared weakly.
+pub(super) fn is_known(headers: &HeaderMap, position: Position) -> bool {
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let tag = tag(position);
     headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|candidate| candidate.trim() == "*" || bare(candidate) == bare(tag))
+        .any(|candidate| candidate.trim() == "*" || bare(candidate) == bare(&tag))
 }
 
 const DEFAULT_PAGE: usize = 100;

@@ -33,6 +33,19 @@ pub(crate) enum Shape {
     Streams,
 }
 
+impl Shape {
+    /// The word that counts and lists have for it.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Socket | Self::Sockets => WEB_SOCKET,
+            Self::Stream | Self::Streams => EVENT_STREAM,
+        }
+    }
+}
+
+pub(crate) const WEB_SOCKET: &str = "websocket";
+pub(crate) const EVENT_STREAM: &str = "event_stream";
+
 /// Times and bounds that a session keeps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -334,6 +347,16 @@ impl Machine {
     /// Closes the connection.
     pub(crate) fn close(&mut self, code: Code) {
         self.close_with(code.close_code(), code.as_str());
+    }
+
+    /// Ends the session without a further word; returns what its client is told.
+    pub(super) fn break_off(&mut self, code: Code) -> Close {
+        self.closed = true;
+        Close {
+            code: code.close_code(),
+            reason: code.as_str(),
+            id: None,
+        }
     }
 
     /// A topic has nothing more.

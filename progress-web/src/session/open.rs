@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     Name, Session, Shape,
+    machine::{EVENT_STREAM, WEB_SOCKET},
     source::{Opened, Source},
     stream::Topic,
 };
@@ -18,6 +19,7 @@ use crate::{
     auth::{Action, Principal},
     error::ApiError,
     gateway::Gateway,
+    msgpack::Encoding,
     query::{From, Query, starts},
     sse::{EventStream, event_stream_response},
 };
@@ -25,14 +27,15 @@ use crate::{
 impl Gateway {
     /// Opens `GET /ws/progress/{task_id}`. There is always a session: what is wrong with the
     /// request comes as `rejected` and a close code, for a browser cannot see the status of a
-    /// refused upgrade.
+    /// refused upgrade. It speaks the first subprotocol of the request's list that is known here;
+    /// the handshake's answer has to name the same.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
     pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
         let name = Name::task(task);
-        let (seat, after, opened) = match self.seat("ws") {
+        let (seat, after, opened) = match self.seat(WEB_SOCKET) {
             Ok(seat) => match self.try_web_socket(request, &name).await {
                 Ok((after, opened)) => (Some(seat), after, Ok(opened)),
                 Err(error) => (Some(seat), None, Err(error)),
@@ -44,20 +47,22 @@ impl Gateway {
             after,
             opened,
         };
-        Session::new(self, Shape::Socket, vec![topic], seat, false)
+        let session = Session::new(self, Shape::Socket, vec![topic], seat, false);
+        session.speaking(Encoding::asked(&request.headers).unwrap_or_default())
     }
 
     /// Opens `GET /ws`: a session that watches what its client asks for. Nobody is asked for
     /// permission until then.
     #[must_use]
     pub fn web_sockets(&self, request: &Parts) -> Session {
-        match self.seat("ws") {
+        let session = match self.seat(WEB_SOCKET) {
             Ok(seat) => {
                 let session = Session::new(self, Shape::Sockets, Vec::new(), Some(seat), false);
                 session.with_commands(self, request.clone())
             }
             Err(error) => Session::refused(self, &error),
-        }
+        };
+        session.speaking(Encoding::asked(&request.headers).unwrap_or_default())
     }
 
     /// Opens `GET /sse/progress/{task_id}`.
@@ -74,7 +79,9 @@ impl Gateway {
         request: &Parts,
         task: &str,
     ) -> Result<Response<EventStream>, Response<Bytes>> {
-        answer(self.try_event_stream(request, task).await).map_err(|other| *other)
+        let session = self.try_event_stream(request, task).await;
+        self.streamed(request, "/sse/progress/{task_id}", session)
+            .map_err(|instead| *instead)
     }
 
     /// Opens `GET /sse?ids=a,b,c&channels=x`.
@@ -90,7 +97,33 @@ impl Gateway {
         &self,
         request: &Parts,
     ) -> Result<Response<EventStream>, Response<Bytes>> {
-        answer(self.try_event_streams(request).await).map_err(|other| *other)
+        let session = self.try_event_streams(request).await;
+        self.streamed(request, "/sse", session)
+            .map_err(|instead| *instead)
+    }
+
+    /// The answer that an event stream begins with, or that is given instead; counted.
+    fn streamed(
+        &self,
+        request: &Parts,
+        route: &'static str,
+        session: Result<Option<Session>, ApiError>,
+    ) -> Result<Response<EventStream>, Box<Response<Bytes>>> {
+        let response = match session {
+            Ok(Some(session)) => Ok(event_stream_response(session)),
+            Ok(None) => {
+                let mut response = Response::new(Bytes::new());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                Err(Box::new(response))
+            }
+            Err(error) => Err(Box::new(error.to_response())),
+        };
+        let status = match &response {
+            Ok(stream) => stream.status(),
+            Err(instead) => instead.status(),
+        };
+        self.counts().answered(route, &request.method, status);
+        response
     }
 
     async fn try_web_socket(
@@ -101,7 +134,7 @@ impl Gateway {
         let (principal, name) = self.watcher(request, name).await?;
         let query = Query::of(&request.uri);
         let after = query.after()?;
-        let source = self.subscribe(&name, after, query.replay()?)?;
+        let source = self.source(&name, after, query.replay()?)?;
         Ok((after, Opened { source, principal }))
     }
 
@@ -122,7 +155,7 @@ impl Gateway {
         if has_all(start, &topic) {
             return Ok(None);
         }
-        let seat = self.seat("sse")?;
+        let seat = self.seat(EVENT_STREAM)?;
         let named = query.flag("named");
         Ok(Some(Session::new(
             self,
@@ -155,7 +188,7 @@ impl Gateway {
         if all_at_end {
             return Ok(None);
         }
-        let seat = self.seat("sse")?;
+        let seat = self.seat(EVENT_STREAM)?;
         let named = query.flag("named");
         Ok(Some(Session::new(
             self,
@@ -173,7 +206,7 @@ impl Gateway {
             // Refused before, among others that stand: it may be otherwise by now.
             From::Fresh | From::End => None,
         };
-        let opened = match self.subscribe(&name, after, replay) {
+        let opened = match self.source(&name, after, replay) {
             Ok(mut source) => match source.is_known().await {
                 Ok(()) => Ok(Opened { source, principal }),
                 Err(error) => Err(error),
@@ -197,7 +230,7 @@ impl Gateway {
     ) -> Result<Opened, ApiError> {
         let (principal, name) = self.watcher(request, name).await?;
         Ok(Opened {
-            source: self.subscribe(&name, after, replay)?,
+            source: self.source(&name, after, replay)?,
             principal,
         })
     }
@@ -217,7 +250,7 @@ impl Gateway {
         Ok((self.permitted(request, action).await?, name.clone()))
     }
 
-    fn subscribe(
+    fn source(
         &self,
         name: &Name,
         after: Option<Position>,
@@ -275,18 +308,4 @@ fn has_all(start: From, topic: &Topic) -> bool {
             Source::Channel(_) => false,
         });
     start == From::End || ended
-}
-
-fn answer(
-    opened: Result<Option<Session>, ApiError>,
-) -> Result<Response<EventStream>, Box<Response<Bytes>>> {
-    match opened {
-        Ok(Some(session)) => Ok(event_stream_response(session)),
-        Ok(None) => {
-            let mut response = Response::new(Bytes::new());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Err(Box::new(response))
-        }
-        Err(error) => Err(Box::new(error.to_response())),
-    }
 }

@@ -24,6 +24,7 @@ use crate::{
     clients::{Order, Seat},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
+    msgpack::{self, Encoding, Transcoder},
 };
 
 /// One client's connection: yields what is to be sent, takes what the client says.
@@ -48,6 +49,7 @@ pub struct Session {
     more: bool,
     /// Since others were told.
     topics_changed: bool,
+    encoding: Encoding,
     gateway: WeakGateway,
     /// Of a connection whose client gives commands.
     flights: Option<Box<Flights>>,
@@ -81,6 +83,7 @@ impl Session {
             yielded: false,
             more: false,
             topics_changed: false,
+            encoding: Encoding::default(),
             gateway: gateway.downgrade(),
             flights: None,
             seat,
@@ -132,7 +135,9 @@ impl Session {
             self.poll_flights(cx);
             self.poll_sources(cx);
             if self.machine.linger.goes(Instant::now()) {
-                out.extend(self.machine.out.drain(..));
+                let first = out.len();
+                self.take(out);
+                self.count_close(&out[first..]);
                 self.machine.linger.on_taken();
                 self.carry_out();
                 self.note_topics();
@@ -157,6 +162,15 @@ impl Session {
         self.on_message(message.as_ref());
     }
 
+    /// Takes a binary message of the client: MessagePack, where that is spoken, else no more than
+    /// a sign of life.
+    pub fn on_binary(&mut self, message: &[u8]) {
+        match self.encoding {
+            Encoding::MessagePack => self.on_message(msgpack::read(message).as_ref()),
+            Encoding::Json => self.on_life(),
+        }
+    }
+
     /// Takes any other sign of life of the client: a ping, a pong.
     pub fn on_life(&mut self) {
         self.machine.on_life(Instant::now());
@@ -175,6 +189,46 @@ impl Session {
     /// Closes the connection with a code of the table.
     pub fn close(&mut self, code: Code) {
         self.machine.close(code);
+    }
+
+    /// Speaks another encoding than JSON.
+    pub(crate) fn speaking(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Hands over what is ready, as the client understands it.
+    fn take(&mut self, out: &mut Vec<Output>) {
+        let gateway = match self.encoding {
+            Encoding::Json => return out.extend(self.machine.out.drain(..)),
+            Encoding::MessagePack => self.gateway.upgrade(),
+        };
+        // Without a gateway there is nobody to share with.
+        let own = Transcoder::default();
+        let transcoder = gateway.as_ref().map_or(&own, Gateway::transcoder);
+        while let Some(output) = self.machine.out.pop_front() {
+            out.push(match output {
+                Output::Frame { json, .. } => match transcoder.transcode(&json) {
+                    Ok(binary) => Output::Binary(binary),
+                    Err(error) => {
+                        // Nested too deep. Rather no frame than another than everybody else's.
+                        tracing::error!(%error, "a frame has no form in MessagePack");
+                        self.machine.out.clear();
+                        Output::Close(self.machine.break_off(Code::Internal))
+                    }
+                },
+                other => other,
+            });
+        }
+    }
+
+    fn count_close(&self, said: &[Output]) {
+        if let Some(Output::Close(close)) = said.last()
+            && let Some(gateway) = self.gateway.upgrade()
+        {
+            let kind = self.machine.shape.kind();
+            gateway.counts().closed(kind, close.code);
+        }
     }
 
     fn on_message(&mut self, message: Option<&Value>) {

@@ -1,0 +1,12 @@
+//! What any adapter has to do.
+
+mod http;
+mod http_list;
+mod nodes;
+mod reconnect;
+mod routing;
+mod slow_readers;
+mod sse;
+mod sse_many;
+mod ws;
+mod ws_life;

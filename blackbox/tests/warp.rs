@@ -1,0 +1,29 @@
+//! The suite on warp.
+
+mod suite;
+
+use std::future::Future;
+
+use progress_warp::{Gateway, routes_with};
+use tokio::net::TcpListener;
+use warp::Filter as _;
+
+type Server = blackbox::Server<Warp>;
+
+struct Warp;
+
+impl blackbox::Adapter for Warp {
+    fn serve(
+        listener: TcpListener,
+        gateway: Gateway,
+        prefix: &'static str,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let segments = prefix.split('/').filter(|segment| !segment.is_empty());
+        let routes = segments
+            .rev()
+            .fold(routes_with(gateway), |routes, segment| {
+                warp::path(segment).and(routes).boxed()
+            });
+        warp::serve(routes).incoming(listener).run()
+    }
+}

@@ -1,0 +1,200 @@
+//! Settings: from flags, then environment, then file, then defaults.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use progress_web::BaseUrl;
+use serde::Deserialize;
+
+/// Serves the progress of tasks that are published to it over HTTP.
+///
+/// Each setting is taken from its flag, else from its environment variable, else from the file.
+#[derive(Debug, Default, Parser, Deserialize)]
+#[command(name = "progress-server", version)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Options {
+    /// A TOML file with the other settings, named like the flags
+    #[arg(long, env = "PROGRESS_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:8090]
+    #[arg(long, env = "PROGRESS_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Allow everybody everything; only on a loopback address
+    #[arg(long, env = "PROGRESS_OPEN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    open: Option<bool>,
+    /// How often connections get a heartbeat [default: 30s]
+    #[arg(long, env = "PROGRESS_HEARTBEAT", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    heartbeat: Option<Duration>,
+    /// How long a WebSocket may be silent [default: twice the heartbeat]
+    #[arg(long, env = "PROGRESS_DEAD_AFTER", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    dead_after: Option<Duration>,
+    /// How often counters are looked at [default: 100ms]
+    #[arg(long, env = "PROGRESS_TICK", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    tick: Option<Duration>,
+    /// How long a task is kept after its end [default: 1h]
+    #[arg(long, env = "PROGRESS_RETENTION", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    retention: Option<Duration>,
+    /// How long a task that does not exist is waited for [default: 10s]
+    #[arg(long, env = "PROGRESS_UNKNOWN_WAIT", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    unknown_wait: Option<Duration>,
+    /// Where clients reach this server, for the URLs in answers, such as https://example.org/progress
+    /// [default: answers have root-relative URLs]
+    #[arg(long, env = "PROGRESS_BASE_URL", value_name = "URL")]
+    base_url: Option<String>,
+    /// The most tasks that are kept [default: that of the library]
+    #[arg(long, env = "PROGRESS_MAX_TASKS", value_name = "N")]
+    max_tasks: Option<usize>,
+    /// The most connections at a time [default: 10000]
+    #[arg(long, env = "PROGRESS_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<usize>,
+    /// The largest request body in bytes [default: that of the library]
+    #[arg(long, env = "PROGRESS_MAX_BODY", value_name = "BYTES")]
+    max_body: Option<usize>,
+    /// The largest WebSocket message in bytes [default: that of the library]
+    #[arg(long, env = "PROGRESS_MAX_MESSAGE", value_name = "BYTES")]
+    max_message: Option<usize>,
+    /// Serve GET /bench/{events}/{rate}/{tasks}/{prefix}, which publishes from inside the process
+    #[arg(long, env = "PROGRESS_BENCH", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    bench: Option<bool>,
+    /// What carries the routes [default: axum]
+    #[arg(long, env = "PROGRESS_ADAPTER", value_name = "ADAPTER")]
+    adapter: Option<Adapter>,
+}
+
+/// What carries the routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Adapter {
+    /// `progress-axum`.
+    #[default]
+    Axum,
+    /// `progress-warp`.
+    Warp,
+}
+
+/// What the server does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub listen: SocketAddr,
+    pub open: bool,
+    pub heartbeat: Duration,
+    pub dead_after: Duration,
+    pub tick: Duration,
+    pub retention: Duration,
+    pub unknown_wait: Duration,
+    pub base_url: Option<BaseUrl>,
+    pub max_tasks: Option<usize>,
+    pub max_connections: usize,
+    pub max_body: Option<usize>,
+    pub max_message: Option<usize>,
+    pub bench: bool,
+    pub adapter: Adapter,
+}
+
+impl Options {
+    /// Reads the file, if one is named, and fills in the defaults.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, names a setting that does not exist, or the settings contradict
+    /// each other.
+    pub(crate) fn resolve(self) -> anyhow::Result<Settings> {
+        let file = match &self.config {
+            None => Self::default(),
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("in {}", path.display()))?
+            }
+        };
+        let heartbeat = self.heartbeat.or(file.heartbeat).unwrap_or(HEARTBEAT);
+        let settings = Settings {
+            listen: self.listen.or(file.listen).unwrap_or(LISTEN),
+            open: self.open.or(file.open).unwrap_or(false),
+            heartbeat,
+            dead_after: (self.dead_after.or(file.dead_after)).unwrap_or(heartbeat * 2),
+            tick: self
+                .tick
+                .or(file.tick)
+                .unwrap_or(Duration::from_millis(100)),
+            retention: (self.retention.or(file.retention)).unwrap_or(Duration::from_secs(3600)),
+            unknown_wait: (self.unknown_wait.or(file.unknown_wait))
+                .unwrap_or(Duration::from_secs(10)),
+            base_url: (self.base_url.or(file.base_url))
+                .map(|url| url.parse().context("base-url"))
+                .transpose()?,
+            max_tasks: self.max_tasks.or(file.max_tasks),
+            max_connections: (self.max_connections.or(file.max_connections)).unwrap_or(10_000),
+            max_body: self.max_body.or(file.max_body),
+            max_message: self.max_message.or(file.max_message),
+            bench: self.bench.or(file.bench).unwrap_or(false),
+            adapter: self.adapter.or(file.adapter).unwrap_or_default(),
+        };
+        ensure!(
+            !settings.open || settings.listen.ip().is_loopback(),
+            "--open lets everybody publish, cancel and manage: it is refused on {}, which is no \
+             loopback address",
+            settings.listen.ip()
+        );
+        Ok(settings)
+    }
+}
+
+const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8090);
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn options(args: &[&str]) -> Options {
+        Options::try_parse_from(std::iter::once(&"progress-server").chain(args)).unwrap()
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_the_file_beats_the_defaults() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "heartbeat = '5s'\nmax-tasks = 7\nretention = '2h'").unwrap();
+        let path = file.path().to_str().unwrap();
+        let settings = options(&["--config", path, "--retention", "1m"])
+            .resolve()
+            .unwrap();
+        assert_eq!(settings.retention, Duration::from_secs(60));
+        assert_eq!(settings.heartbeat, Duration::from_secs(5));
+        assert_eq!(settings.dead_after, Duration::from_secs(10));
+        assert_eq!(settings.max_tasks, Some(7));
+        assert_eq!(settings.tick, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn an_unknown_setting_in_the_file_is_named() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "heart-beat = '5s'").unwrap();
+        let path = file.path().to_str().unwrap();
+        let error = options(&["--config", path]).resolve().unwrap_err();
+        assert!(format!("{error:#}").contains("heart-beat"), "{error:#}");
+    }
+
+    #[test]
+    fn open_is_refused_where_others_could_reach_it() {
+        let error = options(&["--open", "--listen", "0.0.0.0:0"])
+            .resolve()
+            .unwrap_err();
+        assert!(error.to_string().contains("loopback"), "{error}");
+        assert!(
+            options(&["--open", "--listen", "[::1]:0"])
+                .resolve()
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! The server as a process, and what is done to it.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::{process::Stdio, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// A server on a port of its own; killed on drop.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) process: Child,
+    http: reqwest::Client,
+}
+
+impl Server {
+    pub(crate) async fn start(flags: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_progress-server"))
+            .args(["--listen", "127.0.0.1:0", "--open"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let url = timeout(PATIENCE, lines.next_line()).await;
+        Self {
+            url: url.expect("it is ready").unwrap().unwrap(),
+            process,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// The URL of a route, as a WebSocket's.
+    pub(crate) fn ws(&self, path: &str) -> String {
+        format!("{}{path}", self.url.replacen("http", "ws", 1))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.http.get(format!("{}{path}", self.url)).send();
+        let answer = answer.await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// What a worker says of a short job.
+    pub(crate) async fn work(&self, task: &str) {
+        let events = json!([
+            {"event_type": "progress_update", "data": {"stage": "matte", "current": 60, "total": 120}},
+            {"event_type": "photo_approved", "data": {"photo": 9, "by": "zoë"}},
+            {"event_type": "complete", "data": {"status": "completed", "result": {"url": "/42.mp4"}}},
+        ]);
+        let (status, answer) = self.post(&format!("/tasks/{task}/events"), &events).await;
+        assert_eq!((status, &answer["accepted"]), (202, &json!(3)), "{answer}");
+    }
+}
+
+/// For what must come, but not for ever.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

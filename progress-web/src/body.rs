@@ -1,0 +1,272 @@
+//! Bodies: of answers, and of requests up to a limit.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_core::Stream as _;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    error::{ApiError, Code},
+    socket::WebSocket,
+    sse::EventStream,
+};
+
+/// The body of an answer: some bytes, or an event stream. It never fails.
+///
+/// The body of an answer with status 101 is the WebSocket that it opens, for the adapter to
+/// [take](Self::take_web_socket); as bytes it is empty.
+#[derive(Debug)]
+pub struct Body(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Full(Bytes),
+    Events(Box<EventStream>),
+    Socket(Option<WebSocket>),
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self(Kind::Full(Bytes::new()))
+    }
+
+    pub(crate) fn web_socket(socket: WebSocket) -> Self {
+        Self(Kind::Socket(Some(socket)))
+    }
+
+    /// Takes out the WebSocket that the answer opens, once.
+    pub fn take_web_socket(&mut self) -> Option<WebSocket> {
+        match &mut self.0 {
+            Kind::Socket(socket) => socket.take(),
+            Kind::Full(_) | Kind::Events(_) => None,
+        }
+    }
+
+    /// Returns the bytes, for frameworks that have an easier way with them.
+    ///
+    /// # Errors
+    ///
+    /// The body itself, if it is an event stream.
+    pub fn into_bytes(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Kind::Full(bytes) => Ok(bytes),
+            Kind::Socket(_) => Ok(Bytes::new()),
+            events @ Kind::Events(_) => Err(Self(events)),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Full(bytes))
+    }
+}
+
+impl From<EventStream> for Body {
+    fn from(events: EventStream) -> Self {
+        Self(Kind::Events(Box::new(events)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.0 {
+            Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Kind::Events(events) => Pin::new(&mut **events)
+                .poll_next(cx)
+                .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Socket(_) => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Events(_) => false,
+            Kind::Socket(_) => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Events(_) => SizeHint::default(),
+            Kind::Socket(_) => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// Reads a request's body, of a length that may have been said beforehand: to `largest` bytes,
+/// within `patience` and as much again for each further 64 KiB, so that one that trickles does not
+/// hold its place for ever.
+pub(crate) async fn read<B>(
+    body: B,
+    length: Option<u64>,
+    largest: usize,
+    patience: Duration,
+) -> Result<Bytes, ApiError>
+where
+    B: http_body::Body,
+    B::Error: fmt::Display,
+{
+    let too_large = || {
+        ApiError::new(
+            Code::PayloadTooLarge,
+            format!("the request's body is too large, the limit is {largest} bytes"),
+        )
+        .field("body")
+    };
+    // Said beforehand, it is not even read.
+    if length.is_some_and(|length| length > largest as u64) {
+        return Err(too_large());
+    }
+    let mut body = pin!(body);
+    let began = Instant::now();
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    loop {
+        let len = first.len() + more.len();
+        let allowed = patience.saturating_mul(1 + (len / SLOWEST) as u32);
+        let frame = match timeout_at(began + allowed, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => {
+                let message = format!("the request's body broke off: {error}");
+                return Err(ApiError::new(Code::InvalidCommand, message).field("body"));
+            }
+            Ok(None) => break,
+            Err(_) => {
+                let message = format!("the request's body took longer than {allowed:?}");
+                return Err(ApiError::new(Code::TooSlow, message).field("body"));
+            }
+        };
+        // Trailers say nothing here.
+        let Ok(mut data) = frame.into_data() else {
+            continue;
+        };
+        let count = data.remaining();
+        if count > largest - len {
+            return Err(too_large());
+        }
+        // One chunk is the whole, as a rule, and need not be copied.
+        if len == 0 {
+            first = data.copy_to_bytes(count);
+        } else {
+            if more.is_empty() {
+                more.extend_from_slice(&std::mem::take(&mut first));
+            }
+            more.extend_from_slice(&data.copy_to_bytes(count));
+        }
+    }
+    Ok(if more.is_empty() {
+        first
+    } else {
+        more.freeze()
+    })
+}
+
+/// Bytes that a body has to bring within the patience.
+const SLOWEST: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::time::{Sleep, sleep};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Chunks, each after a while.
+    struct Slow {
+        chunks: VecDeque<(u64, Bytes)>,
+        wait: Option<Pin<Box<Sleep>>>,
+    }
+
+    impl Slow {
+        fn of(chunks: &[(u64, usize)]) -> Self {
+            let chunk = |&(after, len): &(u64, usize)| (after, Bytes::from(vec![b'x'; len]));
+            Self {
+                chunks: chunks.iter().map(chunk).collect(),
+                wait: None,
+            }
+        }
+    }
+
+    impl http_body::Body for Slow {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let Some(&(after, _)) = self.chunks.front() else {
+                return Poll::Ready(None);
+            };
+            let wait = self
+                .wait
+                .get_or_insert_with(|| Box::pin(sleep(Duration::from_secs(after))));
+            if wait.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.wait = None;
+            let chunk = self.chunks.pop_front().map(|(_, chunk)| chunk);
+            Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_is_read_to_its_limit_and_no_further() {
+        for chunks in [&[][..], &[(0, 10)], &[(0, 4), (1, 5), (0, 1)]] {
+            let len = chunks.iter().map(|(_, len)| len).sum();
+            let body = read(Slow::of(chunks), None, 10, PATIENCE).await.unwrap();
+            assert_eq!(body, vec![b'x'; len]);
+        }
+        for chunks in [&[(0, 11)][..], &[(0, 10), (0, 1)]] {
+            let error = read(Slow::of(chunks), None, 10, PATIENCE)
+                .await
+                .unwrap_err();
+            assert_eq!(error.code(), Code::PayloadTooLarge);
+            assert_eq!(error.code().status(), 413);
+        }
+        let late = Slow::of(&[(1_000, 11)]);
+        let began = Instant::now();
+        let error = read(late, Some(11), 10, PATIENCE).await.unwrap_err();
+        assert_eq!(error.code(), Code::PayloadTooLarge);
+        assert_eq!(began.elapsed(), Duration::ZERO, "it is not waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_trickles_is_given_up_and_a_slow_large_one_is_not() {
+        let began = Instant::now();
+        let trickle = [(10, 1); 100];
+        let error = read(Slow::of(&trickle), Some(100), 1_000, PATIENCE)
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::TooSlow);
+        assert_eq!(error.code().status(), 408);
+        assert_eq!(began.elapsed(), PATIENCE);
+        let slow = [(20, SLOWEST); 20];
+        let body = read(Slow::of(&slow), None, usize::MAX, PATIENCE)
+            .await
+            .unwrap();
+        assert_eq!(body.len(), 20 * SLOWEST);
+    }
+}
