@@ -190,7 +190,9 @@ impl World {
                 }
             }
             Step::Cancel(index) => {
-                let command = json!({"type": "cancel", "task_id": format!("t{index}")});
+                // By text, so that its answer is not taken for that of a subscription.
+                let id = format!("t{index}");
+                let command = json!({"type": "cancel", "request_id": "c", "task_id": id});
                 self.session.on_text(&command.to_string());
             }
             Step::Auth(well) => {
@@ -262,14 +264,16 @@ impl World {
                 }
             }
             Some("rejected") => {
-                if data["request_id"].is_u64() {
-                    self.answered(data);
-                } else {
-                    // What was watched is no more: it did not come, or may not be watched.
-                    let code = data["code"].as_str().unwrap();
-                    if ["TASK_NOT_FOUND", "UNAUTHENTICATED"].contains(&code) {
-                        self.watched.remove(&about);
+                match &data["request_id"] {
+                    Value::Number(_) => self.answered(data),
+                    Value::Null => {
+                        // What was watched is no more: it did not come, or may not be watched.
+                        let code = data["code"].as_str().unwrap();
+                        if ["TASK_NOT_FOUND", "UNAUTHENTICATED"].contains(&code) {
+                            self.watched.remove(&about);
+                        }
                     }
+                    _ => {}
                 }
             }
             Some("reset") => {

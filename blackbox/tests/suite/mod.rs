@@ -2,6 +2,7 @@
 
 mod http;
 mod http_list;
+mod many;
 mod nodes;
 mod reconnect;
 mod routing;

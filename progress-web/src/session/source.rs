@@ -30,14 +30,14 @@ pub(super) struct Frames {
 }
 
 impl Source {
-    /// Hands what is ready to the machine.
+    /// Hands what is ready to the machine; false if nothing follows.
     pub(super) fn poll_into(
         &mut self,
         cx: &mut Context<'_>,
         index: usize,
         machine: &mut Machine,
         frames: &mut Frames,
-    ) -> Poll<()> {
+    ) -> Poll<bool> {
         let count = match self {
             Self::Task(subscription) => subscription.poll_batch(cx, &mut frames.task),
             Self::Channel(subscription) => subscription.poll_batch(cx, &mut frames.channel),
@@ -55,7 +55,7 @@ impl Source {
         if count == 0 {
             machine.on_over(index);
         }
-        Poll::Ready(())
+        Poll::Ready(count > 0)
     }
 
     pub(super) fn conflate(&mut self) {

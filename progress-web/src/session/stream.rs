@@ -329,10 +329,12 @@ impl Session {
             // Until nothing is ready, so that it is woken for what comes next; but where what was
             // found is held back anyway, what comes next can wait until then too.
             while let Some(source) = &mut self.sources[index]
-                && source
-                    .poll_into(cx, index, &mut self.machine, &mut self.frames)
-                    .is_ready()
+                && let Poll::Ready(goes_on) =
+                    source.poll_into(cx, index, &mut self.machine, &mut self.frames)
             {
+                if !goes_on {
+                    self.leave(index);
+                }
                 self.leave_what_is_over();
                 if self.machine.linger.is_full() || self.machine.is_closed() {
                     self.first = (index + 1) % count;
