@@ -7,6 +7,7 @@ mod nodes {
     mod leases;
     mod lost;
     mod mirrors;
+    mod removed;
     mod restarts;
     mod superseded;
     mod support;

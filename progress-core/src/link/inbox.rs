@@ -53,6 +53,11 @@ impl Link {
                 }
             }
             TransportEvent::Request(id, request) => tracker.requested(&id, &request),
+            TransportEvent::Removed(id, up_to) => {
+                if !tracker.removed(&id, up_to) {
+                    self.resync(Topic::Task(id));
+                }
+            }
             TransportEvent::Resync(topic) => self.resync(topic),
             TransportEvent::Down => self.went_away(),
             TransportEvent::Up => {

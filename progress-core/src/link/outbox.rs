@@ -336,6 +336,14 @@ impl Link {
                 self.superseded(task, by);
                 Ok(false)
             }
+            // It had ended and was removed while this node was away.
+            Err(ClaimError::Removed { up_to }) => {
+                let tracker = self.tracker();
+                if !tracker.is_some_and(|tracker| tracker.removed(&task.id, up_to)) {
+                    self.superseded(task, up_to);
+                }
+                Ok(false)
+            }
             Err(ClaimError::Unavailable(error)) => Err(error),
         }
     }

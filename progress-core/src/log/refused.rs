@@ -20,12 +20,12 @@ pub enum PushErrorKind {
     Ended,
     /// The State key is past the limit.
     TooManyKeys {
-        /// [`LogLimits::keys`].
+        /// [`LogLimits::keys`](super::LogLimits::keys).
         limit: u32,
     },
     /// The State that nothing supersedes would alone exceed the budget.
     Full {
-        /// [`LogLimits::bytes`].
+        /// [`LogLimits::bytes`](super::LogLimits::bytes).
         limit: usize,
     },
 }

@@ -354,7 +354,11 @@ async fn claimed(
             Ok(epoch) => return Ok(epoch),
             Err(ClaimError::Unavailable(_)) if left > 0 => {}
             Err(ClaimError::Unavailable(error)) => return Err(StartError::Unavailable(error)),
-            Err(ClaimError::AlreadyExists { .. } | ClaimError::Superseded { .. }) => {
+            Err(
+                ClaimError::AlreadyExists { .. }
+                | ClaimError::Superseded { .. }
+                | ClaimError::Removed { .. },
+            ) => {
                 return Err(StartError::AlreadyExists(id.clone()));
             }
         }

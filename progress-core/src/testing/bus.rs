@@ -18,6 +18,7 @@ use crate::{
         conformance::Bench,
         faults::{Dice, Faults},
         memory::MemoryTransport,
+        recent::Recent,
         topic::BusTopic,
     },
     time::Timestamp,
@@ -42,6 +43,8 @@ pub(super) struct Bus {
     pub(super) channels: HashMap<ChannelName, BusTopic>,
     pub(super) leases: HashMap<NodeId, Instant>,
     pub(super) once: HashMap<String, Instant>,
+    /// The last run of tasks that were removed.
+    removed: Recent<TaskId, Epoch>,
     links: Vec<Link>,
     pub(super) retention: Duration,
     pub(super) quiet_after: Duration,
@@ -116,6 +119,7 @@ impl MemoryBus {
         bus.channels.clear();
         bus.leases.clear();
         bus.once.clear();
+        bus.removed = Recent::default();
     }
 
     /// Returns how many tasks are kept that have not ended.
@@ -221,6 +225,29 @@ impl Bus {
                 link.publish(&topic, record, now);
             }
         }
+    }
+
+    /// Forgets a task, and says so to those who watch it and to its owner.
+    pub(super) fn remove_task(&mut self, id: &TaskId) {
+        let Some(task) = self.tasks.remove(id) else {
+            return;
+        };
+        let last = task.ends.map_or(task.epoch, |ended| ended.max(task.epoch));
+        self.removed.insert(id.clone(), last);
+        let event = TransportEvent::Removed(id.clone(), last);
+        let topic = Topic::Task(id.clone());
+        let now = Instant::now();
+        for link in &mut self.links {
+            let owns = matches!(&task.owner, Owner::Node(node) if link.node.as_ref() == Some(node));
+            if link.up && (owns || link.watched.contains(&topic)) {
+                link.send(event.clone(), now);
+            }
+        }
+    }
+
+    /// The last run of a task that was removed.
+    pub(super) fn removed(&self, id: &TaskId) -> Option<Epoch> {
+        self.removed.get(id).copied()
     }
 
     /// Hands something to one node, if it is there.
@@ -331,6 +358,7 @@ impl Default for Bus {
             channels: HashMap::new(),
             leases: HashMap::new(),
             once: HashMap::new(),
+            removed: Recent::default(),
             links: Vec::new(),
             retention: Duration::from_secs(3600),
             quiet_after: Duration::from_secs(600),

@@ -271,7 +271,7 @@ impl Transport for MemoryTransport {
     async fn remove(&self, topic: &Topic) -> Result<(), TransportError> {
         self.call(|bus, _| {
             match topic {
-                Topic::Task(id) => drop(bus.tasks.remove(id)),
+                Topic::Task(id) => bus.remove_task(id),
                 Topic::Channel(name) => drop(bus.channels.remove(name)),
             }
             Ok(())
@@ -301,6 +301,12 @@ fn claim(
         if *until <= now {
             *until = now + FIRST_LEASE;
         }
+    }
+    let removed = bus.removed(id);
+    if let (Claim::Start { .. } | Claim::Restart { .. }, Some(up_to)) = (&why, removed)
+        && proposed <= up_to
+    {
+        return Err(ClaimError::Removed { up_to });
     }
     let present = bus
         .tasks
@@ -339,7 +345,8 @@ fn claim(
             },
             present,
         ) => {
-            let last = present.map_or(0, |(epoch, ..)| epoch.generation());
+            let last = present.map(|(epoch, ..)| epoch).max(removed);
+            let last = last.map_or(0, Epoch::generation);
             let epoch = Epoch::new(proposed.generation().max(last + 1));
             let mut task = fresh(epoch, Owner::Shared, channels);
             task.silence = silence;

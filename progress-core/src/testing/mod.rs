@@ -20,6 +20,7 @@ mod bus;
 pub mod conformance;
 mod faults;
 mod memory;
+mod recent;
 mod topic;
 
 pub use self::{bus::MemoryBus, faults::Faults, memory::MemoryTransport};

@@ -1,12 +1,6 @@
 //! What the broker in memory keeps of one topic.
 
-use std::{
-    borrow::Borrow,
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -16,6 +10,7 @@ use crate::{
     id::TaskId,
     log::{Class, Item, Keys, Log, LogLimits, PushErrorKind},
     position::{Epoch, Position, Seq},
+    testing::recent::Recent,
     transport::{AppendError, Draft, DraftBody, Owner, Page, Record, Request, Topic},
 };
 
@@ -258,43 +253,3 @@ impl Life {
         }
     }
 }
-
-/// The newest entries of a map.
-#[derive(Debug)]
-struct Recent<K, V> {
-    values: HashMap<K, V>,
-    order: VecDeque<K>,
-}
-
-impl<K, V> Default for Recent<K, V> {
-    fn default() -> Self {
-        Self {
-            values: HashMap::new(),
-            order: VecDeque::new(),
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
-    fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
-        self.values.get(key)
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.values.insert(key.clone(), value).is_some() {
-            return;
-        }
-        self.order.push_back(key);
-        if self.order.len() > MOST_RECENT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.values.remove(&oldest);
-        }
-    }
-}
-
-/// Ids, and tasks that were copied, remembered of each topic.
-const MOST_RECENT: usize = 1_024;

@@ -287,9 +287,8 @@ impl ProgressTracker {
 
     /// Forgets a task that has ended, before its retention is over.
     ///
-    /// With a transport it is forgotten by the broker and here. Another node that has run the task
-    /// or watches it keeps its own copy, and if it has run it, tells of it again once it has been
-    /// out of the broker's reach: where it matters, remove it there.
+    /// With a transport it is forgotten by the broker and by all nodes that can be reached; by others
+    /// when they come back.
     ///
     /// # Errors
     ///

@@ -286,6 +286,19 @@ impl TrackerShared {
         Ok(())
     }
 
+    /// Somebody has removed a task after this run: it is forgotten here too. Tells whether nothing is
+    /// left to do: not if its end is not known here.
+    pub(crate) fn removed(&self, id: &TaskId, up_to: Epoch) -> bool {
+        let Some(task) = self.find(id).filter(|task| task.epoch <= up_to) else {
+            return true;
+        };
+        let over = task.is_ended() && !task.is_held();
+        if over {
+            self.forget(task.number);
+        }
+        over
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.at(Instant::now())
     }

@@ -177,7 +177,10 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// [`TransportError`] if the broker cannot be reached.
     async fn tasks(&self, filter: &TaskFilter) -> Result<TaskPage, TransportError>;
 
-    /// Forgets a topic, if it is there.
+    /// Forgets a topic, if it is there. The nodes that watch a task, and its owner, are told
+    /// [`Removed`](TransportEvent::Removed), as far as they can be reached. Its run and those before
+    /// cannot be claimed any more, which is remembered of the newest 1 024 removed tasks at least: an
+    /// owner that was out of reach tells of it again otherwise.
     ///
     /// # Errors
     ///

@@ -121,6 +121,11 @@ pub enum ClaimError {
         /// The present run.
         by: Epoch,
     },
+    /// The task was [removed](crate::transport::Transport::remove), and this run is not a later one.
+    Removed {
+        /// Its last run.
+        up_to: Epoch,
+    },
     /// The broker cannot be reached.
     Unavailable(TransportError),
 }
@@ -434,6 +439,8 @@ pub enum TransportEvent {
     Record(Record),
     /// Something is asked of a task of this node.
     Request(TaskId, Request),
+    /// A task that this node watches or owns was [removed](crate::transport::Transport::remove) after this run.
+    Removed(TaskId, Epoch),
     /// Records of a watched topic may have been lost.
     Resync(Topic),
     /// The broker cannot be reached.
@@ -453,6 +460,7 @@ impl fmt::Display for ClaimError {
         match self {
             Self::AlreadyExists { epoch } => write!(f, "the task exists already, run {epoch}"),
             Self::Superseded { by } => write!(f, "the run was superseded by {by}"),
+            Self::Removed { up_to } => write!(f, "the task was removed after run {up_to}"),
             Self::Unavailable(_) => f.write_str("the broker cannot be reached"),
         }
     }

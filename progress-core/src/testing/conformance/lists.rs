@@ -12,7 +12,7 @@ use crate::{
     event::{Started, TaskState},
     id::TaskId,
     tracker::TaskFilter,
-    transport::{Claim, Topic},
+    transport::{Claim, ClaimError, Topic, TransportEvent},
 };
 
 /// A kind that no other task has.
@@ -142,6 +142,31 @@ pub async fn a_removed_task_is_gone_and_its_id_free(bench: &dyn Bench) {
     );
     let next = node.start(&run.task).await;
     assert_eq!(page(&node, &next.topic()).await.head.get(), 0);
+}
+
+/// An owner that was away cannot tell of a task again that was removed meanwhile; it and those who watch
+/// the task are told.
+pub async fn a_removed_run_cannot_be_claimed_again(bench: &dyn Bench) {
+    let (mut node, mut other) = (Node::new(bench).await, Node::new(bench).await);
+    let mut run = node.run().await;
+    let events = [started_as(Started::default()), complete()];
+    node.appends(events.map(|data| run.event(data))).await;
+    other.watch(&run.topic()).await.expect("nothing is wrong");
+    let third = Node::new(bench).await;
+    third.remove(&run.topic()).await.expect("nothing is wrong");
+    for node in [&mut node, &mut other] {
+        let (task, up_to) = loop {
+            if let TransportEvent::Removed(task, up_to) = node.event().await {
+                break (task, up_to);
+            }
+        };
+        assert_eq!((&task, up_to), (&run.task, run.epoch));
+    }
+    let removed = Err(ClaimError::Removed { up_to: run.epoch });
+    let again = node.claim(&run.task, run.epoch, node.to_start()).await;
+    assert_eq!(again, removed);
+    let again = other.claim(&run.task, run.epoch, other.to_restart()).await;
+    assert_eq!(again, removed);
 }
 
 /// What a call has handed over is with the broker when `flush` has returned.

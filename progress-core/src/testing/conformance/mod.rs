@@ -190,6 +190,7 @@ macro_rules! __conformance_behaviours {
                 a_filter_lets_through_what_it_says,
                 a_task_keeps_its_place_in_the_list_when_it_is_ended,
                 a_removed_task_is_gone_and_its_id_free,
+                a_removed_run_cannot_be_claimed_again,
                 what_was_handed_over_is_there_after_a_flush,
             }
             away {

@@ -73,7 +73,9 @@ impl Node {
                         missing.remove(&seq);
                     }
                 }
-                TransportEvent::Request(..) | TransportEvent::Down => {}
+                TransportEvent::Request(..)
+                | TransportEvent::Removed(..)
+                | TransportEvent::Down => {}
             }
         }
     }
