@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Decides when what is ready goes out. A write costs far more than a frame: a connection that was
 /// flushed a moment ago gathers until the moment is over, and leaves what happens meanwhile where
-/// it is, in the log, so that it is woken twice in that time however much is published.
+/// it is, in the log, so that each topic wakes it once in that time however much is published.
 #[derive(Debug)]
 pub(super) struct Linger {
     moment: Duration,
