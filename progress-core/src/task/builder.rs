@@ -389,7 +389,9 @@ impl TaskBuilder {
             short("label name", Some(name), Limits::NAME_LEN)?;
             short("label value", Some(value), Limits::NAME_LEN)?;
         }
-        for stage in &self.stages {
+        // Paths first: a label that nobody gave is the end of one.
+        let stages = declare(&self.stages, limits)?;
+        for stage in &stages {
             short("stage label", Some(&stage.label), Limits::NAME_LEN)?;
             short("stage unit", stage.unit.as_deref(), Limits::NAME_LEN)?;
         }
@@ -402,7 +404,7 @@ impl TaskBuilder {
                 Some((parent, _)) => Some(parent.id.clone()),
                 None => named_parent,
             },
-            stages: declare(&self.stages, limits)?,
+            stages,
             attempt: match &self.previous {
                 Some(previous) => previous.about().attempt.saturating_add(1),
                 None => 1,

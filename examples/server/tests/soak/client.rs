@@ -151,6 +151,10 @@ impl Client {
             if let Some(data) = line.strip_prefix("data: ") {
                 follower.on_frame(data);
             }
+            // The connection stays open for the next request.
+            if follower.ended {
+                return;
+            }
         }
     }
 
