@@ -282,6 +282,8 @@ impl TrackerShared {
             let removed = link.transport.remove(&Topic::Task(task.id.clone())).await;
             removed.map_err(|error| RemoveError::Lookup(LookupError::Unavailable(error)))?;
         }
+        // The next run of the id has to be a later one, also within the same millisecond.
+        self.seen_epoch(task.epoch);
         self.forget(task.number);
         Ok(())
     }
@@ -289,6 +291,7 @@ impl TrackerShared {
     /// Somebody has removed a task after this run: it is forgotten here too. Tells whether nothing is
     /// left to do: not if its end is not known here.
     pub(crate) fn removed(&self, id: &TaskId, up_to: Epoch) -> bool {
+        self.seen_epoch(up_to);
         let Some(task) = self.find(id).filter(|task| task.epoch <= up_to) else {
             return true;
         };

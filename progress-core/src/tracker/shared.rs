@@ -451,9 +451,14 @@ impl TrackerShared {
     }
 
     pub(crate) fn next_epoch_after(&self, epoch: Epoch) -> Epoch {
+        self.seen_epoch(epoch);
+        self.next_epoch()
+    }
+
+    /// From now on only later ones are minted.
+    pub(crate) fn seen_epoch(&self, epoch: Epoch) {
         self.last_epoch
             .fetch_max(epoch.generation(), Ordering::Relaxed);
-        self.next_epoch()
     }
 
     pub(crate) fn next_epoch(&self) -> Epoch {
