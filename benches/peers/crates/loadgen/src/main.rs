@@ -135,7 +135,10 @@ struct Ctx {
 }
 
 fn now_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_nanos() as u64
 }
 
 fn add<T: Copy + std::ops::Add<Output = T>>(c: &Cell<T>, n: T) {
@@ -150,7 +153,14 @@ async fn subscriber(ctx: Rc<Ctx>, i: usize) {
             eprintln!("subscriber {i}: {e}");
         }
     }
-    add(if was_ready.get() { &ctx.closed } else { &ctx.failed }, 1);
+    add(
+        if was_ready.get() {
+            &ctx.closed
+        } else {
+            &ctx.failed
+        },
+        1,
+    );
 }
 
 async fn subscribe(ctx: &Ctx, i: usize, was_ready: &Cell<bool>) -> std::io::Result<()> {
@@ -164,12 +174,17 @@ async fn subscribe(ctx: &Ctx, i: usize, was_ready: &Cell<bool>) -> std::io::Resu
         Proto::Sse => Parser::sse(head.chunked),
         _ => Parser::ws(),
     };
-    let join = opt.join.as_ref().map(|j| client_frame(1, j.replace("{task}", &task).as_bytes()));
+    let join = opt
+        .join
+        .as_ref()
+        .map(|j| client_frame(1, j.replace("{task}", &task).as_bytes()));
     let mut set_ready = || {
         was_ready.set(true);
         slot = None;
         add(&ctx.ready, 1);
-        ctx.connect_ns.borrow_mut().push(begun.elapsed().as_nanos() as u64);
+        ctx.connect_ns
+            .borrow_mut()
+            .push(begun.elapsed().as_nanos() as u64);
     };
     let mut out = Vec::new(); // replies to send: pongs and protocol hellos
     if opt.proto != Proto::SocketIo {
@@ -210,10 +225,15 @@ async fn subscribe(ctx: &Ctx, i: usize, was_ready: &Cell<bool>) -> std::io::Resu
             Msg::Close => {}
         });
         if count != before {
-            add(&ctx.received, (count - before) as u64 - (ctx.declared.get() - declared));
+            add(
+                &ctx.received,
+                (count - before) as u64 - (ctx.declared.get() - declared),
+            );
             ctx.last_rx.set(Instant::now());
             if opt.replay && before < opt.events && count >= opt.events {
-                ctx.full_ns.borrow_mut().push(begun.elapsed().as_nanos() as u64);
+                ctx.full_ns
+                    .borrow_mut()
+                    .push(begun.elapsed().as_nanos() as u64);
             }
         }
     };
@@ -251,7 +271,10 @@ impl Ctx {
         }
         done[k] += 1;
         let before = self.low.get();
-        while done.get(self.low.get()).is_some_and(|n| *n as usize >= self.opt.conns) {
+        while done
+            .get(self.low.get())
+            .is_some_and(|n| *n as usize >= self.opt.conns)
+        {
             add(&self.low, 1);
         }
         if self.low.get() != before {
@@ -286,7 +309,10 @@ async fn publisher(ctx: Rc<Ctx>, p: usize, begin: Instant) {
         }
         add(&ctx.published, 1);
         let url = template.replace("{task}", &task);
-        let body = opt.body.replace("{task}", &task).replace("{seq}", &seq.to_string());
+        let body = opt
+            .body
+            .replace("{task}", &task)
+            .replace("{seq}", &seq.to_string());
         let sent = async {
             let url = Url::parse(&url)?;
             let body = body.replace("{ts_ns}", &now_ns().to_string());
@@ -322,7 +348,9 @@ async fn publish_all(ctx: &Rc<Ctx>) {
         return;
     }
     let begin = Instant::now();
-    let all: Vec<_> = (0..opt.publishers).map(|p| tokio::task::spawn_local(publisher(ctx.clone(), p, begin))).collect();
+    let all: Vec<_> = (0..opt.publishers)
+        .map(|p| tokio::task::spawn_local(publisher(ctx.clone(), p, begin)))
+        .collect();
     for one in all {
         let _ = one.await;
     }
@@ -398,7 +426,11 @@ async fn run(ctx: Rc<Ctx>) {
         v.sort_unstable();
         v
     };
-    let (lat, con, full) = (sort(&ctx.latency_ns), sort(&ctx.connect_ns), sort(&ctx.full_ns));
+    let (lat, con, full) = (
+        sort(&ctx.latency_ns),
+        sort(&ctx.connect_ns),
+        sort(&ctx.full_ns),
+    );
     let mut line = serde_json::json!({
         "label": opt.label,
         "mode": if opt.replay { "replay" } else { "fanout" },
@@ -421,15 +453,33 @@ async fn run(ctx: Rc<Ctx>) {
     let mut put = |k: &str, v: f64| line[k] = serde_json::json!(v);
     if opt.replay {
         put("complete", full.len() as f64);
-        for (k, p) in [("full_p50_ms", 0.5), ("full_p99_ms", 0.99), ("full_max_ms", 1.0)] {
+        for (k, p) in [
+            ("full_p50_ms", 0.5),
+            ("full_p99_ms", 0.99),
+            ("full_max_ms", 1.0),
+        ] {
             put(k, quantile_ms(&full, p));
         }
     } else {
-        for (k, p) in [("lat_p50_ms", 0.5), ("lat_p95_ms", 0.95), ("lat_p99_ms", 0.99), ("lat_max_ms", 1.0)] {
+        for (k, p) in [
+            ("lat_p50_ms", 0.5),
+            ("lat_p95_ms", 0.95),
+            ("lat_p99_ms", 0.99),
+            ("lat_max_ms", 1.0),
+        ] {
             put(k, quantile_ms(&lat, p));
         }
-        put("publish_per_s", digits(ctx.published.get() as f64 / publish_s, 0));
-        put("rss_per_conn", digits((before.rss as f64 - rss_start as f64) / opt.conns.max(1) as f64, 0));
+        put(
+            "publish_per_s",
+            digits(ctx.published.get() as f64 / publish_s, 0),
+        );
+        put(
+            "rss_per_conn",
+            digits(
+                (before.rss as f64 - rss_start as f64) / opt.conns.max(1) as f64,
+                0,
+            ),
+        );
     }
     println!("{line}");
 }
@@ -462,7 +512,10 @@ fn main() {
         post_errors: Cell::default(),
         opt,
     });
-    let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rt = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     tokio::task::LocalSet::new().block_on(&rt, run(ctx));
     std::process::exit(0); // do not wait for the sockets to be closed one by one
 }

@@ -6,8 +6,13 @@ pub fn scan_ts(text: &[u8], mut hit: impl FnMut(u64)) {
     let mut rest = text;
     while let Some(at) = memchr::memmem::find(rest, KEY) {
         rest = &rest[at + KEY.len()..];
-        let digits = rest.iter().skip_while(|b| **b == b' ').take_while(|b| b.is_ascii_digit());
-        let ts = digits.fold(0u64, |n, d| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0')));
+        let digits = rest
+            .iter()
+            .skip_while(|b| **b == b' ')
+            .take_while(|b| b.is_ascii_digit());
+        let ts = digits.fold(0u64, |n, d| {
+            n.wrapping_mul(10).wrapping_add(u64::from(d - b'0'))
+        });
         hit(ts);
     }
 }
@@ -23,7 +28,9 @@ pub fn scan_declared(text: &[u8], mut hit: impl FnMut(u64)) {
     while let Some(at) = memchr::memmem::find(rest, EPOCH) {
         rest = &rest[at + EPOCH.len()..];
         // An epoch is at most 32 characters; anything else is not the head of a frame.
-        let Some(end) = memchr::memmem::find(&rest[..rest.len().min(33 + KEY.len())], KEY) else { continue };
+        let Some(end) = memchr::memmem::find(&rest[..rest.len().min(33 + KEY.len())], KEY) else {
+            continue;
+        };
         let (seq, tail) = number(&rest[end + KEY.len()..]);
         if let Some(tail) = tail.strip_prefix(FROM) {
             hit(seq.saturating_sub(number(tail).0));
@@ -33,8 +40,16 @@ pub fn scan_declared(text: &[u8], mut hit: impl FnMut(u64)) {
 }
 
 fn number(text: &[u8]) -> (u64, &[u8]) {
-    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    (text[..end].iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')), &text[end..])
+    let end = text
+        .iter()
+        .position(|b| !b.is_ascii_digit())
+        .unwrap_or(text.len());
+    (
+        text[..end]
+            .iter()
+            .fold(0, |n, d| n * 10 + u64::from(d - b'0')),
+        &text[end..],
+    )
 }
 
 /// What the server sent that needs more than counting.
@@ -47,8 +62,15 @@ pub enum Msg<'a> {
 
 /// Cuts a server's byte stream into messages; keeps a partial frame between reads.
 pub enum Parser {
-    Ws { carry: Vec<u8> },
-    Sse { carry: Vec<u8>, chunked: bool, left: usize, body: Vec<u8> },
+    Ws {
+        carry: Vec<u8>,
+    },
+    Sse {
+        carry: Vec<u8>,
+        chunked: bool,
+        left: usize,
+        body: Vec<u8>,
+    },
 }
 
 impl Parser {
@@ -57,14 +79,25 @@ impl Parser {
     }
 
     pub fn sse(chunked: bool) -> Self {
-        Parser::Sse { carry: Vec::new(), chunked, left: 0, body: Vec::new() }
+        Parser::Sse {
+            carry: Vec::new(),
+            chunked,
+            left: 0,
+            body: Vec::new(),
+        }
     }
 
     pub fn feed(&mut self, data: &[u8], mut f: impl FnMut(Msg)) {
         match self {
             Parser::Ws { carry } => with_carry(carry, data, |buf| ws_frames(buf, &mut f)),
-            Parser::Sse { carry, chunked: false, .. } => with_carry(carry, data, |buf| sse_lines(buf, &mut f)),
-            Parser::Sse { carry, left, body, .. } => with_carry(carry, data, |buf| {
+            Parser::Sse {
+                carry,
+                chunked: false,
+                ..
+            } => with_carry(carry, data, |buf| sse_lines(buf, &mut f)),
+            Parser::Sse {
+                carry, left, body, ..
+            } => with_carry(carry, data, |buf| {
                 let used = dechunk(buf, left, body);
                 let lines = sse_lines(body, &mut f);
                 body.drain(..lines);
@@ -95,7 +128,10 @@ fn ws_frames(buf: &[u8], f: &mut impl FnMut(Msg)) -> usize {
         }
         let (head, len) = match b[1] & 0x7f {
             126 if b.len() >= 4 => (4, u16::from_be_bytes([b[2], b[3]]) as usize),
-            127 if b.len() >= 10 => (10, u64::from_be_bytes(b[2..10].try_into().unwrap()) as usize),
+            127 if b.len() >= 10 => (
+                10,
+                u64::from_be_bytes(b[2..10].try_into().unwrap()) as usize,
+            ),
             126 | 127 => return at,
             n => (2, n as usize),
         };
@@ -126,7 +162,9 @@ fn dechunk(buf: &[u8], left: &mut usize, body: &mut Vec<u8>) -> usize {
     let mut at = 0;
     while at < buf.len() {
         if *left == 0 {
-            let Some(eol) = memchr::memchr(b'\n', &buf[at..]) else { return at };
+            let Some(eol) = memchr::memchr(b'\n', &buf[at..]) else {
+                return at;
+            };
             let size = std::str::from_utf8(&buf[at..at + eol]).unwrap_or("0");
             let size = size.trim().split(';').next().unwrap_or("0");
             *left = usize::from_str_radix(size, 16).unwrap_or(0) + 2;
@@ -164,7 +202,11 @@ mod tests {
     fn collect(p: &mut Parser, bytes: &[u8], step: usize) -> Vec<u64> {
         let mut out = vec![];
         for part in bytes.chunks(step) {
-            p.feed(part, |m| if let Msg::Data(d) = m { scan_ts(d, |t| out.push(t)) });
+            p.feed(part, |m| {
+                if let Msg::Data(d) = m {
+                    scan_ts(d, |t| out.push(t))
+                }
+            });
         }
         out
     }
@@ -177,9 +219,18 @@ mod tests {
             all
         };
         let head = r#"{"task_id":"t","epoch":"18f2c1a7b3d","seq":57"#;
-        assert_eq!(declared(&format!(r#"{head},"from":50,"data":{{"seq":3}}}}"#)), [7]);
-        assert_eq!(declared(&format!(r#"{head},"event_type":"x"}}"#)), [] as [u64; 0]);
-        assert_eq!(declared(r#"{"task_id":"t","seq":57,"from":50}"#), [] as [u64; 0]);
+        assert_eq!(
+            declared(&format!(r#"{head},"from":50,"data":{{"seq":3}}}}"#)),
+            [7]
+        );
+        assert_eq!(
+            declared(&format!(r#"{head},"event_type":"x"}}"#)),
+            [] as [u64; 0]
+        );
+        assert_eq!(
+            declared(r#"{"task_id":"t","seq":57,"from":50}"#),
+            [] as [u64; 0]
+        );
     }
 
     #[test]
@@ -188,12 +239,21 @@ mod tests {
         for i in 0..5 {
             let body = format!("{{\"ts_ns\": {i}, \"pad\":\"{}\"}}", "x".repeat(200 * i));
             let mut h = vec![0x81];
-            if body.len() < 126 { h.push(body.len() as u8) } else { h.push(126); h.extend((body.len() as u16).to_be_bytes()) }
+            if body.len() < 126 {
+                h.push(body.len() as u8)
+            } else {
+                h.push(126);
+                h.extend((body.len() as u16).to_be_bytes())
+            }
             bytes.extend(h);
             bytes.extend(body.bytes());
         }
         for step in 1..bytes.len() {
-            assert_eq!(collect(&mut Parser::ws(), &bytes, step), [0, 1, 2, 3, 4], "step {step}");
+            assert_eq!(
+                collect(&mut Parser::ws(), &bytes, step),
+                [0, 1, 2, 3, 4],
+                "step {step}"
+            );
         }
     }
 
@@ -205,7 +265,11 @@ mod tests {
             bytes.extend(format!("{:x}\r\n{body}\r\n", body.len()).bytes());
         }
         for step in 1..bytes.len() {
-            assert_eq!(collect(&mut Parser::sse(true), &bytes, step), [0, 1, 2, 3, 4], "step {step}");
+            assert_eq!(
+                collect(&mut Parser::sse(true), &bytes, step),
+                [0, 1, 2, 3, 4],
+                "step {step}"
+            );
         }
     }
 }
