@@ -28,7 +28,7 @@ use self::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a while: run by `cargo xtask ci --full`"]
+#[ignore = "takes two minutes and a release build: run by hand, by the command above"]
 async fn two_thousand_connections_of_all_sorts() {
     rlimit::increase_nofile_limit(16_384).unwrap();
     let seconds = env::var("SOAK_SECONDS")
