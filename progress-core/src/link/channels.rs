@@ -1,28 +1,24 @@
 //! Events of no task, on their way into channels.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use crate::{
     channel::ChannelName,
     error::PublishError,
     event::{Custom, Data},
-    link::Link,
+    link::{Link, drafts::Drafts},
     position::Position,
-    sync::Mutex,
     time::Timestamp,
-    transport::{AppendError, Draft, Topic, TransportError},
+    transport::{Draft, Topic, TransportError},
 };
 
 /// Events that wait for the broker, in order.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    queue: Mutex<VecDeque<(ChannelName, Draft)>>,
+    drafts: Drafts,
     last_number: AtomicU64,
 }
 
@@ -35,14 +31,10 @@ impl Link {
         now: Timestamp,
     ) -> Result<(), PublishError> {
         let draft = self.draft(custom, now);
-        {
-            let mut queue = self.waiting.queue.lock();
-            if queue.len() >= MOST_WAITING {
-                return Err(PublishError::QueueFull {
-                    limit: MOST_WAITING,
-                });
-            }
-            queue.push_back((channel, draft));
+        if !(self.waiting.drafts).push_below(MOST_WAITING, channel, draft) {
+            return Err(PublishError::QueueFull {
+                limit: MOST_WAITING,
+            });
         }
         self.wake_outbox();
         Ok(())
@@ -86,44 +78,11 @@ impl Link {
 
     /// Sends some of what waits. What could not be sent waits on.
     pub(super) async fn send_waiting(&self) -> Result<(), TransportError> {
-        let (channel, drafts) = {
-            let queue = self.waiting.queue.lock();
-            let Some((channel, _)) = queue.front() else {
-                return Ok(());
-            };
-            let same = queue.iter().take_while(|(other, _)| other == channel);
-            let drafts: Vec<_> = same.take(AT_ONCE).map(|(_, draft)| draft.clone()).collect();
-            (channel.clone(), drafts)
-        };
-        let count = drafts.len();
-        let topic = Topic::Channel(channel);
-        // They stay in the queue until the broker has them: their ids tell a repetition.
-        let answers = self.transport.submit(&topic, drafts).await;
-        if answers.len() < count {
-            return Err(TransportError::new("the broker has not answered all"));
-        }
-        let mut done = 0;
-        let mut unavailable = None;
-        for answer in answers {
-            match answer {
-                Err(AppendError::Unavailable(error)) => {
-                    unavailable = Some(error);
-                    break;
-                }
-                Err(error) => {
-                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(?topic, %error, "event refused by the broker");
-                }
-                Ok(_) => {}
-            }
-            done += 1;
-        }
-        self.waiting.queue.lock().drain(..done);
-        unavailable.map_or(Ok(()), Err)
+        self.send_drafts(&self.waiting.drafts).await.map(drop)
     }
 
     pub(super) fn nothing_waits(&self) -> bool {
-        self.waiting.queue.lock().is_empty()
+        self.waiting.drafts.len() == 0
     }
 
     fn draft(&self, custom: Custom, now: Timestamp) -> Draft {
@@ -133,7 +92,5 @@ impl Link {
     }
 }
 
-/// Events of no task that go to the broker together.
-const AT_ONCE: usize = 256;
 /// Events of no task that wait for the broker, on one node.
 pub(crate) const MOST_WAITING: usize = 4_096;

@@ -1,9 +1,6 @@
 //! Copies of tasks' events, on their way into channels.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     channel::ChannelName,
@@ -11,16 +8,8 @@ use crate::{
     id::TaskId,
     link::{Backoff, Link},
     position::{Position, Seq},
-    sync::Mutex,
-    transport::{AppendError, Draft, Record, Topic, TransportError},
+    transport::{Draft, Record, Topic, TransportError},
 };
-
-/// Copies that wait for the broker, in order. It holds what one round of the outbox has told, and
-/// what was published on shared tasks meanwhile: past [`MOST_WAITING`] the outbox tells no more.
-#[derive(Debug, Default)]
-pub(super) struct Copies {
-    queue: Mutex<VecDeque<(ChannelName, Draft)>>,
-}
 
 impl Link {
     /// Has events copied into the channels of their task: the drafts' ids see to it that each is
@@ -29,20 +18,17 @@ impl Link {
         if events.is_empty() {
             return;
         }
-        {
-            let mut queue = self.copies.queue.lock();
-            for event in events {
-                let listed = event.data().is_listed().then(ChannelName::tasks);
-                for channel in channels.iter().cloned().chain(listed) {
-                    queue.push_back((channel, Draft::copy_of(Arc::clone(event))));
-                }
-            }
-        }
+        let copies = events.iter().flat_map(|event| {
+            let listed = event.data().is_listed().then(ChannelName::tasks);
+            let channels = channels.iter().cloned().chain(listed);
+            channels.map(|channel| (channel, Draft::copy_of(Arc::clone(event))))
+        });
+        self.copies.extend(copies);
         self.wake_outbox();
     }
 
     pub(super) fn copies_waiting(&self) -> usize {
-        self.copies.queue.lock().len()
+        self.copies.len()
     }
 
     pub(super) fn too_many_copies(&self) -> bool {
@@ -51,43 +37,8 @@ impl Link {
 
     /// Sends the copies that wait, some at a time. What could not be sent waits on.
     pub(super) async fn send_copies(&self) -> Result<(), TransportError> {
-        loop {
-            let (channel, drafts) = {
-                let queue = self.copies.queue.lock();
-                let Some((channel, _)) = queue.front() else {
-                    return Ok(());
-                };
-                let same = queue.iter().take_while(|(other, _)| other == channel);
-                let drafts: Vec<_> = same.take(AT_ONCE).map(|(_, draft)| draft.clone()).collect();
-                (channel.clone(), drafts)
-            };
-            let count = drafts.len();
-            let topic = Topic::Channel(channel);
-            let answers = self.transport.submit(&topic, drafts).await;
-            if answers.len() < count {
-                return Err(TransportError::new("the broker has not answered all"));
-            }
-            let mut done = 0;
-            let mut unavailable = None;
-            for answer in answers {
-                match answer {
-                    Err(AppendError::Unavailable(error)) => {
-                        unavailable = Some(error);
-                        break;
-                    }
-                    Err(error) => {
-                        self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                        tracing::debug!(?topic, %error, "copy refused by the broker");
-                    }
-                    Ok(_) => {}
-                }
-                done += 1;
-            }
-            self.copies.queue.lock().drain(..done);
-            if let Some(error) = unavailable {
-                return Err(error);
-            }
-        }
+        while self.send_drafts(&self.copies).await? {}
+        Ok(())
     }
 
     /// Reads what the broker has numbered of a shared task, so that this node sees at once what was
@@ -146,7 +97,6 @@ impl Link {
     }
 }
 
-/// Copies that go to the broker together.
-const AT_ONCE: usize = 256;
-/// Copies that wait before the outbox stops making more.
+/// Copies that wait before the outbox tells no more: beyond them are those of the round it has told, and
+/// what is published on shared tasks meanwhile.
 const MOST_WAITING: usize = 4_096;

@@ -13,6 +13,7 @@
 
 mod channels;
 mod copies;
+mod drafts;
 mod inbox;
 mod keeper;
 mod outbox;
@@ -53,7 +54,7 @@ pub(crate) struct Link {
     tracker: OnceLock<Weak<TrackerShared>>,
     outbox: outbox::Dirty,
     waiting: channels::Waiting,
-    copies: copies::Copies,
+    copies: drafts::Drafts,
     watches: Watches,
     syncs: Syncs,
     /// Since when the broker has been seen without a break.
@@ -86,7 +87,7 @@ impl Link {
             tracker: OnceLock::new(),
             outbox: outbox::Dirty::default(),
             waiting: channels::Waiting::default(),
-            copies: copies::Copies::default(),
+            copies: drafts::Drafts::default(),
             watches: Watches::default(),
             syncs: Syncs::default(),
             up_since: Mutex::new(None),
