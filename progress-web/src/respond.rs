@@ -67,6 +67,8 @@ impl Gateway {
                 Err(error) => error.to_response().map(Body::from),
             },
         };
+        self.counts()
+            .answered(path.as_str(), &request.method, response.status());
         if request.method == Method::HEAD {
             return without_body(response);
         }

@@ -15,7 +15,7 @@ use crate::{
     auth::Action,
     error::{ApiError, Code},
     gateway::Gateway,
-    http_api::json,
+    http_api::{answer, json},
     query::Query,
     session::Name,
     wire::{Control, ControlData},
@@ -29,8 +29,7 @@ impl Gateway {
     ///
     /// It only reads.
     pub async fn clients(&self, request: &Parts) -> Response<Bytes> {
-        let answer = self.try_clients(request).await;
-        self.answered(request, "/clients", answer)
+        answer(self.try_clients(request).await)
     }
 
     /// Answers `DELETE /clients/{id}`: sends a client away, with close code 4403; it does not come
@@ -40,8 +39,7 @@ impl Gateway {
     ///
     /// Dropping the future sends nobody away.
     pub async fn disconnect(&self, request: &Parts, id: &str) -> Response<Bytes> {
-        let answer = self.try_disconnect(request, id).await;
-        self.answered(request, "/clients/{id}", answer)
+        answer(self.try_disconnect(request, id).await)
     }
 
     /// Answers `POST /broadcast`: an event into a channel, or to every connection that is open
@@ -52,8 +50,7 @@ impl Gateway {
     ///
     /// Dropping the future broadcasts nothing.
     pub async fn broadcast(&self, request: &Parts, body: Bytes) -> Response<Bytes> {
-        let answer = self.try_broadcast(request, &body).await;
-        self.answered(request, "/broadcast", answer)
+        answer(self.try_broadcast(request, &body).await)
     }
 
     /// Tells every client that the server is going down, and closes its connection with 4001; lets

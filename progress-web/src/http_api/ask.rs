@@ -8,6 +8,7 @@ use progress_core::TaskId;
 use serde::Serialize;
 
 use super::{
+    answer,
     items::{field, object},
     json,
 };
@@ -20,8 +21,7 @@ impl Gateway {
     ///
     /// With a transport, dropping the future leaves it open whether the task was asked.
     pub async fn cancel_task(&self, request: &Parts, task: &str, body: Bytes) -> Response<Bytes> {
-        let answer = self.try_cancel(request, task, &body).await;
-        self.answered(request, "/tasks/{task_id}/cancel", answer)
+        answer(self.try_cancel(request, task, &body).await)
     }
 
     /// Answers `DELETE /tasks/{task_id}`: a task that has ended is forgotten before its time.
@@ -30,8 +30,7 @@ impl Gateway {
     ///
     /// With a transport, dropping the future leaves it open whether the task is forgotten.
     pub async fn delete_task(&self, request: &Parts, task: &str) -> Response<Bytes> {
-        let answer = self.try_delete(request, task).await;
-        self.answered(request, "/tasks/{task_id}", answer)
+        answer(self.try_delete(request, task).await)
     }
 
     async fn try_cancel(

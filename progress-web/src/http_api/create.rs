@@ -8,6 +8,7 @@ use progress_core::{ChannelName, StageDecl, TaskBuilder, TaskId};
 use serde_json::value::RawValue;
 
 use super::{
+    answer,
     items::{field, object},
     json,
 };
@@ -23,8 +24,7 @@ impl Gateway {
     ///
     /// With a transport, dropping the future leaves it open whether there is such a task.
     pub async fn create_task(&self, request: &Parts, body: Bytes) -> Response<Bytes> {
-        let answer = self.try_create(request, &body).await;
-        self.answered(request, "/tasks", answer)
+        answer(self.try_create(request, &body).await)
     }
 
     async fn try_create(&self, request: &Parts, body: &[u8]) -> Result<Response<Bytes>, ApiError> {

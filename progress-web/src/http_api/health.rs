@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use serde::Serialize;
 
-use super::json;
+use super::{answer, json};
 use crate::{auth::Action, error::ApiError, gateway::Gateway};
 
 impl Gateway {
@@ -46,7 +46,6 @@ impl Gateway {
             let wait = HeaderValue::from_static("5");
             response.headers_mut().insert(header::RETRY_AFTER, wait);
         }
-        self.counts().answered("/health", &http::Method::GET, code);
         response
     }
 
@@ -56,8 +55,7 @@ impl Gateway {
     ///
     /// It only reads.
     pub async fn metrics(&self, request: &Parts) -> Response<Bytes> {
-        let answer = self.try_metrics(request).await;
-        self.answered(request, "/metrics", answer)
+        answer(self.try_metrics(request).await)
     }
 
     async fn try_metrics(&self, request: &Parts) -> Result<Response<Bytes>, ApiError> {

@@ -5,7 +5,7 @@ use http::{Response, StatusCode, request::Parts};
 use progress_core::Snapshot;
 use serde::Serialize;
 
-use super::json;
+use super::{answer, json};
 use crate::{auth::Action, error::ApiError, gateway::Gateway, query::Query};
 
 impl Gateway {
@@ -15,8 +15,7 @@ impl Gateway {
     ///
     /// It only reads.
     pub async fn tasks(&self, request: &Parts) -> Response<Bytes> {
-        let answer = self.try_tasks(request).await;
-        self.answered(request, "/tasks", answer)
+        answer(self.try_tasks(request).await)
     }
 
     async fn try_tasks(&self, request: &Parts) -> Result<Response<Bytes>, ApiError> {

@@ -12,27 +12,17 @@ mod task;
 mod wait;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{error::ApiError, gateway::Gateway};
+use crate::error::ApiError;
 
 pub(crate) use self::settings::HttpSettings;
 pub use self::settings::{BaseUrl, InvalidBaseUrl};
 
-impl Gateway {
-    /// Makes an error its answer, and counts the answer.
-    pub(crate) fn answered(
-        &self,
-        request: &Parts,
-        route: &'static str,
-        result: Result<Response<Bytes>, ApiError>,
-    ) -> Response<Bytes> {
-        let response = result.unwrap_or_else(|error| error.to_response());
-        self.counts()
-            .answered(route, &request.method, response.status());
-        response
-    }
+/// Makes an error its answer.
+pub(crate) fn answer(result: Result<Response<Bytes>, ApiError>) -> Response<Bytes> {
+    result.unwrap_or_else(|error| error.to_response())
 }
 
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {

@@ -1,12 +1,19 @@
 //! The description of the routes.
 
+mod bodies;
+mod describe;
+
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, header};
 use serde_json::{Map, Value, json};
 
-use crate::{error::Code, gateway::Gateway, schema::definitions, wire::PROTOCOL};
+use self::{
+    bodies::bodies,
+    describe::{Answer, Body, Described, describe},
+};
+use crate::{gateway::Gateway, routes::Route, schema::definitions, wire::PROTOCOL};
 
 impl Gateway {
     /// Answers `GET /openapi.json`, which needs no permission: OpenAPI 3.1.
@@ -19,274 +26,18 @@ impl Gateway {
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
         headers.insert(header::CACHE_CONTROL, super::REVALIDATE);
-        self.counts()
-            .answered("/openapi.json", &http::Method::GET, StatusCode::OK);
         response
     }
 }
 
-/// One route: method, path, what it does, parameters, body, success, errors.
-struct Route {
-    method: &'static str,
-    path: &'static str,
-    does: &'static str,
-    parameters: &'static [&'static str],
-    body: Option<Body>,
-    answers: Answer,
-    refuses: &'static [Code],
-}
-
-/// What a route takes.
-#[derive(Clone, Copy)]
-enum Body {
-    Task,
-    Broadcast,
-    Events,
-    Reason,
-}
-
-/// What a route gives if all is well.
-#[derive(Clone, Copy)]
-enum Answer {
-    WebSocket,
-    EventStream,
-    Json(u16, &'static str),
-    Nothing,
-    Text,
-}
-
-use Answer::{EventStream, Json, Nothing, Text, WebSocket};
-
-/// All routes that there are.
-const ROUTES: &[Route] = &[
-    Route {
-        method: "get",
-        path: "/ws/progress/{task_id}",
-        does: "Watches one task over a WebSocket; what is wrong comes as `rejected` and a close code",
-        parameters: &["task_id", "after", "replay"],
-        body: None,
-        answers: WebSocket,
-        refuses: &[Code::UpgradeRequired],
-    },
-    Route {
-        method: "get",
-        path: "/ws",
-        does: "Watches what the client asks for over a WebSocket",
-        parameters: &[],
-        body: None,
-        answers: WebSocket,
-        refuses: &[Code::UpgradeRequired],
-    },
-    Route {
-        method: "get",
-        path: "/sse/progress/{task_id}",
-        does: "Watches one task as an event stream",
-        parameters: &["task_id", "after", "replay", "named", "Last-Event-ID"],
-        body: None,
-        answers: EventStream,
-        refuses: &[WATCH[0], WATCH[1], WATCH[2], Code::ConnectionLimit],
-    },
-    Route {
-        method: "get",
-        path: "/sse",
-        does: "Watches several tasks and channels as one event stream",
-        parameters: &[
-            "ids",
-            "channels",
-            "after",
-            "replay",
-            "named",
-            "Last-Event-ID",
-        ],
-        body: None,
-        answers: EventStream,
-        refuses: &[
-            Code::InvalidQuery,
-            Code::TooManyTopics,
-            Code::ConnectionLimit,
-        ],
-    },
-    Route {
-        method: "get",
-        path: "/tasks",
-        does: "Lists tasks, the newest first",
-        parameters: &["state", "kind", "label", "parent", "limit", "cursor"],
-        body: None,
-        answers: Json(200, "Tasks"),
-        refuses: &[Code::InvalidQuery, Code::Forbidden, Code::TransportDown],
-    },
-    Route {
-        method: "post",
-        path: "/tasks",
-        does: "Starts a task without an owner",
-        parameters: &[],
-        body: Some(Body::Task),
-        answers: Json(201, "TaskUrls"),
-        refuses: &[
-            Code::InvalidTaskId,
-            Code::InvalidBody,
-            Code::Forbidden,
-            Code::AlreadyExists,
-            Code::PayloadTooLarge,
-            Code::TooManyTasks,
-            Code::Draining,
-        ],
-    },
-    Route {
-        method: "get",
-        path: "/tasks/{task_id}",
-        does: "Gives a task as it stands; held by `wait` until there is something to tell",
-        parameters: &["task_id", "wait", "If-None-Match"],
-        body: None,
-        answers: Json(200, "Snapshot"),
-        refuses: &[
-            WATCH[0],
-            WATCH[1],
-            Code::TaskNotFound,
-            Code::ConnectionLimit,
-        ],
-    },
-    Route {
-        method: "delete",
-        path: "/tasks/{task_id}",
-        does: "Forgets a task that has ended",
-        parameters: &["task_id"],
-        body: None,
-        answers: Nothing,
-        refuses: &[WATCH[0], WATCH[1], Code::TaskNotFound, Code::StillRunning],
-    },
-    Route {
-        method: "get",
-        path: "/tasks/{task_id}/history",
-        does: "Gives a page of the events of a task that are kept",
-        parameters: &["task_id", "after", "limit"],
-        body: None,
-        answers: Json(200, "History"),
-        refuses: &[WATCH[0], WATCH[1], WATCH[2], Code::TaskNotFound],
-    },
-    Route {
-        method: "post",
-        path: "/tasks/{task_id}/events",
-        does: "Publishes events of a task without an owner",
-        parameters: &["task_id", "Idempotency-Key"],
-        body: Some(Body::Events),
-        answers: Json(202, "Published"),
-        refuses: &[
-            WATCH[0],
-            Code::InvalidEvent,
-            Code::ReservedEventType,
-            WATCH[1],
-            Code::TaskNotFound,
-            Code::AlreadyComplete,
-            Code::TaskOwned,
-            Code::PayloadTooLarge,
-            Code::TransportDown,
-        ],
-    },
-    Route {
-        method: "post",
-        path: "/tasks/{task_id}/cancel",
-        does: "Asks a task to stop",
-        parameters: &["task_id"],
-        body: Some(Body::Reason),
-        answers: Json(202, "Asked"),
-        refuses: &[
-            WATCH[0],
-            WATCH[1],
-            Code::TaskNotFound,
-            Code::AlreadyComplete,
-        ],
-    },
-    Route {
-        method: "post",
-        path: "/channels/{name}/events",
-        does: "Publishes events of no task into a channel",
-        parameters: &["name", "Idempotency-Key"],
-        body: Some(Body::Events),
-        answers: Json(202, "Published"),
-        refuses: &[
-            Code::InvalidChannel,
-            Code::InvalidEvent,
-            Code::ReservedEventType,
-            Code::Forbidden,
-            Code::PayloadTooLarge,
-            Code::TransportDown,
-        ],
-    },
-    Route {
-        method: "get",
-        path: "/clients",
-        does: "Lists the open connections, the oldest first",
-        parameters: &["limit", "cursor"],
-        body: None,
-        answers: Json(200, "Clients"),
-        refuses: &[Code::InvalidQuery, Code::Forbidden],
-    },
-    Route {
-        method: "delete",
-        path: "/clients/{id}",
-        does: "Sends a client away",
-        parameters: &["id"],
-        body: None,
-        answers: Nothing,
-        refuses: &[Code::Forbidden, Code::ClientNotFound],
-    },
-    Route {
-        method: "post",
-        path: "/broadcast",
-        does: "Publishes an event into a channel, or tells it to every open connection",
-        parameters: &[],
-        body: Some(Body::Broadcast),
-        answers: Json(202, "Told"),
-        refuses: &[
-            Code::InvalidBody,
-            Code::InvalidEvent,
-            Code::ReservedEventType,
-            Code::InvalidChannel,
-            Code::Forbidden,
-            Code::PayloadTooLarge,
-            Code::TransportDown,
-        ],
-    },
-    Route {
-        method: "get",
-        path: "/health",
-        does: "Tells how the service is; 503 when it is `down`",
-        parameters: &[],
-        body: None,
-        answers: Json(200, "Health"),
-        refuses: &[],
-    },
-    Route {
-        method: "get",
-        path: "/metrics",
-        does: "Gives counts in Prometheus' text format",
-        parameters: &[],
-        body: None,
-        answers: Text,
-        refuses: &[Code::Unauthenticated, Code::Forbidden],
-    },
-    Route {
-        method: "get",
-        path: "/openapi.json",
-        does: "Gives this document",
-        parameters: &[],
-        body: None,
-        answers: Json(200, "Document"),
-        refuses: &[],
-    },
-];
-
-/// What each route of one task refuses.
-const WATCH: [Code; 3] = [Code::InvalidTaskId, Code::Forbidden, Code::InvalidPosition];
-
 fn document() -> Value {
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in Route::all() {
         let path = paths
-            .entry(route.path)
+            .entry(route.path().as_str())
             .or_insert_with(|| Value::Object(Map::new()));
-        path[route.method] = operation(route);
+        let method = route.method().as_str().to_lowercase();
+        path[method] = operation(&describe(route.endpoint));
     }
     let mut schemas = definitions("/components/schemas");
     schemas.extend(bodies());
@@ -302,7 +53,7 @@ fn document() -> Value {
     })
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &Described) -> Value {
     let mut responses = Map::new();
     let (status, response) = success(route.answers);
     responses.insert(status.to_string(), response);
@@ -337,23 +88,23 @@ fn operation(route: &Route) -> Value {
 
 fn success(answer: Answer) -> (u16, Value) {
     match answer {
-        WebSocket => (101, json!({"description": "Frames, one a message"})),
-        EventStream => (
+        Answer::WebSocket => (101, json!({"description": "Frames, one a message"})),
+        Answer::EventStream => (
             200,
             json!({
                 "description": "Frames, one an event; 204 if there is nothing more",
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
             }),
         ),
-        Json(status, schema) => (
+        Answer::Json(status, schema) => (
             status,
             json!({
                 "description": schema,
                 "content": {"application/json": {"schema": reference(schema)}},
             }),
         ),
-        Nothing => (204, json!({"description": "Done"})),
-        Text => (
+        Answer::Nothing => (204, json!({"description": "Done"})),
+        Answer::Text => (
             200,
             json!({
                 "description": "Counts",
@@ -446,128 +197,6 @@ fn request_body(body: Body) -> Value {
         }),
     };
     json!({"required": matches!(body, Body::Events | Body::Broadcast), "content": content})
-}
-
-/// What has no type that others read.
-fn bodies() -> Map<String, Value> {
-    let text = json!({"type": "string"});
-    let text_or_none = json!({"type": ["string", "null"]});
-    let count = json!({"type": "integer", "minimum": 0});
-    let Value::Object(bodies) = json!({
-        "Refusal": {"type": "object", "properties": {"error": reference("TaskError")}, "required": ["error"]},
-        "Tasks": {
-            "type": "object",
-            "properties": {"tasks": {"type": "array", "items": reference("Snapshot")}, "next": text},
-            "required": ["tasks"],
-        },
-        "History": {
-            "type": "object",
-            "properties": {
-                "events": {"type": "array", "items": reference("Event")},
-                "floor": count, "head": text, "next": text,
-            },
-            "required": ["events", "floor", "head"],
-        },
-        "TaskUrls": {
-            "type": "object",
-            "properties": {"task_id": reference("TaskId"), "websocket_url": text, "sse_url": text, "polling_url": text},
-            "required": ["task_id", "websocket_url", "sse_url", "polling_url"],
-        },
-        "Published": {
-            "type": "object",
-            "properties": {
-                "accepted": count, "last": text,
-                "errors": {"type": "array", "items": {
-                    "type": "object",
-                    "properties": {"index": count, "error": reference("TaskError")},
-                    "required": ["index", "error"],
-                }},
-                "errors_omitted": count, "cancel_requested": {"type": "boolean"}, "cancel_reason": text,
-            },
-            "required": ["accepted", "errors"],
-        },
-        "Asked": {
-            "type": "object",
-            "properties": {"task_id": reference("TaskId"), "cancel_requested": {"const": true}},
-            "required": ["task_id", "cancel_requested"],
-        },
-        "Health": {
-            "type": "object",
-            "properties": {
-                "status": {"enum": ["ok", "degraded", "down"]},
-                "transport": {
-                    "type": "object",
-                    "properties": {"kind": text, "status": {"enum": ["ok", "down"]}},
-                    "required": ["kind", "status"],
-                },
-                "tasks": count, "sessions": count,
-            },
-            "required": ["status", "transport", "tasks", "sessions"],
-        },
-        "Document": {"type": "object"},
-        "Reason": {"type": "object", "properties": {"reason": text}},
-        "NewTask": {
-            "type": "object",
-            "properties": {
-                "task_id": reference("TaskId"), "name": text, "kind": text, "parent": reference("TaskId"),
-                "labels": {"type": "object", "additionalProperties": text},
-                "channels": {"type": "array", "items": reference("ChannelName")},
-                "stages": {"type": "array", "items": {
-                    "type": "object",
-                    "properties": {
-                        "path": text, "label": text, "weight": {"type": "number", "minimum": 0, "default": 1},
-                        "total": count, "unit": text,
-                    },
-                    "required": ["path"],
-                }},
-                "queued": {"type": "boolean", "default": false},
-                "silence_ms": {"type": "integer", "minimum": 1},
-            },
-        },
-        "Clients": {
-            "type": "object",
-            "properties": {
-                "clients": {"type": "array", "items": {
-                    "type": "object",
-                    "properties": {
-                        "id": text,
-                        "transport": {"enum": ["websocket", "event_stream"]},
-                        "client_type": text_or_none, "client_name": text_or_none,
-                        "subject": text_or_none,
-                        "topics": {"type": "array", "items": {
-                            "type": "object",
-                            "properties": {"task_id": text, "channel": text},
-                        }},
-                        "connected_at": reference("Timestamp"),
-                    },
-                    "required": [
-                        "id", "transport", "client_type", "client_name", "subject", "topics",
-                        "connected_at",
-                    ],
-                }},
-                "next": text,
-            },
-            "required": ["clients"],
-        },
-        "Broadcast": {
-            "type": "object",
-            "properties": {"channel": reference("ChannelName"), "event_type": text, "data": true},
-            "required": ["event_type"],
-        },
-        "Told": {
-            "type": "object",
-            "properties": {"accepted": count, "last": text, "clients": count},
-            "required": ["accepted"],
-        },
-        "NewEvent": {
-            "type": "object",
-            "properties": {"event_type": text, "data": true, "key": text, "id": text},
-            "required": ["event_type"],
-        },
-    }) else {
-        unreachable!("it is written as an object");
-    };
-    bodies
 }
 
 fn reference(schema: &str) -> Value {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::task::yield_now;
 
 use super::{
+    answer,
     items::{Items, read},
     json,
 };
@@ -28,8 +29,7 @@ impl Gateway {
     /// Dropping the future leaves it open how many of the events are published; with ids they can
     /// be sent again.
     pub async fn publish(&self, request: &Parts, task: &str, body: Bytes) -> Response<Bytes> {
-        let answer = self.try_publish(request, task, &body).await;
-        self.answered(request, "/tasks/{task_id}/events", answer)
+        answer(self.try_publish(request, task, &body).await)
     }
 
     /// Answers `POST /channels/{name}/events`, with the bodies of
@@ -44,8 +44,7 @@ impl Gateway {
         name: &str,
         body: Bytes,
     ) -> Response<Bytes> {
-        let answer = self.try_publish_to_channel(request, name, &body).await;
-        self.answered(request, "/channels/{name}/events", answer)
+        answer(self.try_publish_to_channel(request, name, &body).await)
     }
 
     async fn try_publish(

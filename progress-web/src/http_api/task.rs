@@ -6,7 +6,7 @@ use progress_core::{Position, Seq};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::value::RawValue;
 
-use super::{REVALIDATE, json};
+use super::{REVALIDATE, answer, json};
 use crate::{error::ApiError, gateway::Gateway, query::Query};
 
 impl Gateway {
@@ -17,8 +17,7 @@ impl Gateway {
     ///
     /// It only reads. Dropping the future frees what it waits with.
     pub async fn task(&self, request: &Parts, task: &str) -> Response<Bytes> {
-        let answer = self.try_task(request, task).await;
-        self.answered(request, "/tasks/{task_id}", answer)
+        answer(self.try_task(request, task).await)
     }
 
     /// Answers `GET /tasks/{task_id}/history`.
@@ -27,8 +26,7 @@ impl Gateway {
     ///
     /// It only reads.
     pub async fn history(&self, request: &Parts, task: &str) -> Response<Bytes> {
-        let answer = self.try_history(request, task).await;
-        self.answered(request, "/tasks/{task_id}/history", answer)
+        answer(self.try_history(request, task).await)
     }
 
     async fn try_task(&self, request: &Parts, task: &str) -> Result<Response<Bytes>, ApiError> {

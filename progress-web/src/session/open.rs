@@ -80,8 +80,7 @@ impl Gateway {
         task: &str,
     ) -> Result<Response<EventStream>, Response<Bytes>> {
         let session = self.try_event_stream(request, task).await;
-        self.streamed(request, "/sse/progress/{task_id}", session)
-            .map_err(|instead| *instead)
+        streamed(session).map_err(|instead| *instead)
     }
 
     /// Opens `GET /sse?ids=a,b,c&channels=x`.
@@ -98,32 +97,7 @@ impl Gateway {
         request: &Parts,
     ) -> Result<Response<EventStream>, Response<Bytes>> {
         let session = self.try_event_streams(request).await;
-        self.streamed(request, "/sse", session)
-            .map_err(|instead| *instead)
-    }
-
-    /// The answer that an event stream begins with, or that is given instead; counted.
-    fn streamed(
-        &self,
-        request: &Parts,
-        route: &'static str,
-        session: Result<Option<Session>, ApiError>,
-    ) -> Result<Response<EventStream>, Box<Response<Bytes>>> {
-        let response = match session {
-            Ok(Some(session)) => Ok(event_stream_response(session)),
-            Ok(None) => {
-                let mut response = Response::new(Bytes::new());
-                *response.status_mut() = StatusCode::NO_CONTENT;
-                Err(Box::new(response))
-            }
-            Err(error) => Err(Box::new(error.to_response())),
-        };
-        let status = match &response {
-            Ok(stream) => stream.status(),
-            Err(instead) => instead.status(),
-        };
-        self.counts().answered(route, &request.method, status);
-        response
+        streamed(session).map_err(|instead| *instead)
     }
 
     async fn try_web_socket(
@@ -308,4 +282,19 @@ fn has_all(start: From, topic: &Topic) -> bool {
             Source::Channel(_) => false,
         });
     start == From::End || ended
+}
+
+/// The answer that an event stream begins with, or that is given instead.
+fn streamed(
+    session: Result<Option<Session>, ApiError>,
+) -> Result<Response<EventStream>, Box<Response<Bytes>>> {
+    match session {
+        Ok(Some(session)) => Ok(event_stream_response(session)),
+        Ok(None) => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Err(Box::new(response))
+        }
+        Err(error) => Err(Box::new(error.to_response())),
+    }
 }
