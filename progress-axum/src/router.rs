@@ -43,7 +43,7 @@ pub fn router(tracker: ProgressTracker) -> Router {
 /// # drop(app);
 /// ```
 pub fn router_with(gateway: Gateway) -> Router {
-    let router = Path::all().fold(Router::new(), |router, path| {
+    let router = gateway.paths().fold(Router::new(), |router, path| {
         // Which methods there are is the gateway's to say.
         let answer = any(move |State(gateway), request| respond(gateway, path, request));
         router.route(path.as_str(), answer)

@@ -8,7 +8,7 @@ use http_body::Frame;
 use http_body_util::{BodyDataStream, StreamBody};
 use hyper::upgrade::OnUpgrade;
 use progress_core::ProgressTracker;
-use progress_web::{Body, Found, Gateway, Path};
+use progress_web::{Body, Found, Gateway};
 use sync_wrapper::SyncStream;
 use warp::{
     Buf, Filter, Rejection, Reply as _,
@@ -53,8 +53,9 @@ pub fn routes(tracker: ProgressTracker) -> BoxedFilter<(reply::Response,)> {
 /// # drop(app);
 /// ```
 pub fn routes_with(gateway: Gateway) -> BoxedFilter<(reply::Response,)> {
+    let finder = gateway.clone();
     warp::path::peek()
-        .and_then(|rest: Peek| ready(find(&rest)))
+        .and_then(move |rest: Peek| ready(find(&finder, &rest)))
         .and(warp::path::full())
         .and(query())
         .and(warp::method())
@@ -106,9 +107,10 @@ impl Head {
     }
 }
 
-fn find(rest: &Peek) -> Result<Found, Rejection> {
+fn find(gateway: &Gateway, rest: &Peek) -> Result<Found, Rejection> {
     // It begins behind the slash that ends what was matched so far.
-    Path::find(&format!("/{}", rest.as_str())).ok_or_else(warp::reject::not_found)
+    let found = gateway.find(&format!("/{}", rest.as_str()));
+    found.ok_or_else(warp::reject::not_found)
 }
 
 /// The query as it came, if there is one.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     auth::{Action, Authorizer, Open, Principal},
     clients::{Clients, Place, Seat},
+    encoders::{Formats, FrameEncoder, presets},
     error::ApiError,
     http_api::HttpSettings,
     metrics::Metrics,
@@ -43,7 +44,9 @@ struct Shared {
     clients: Arc<Clients>,
     http: HttpSettings,
     counts: Arc<Metrics>,
-    transcoder: Transcoder,
+    transcoder: Arc<Transcoder>,
+    formats: Formats,
+    aliases: bool,
 }
 
 /// Settings of a [`Gateway`].
@@ -61,6 +64,8 @@ pub struct GatewayBuilder {
     stuck_after: Duration,
     sessions: usize,
     pub(crate) http: HttpSettings,
+    formats: Formats,
+    aliases: bool,
 }
 
 impl GatewayBuilder {
@@ -164,6 +169,41 @@ impl GatewayBuilder {
         self
     }
 
+    /// Adds a shape that clients can ask for with `?format=name`: see [`encoders`](crate::encoders).
+    pub fn format(mut self, name: impl Into<String>, encoder: impl FrameEncoder) -> Self {
+        self.formats.insert(name.into(), encoder);
+        self
+    }
+
+    /// Adds the [`presets`], each under its name.
+    pub fn presets(self) -> Self {
+        presets::all(self)
+    }
+
+    /// Sets the format of connections that ask for none (default: the protocol's own,
+    /// `progress.v1`). Whoever asks for a subprotocol of the protocol gets that. With a name that
+    /// no format has, connections that ask for none are refused as if they had asked for it.
+    pub fn default_format(mut self, name: impl Into<String>) -> Self {
+        self.formats.set_default(name.into());
+        self
+    }
+
+    /// Has the routes answer on paths of other systems too (default no), for clients that are to
+    /// stay as they are:
+    ///
+    /// | Path | A WebSocket | Else |
+    /// | --- | --- | --- |
+    /// | `/ws/progress/{task_id}/latest` | the task from its newest event on | its snapshot |
+    /// | `/ws/progress/{task_id}/history` | the task from its beginning | its history |
+    /// | `/ws/active-tasks` | | the tasks that have not ended |
+    /// | `/api/v1/projects/{task_id}/progress` | the task, as [`EventData`] | its snapshot |
+    ///
+    /// [`EventData`]: crate::encoders::presets::EventData
+    pub fn aliases(mut self) -> Self {
+        self.aliases = true;
+        self.format(presets::EventData::NAME, presets::EventData::default())
+    }
+
     /// Makes the gateway.
     #[must_use]
     pub fn build(self) -> Gateway {
@@ -182,7 +222,9 @@ impl GatewayBuilder {
                 clients: Arc::new(Clients::new(self.sessions)),
                 http: self.http,
                 counts: Arc::new(Metrics::new()),
-                transcoder: Transcoder::default(),
+                transcoder: Arc::default(),
+                formats: self.formats,
+                aliases: self.aliases,
             }),
         }
     }
@@ -234,6 +276,8 @@ impl Gateway {
             stuck_after: Duration::from_secs(30),
             sessions: 10_000,
             http: HttpSettings::default(),
+            formats: Formats::default(),
+            aliases: false,
         }
     }
 
@@ -343,7 +387,15 @@ impl Gateway {
         self.shared.clients.place("poll", &self.shared.counts)
     }
 
-    pub(crate) fn transcoder(&self) -> &Transcoder {
+    pub(crate) fn has_aliases(&self) -> bool {
+        self.shared.aliases
+    }
+
+    pub(crate) fn formats(&self) -> &Formats {
+        &self.shared.formats
+    }
+
+    pub(crate) fn transcoder(&self) -> &Arc<Transcoder> {
         &self.shared.transcoder
     }
 

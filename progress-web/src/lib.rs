@@ -16,6 +16,7 @@
 mod auth;
 mod body;
 mod clients;
+pub mod encoders;
 mod error;
 mod gateway;
 mod http_api;

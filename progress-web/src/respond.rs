@@ -28,14 +28,14 @@ impl Gateway {
     ///
     /// ```
     /// use http::Request;
-    /// use progress_web::{Gateway, Path};
+    /// use progress_web::Gateway;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// # let tracker = progress_core::ProgressTracker::new();
     /// let gateway = Gateway::new(tracker);
     /// let request = Request::get("/health").body(String::new()).unwrap();
-    /// let found = Path::find(request.uri().path()).expect("a path of the protocol");
+    /// let found = gateway.find(request.uri().path()).expect("a path of the protocol");
     /// let response = gateway.respond(found.path, &found.parameter, request).await;
     /// assert_eq!(response.status(), 200);
     /// # }
@@ -55,8 +55,8 @@ impl Gateway {
         B::Data: Send,
         B::Error: fmt::Display,
     {
-        let (request, body) = request.into_parts();
-        let response = match path.endpoint(&request.method) {
+        let (mut request, body) = request.into_parts();
+        let response = match path.endpoint(&mut request) {
             None => {
                 let mut response = self.method_not_allowed();
                 response.headers_mut().insert(header::ALLOW, allow(path));

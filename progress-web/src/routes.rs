@@ -1,9 +1,14 @@
 //! The routes: one table, which adapters build their routers from.
 
+mod aliases;
+
 use std::{borrow::Cow, sync::LazyLock};
 
-use http::Method;
+use http::{Method, request::Parts};
 use percent_encoding::percent_decode_str;
+
+use self::aliases::Alias;
+use crate::gateway::Gateway;
 
 /// What a route answers; [`Gateway::respond`](crate::Gateway::respond) dispatches on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Route {
     method: Method,
     path: &'static str,
     pub(crate) endpoint: Endpoint,
+    /// Whether it is another system's.
+    alias: Option<Alias>,
 }
 
 /// All there are. Routes of one path stand together.
@@ -58,6 +65,23 @@ static ROUTES: [Route; 18] = [
     get("/openapi.json", Endpoint::OpenApi),
 ];
 
+/// Those of other systems, for services that take their place.
+static ALIASES: [Route; 4] = [
+    alias("/ws/progress/{task_id}/latest", Alias::Latest),
+    alias("/ws/progress/{task_id}/history", Alias::History),
+    alias("/ws/active-tasks", Alias::ActiveTasks),
+    alias("/api/v1/projects/{task_id}/progress", Alias::Project),
+];
+
+const fn alias(path: &'static str, alias: Alias) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        endpoint: alias.plain(),
+        alias: Some(alias),
+    }
+}
+
 const fn get(path: &'static str, endpoint: Endpoint) -> Route {
     route(Method::GET, path, endpoint)
 }
@@ -71,6 +95,7 @@ const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> Route 
         method,
         path,
         endpoint,
+        alias: None,
     }
 }
 
@@ -110,7 +135,7 @@ pub struct Found {
 
 static PATHS: LazyLock<matchit::Router<Path>> = LazyLock::new(|| {
     let mut router = matchit::Router::new();
-    for path in Path::all() {
+    for path in Path::all().chain(Path::aliases()) {
         router
             .insert(path.0, path)
             .expect("the table's paths do not collide");
@@ -129,20 +154,8 @@ impl Path {
             .map(|routes| Self(routes[0].path))
     }
 
-    /// Finds the path of the protocol that a request's path is, as it came, not decoded: for
-    /// adapters to frameworks without a router of paths. A parameter that is not UTF-8 is
-    /// [`NO_TEXT`](Self::NO_TEXT).
-    ///
-    /// ```
-    /// use progress_web::Path;
-    ///
-    /// let found = Path::find("/tasks/a%3A1/history").expect("there is such a path");
-    /// assert_eq!(found.path.as_str(), "/tasks/{task_id}/history");
-    /// assert_eq!(found.parameter, "a:1");
-    /// assert_eq!(Path::find("/tasks/a/b/c"), None);
-    /// ```
-    #[must_use]
-    pub fn find(path: &str) -> Option<Found> {
+    /// Finds the path that a request's path is, be it allowed or not.
+    fn find(path: &str) -> Option<Found> {
         let found = PATHS.at(path).ok()?;
         let parameter = found.params.iter().next().map(|(_, parameter)| {
             let decoded = percent_decode_str(parameter).decode_utf8();
@@ -152,6 +165,15 @@ impl Path {
             path: *found.value,
             parameter: parameter.unwrap_or_default(),
         })
+    }
+
+    fn aliases() -> impl Iterator<Item = Self> {
+        ALIASES.iter().map(Route::path)
+    }
+
+    /// Whether it is none of the protocol's.
+    pub(crate) fn is_alias(self) -> bool {
+        Self::aliases().any(|alias| alias == self)
     }
 
     /// Returns its pattern, a parameter in braces.
@@ -167,14 +189,16 @@ impl Path {
         Some(rest.split_once('}')?.0)
     }
 
-    /// What a method does here; one that is not taken does nothing.
-    pub(crate) fn endpoint(self, method: &Method) -> Option<Endpoint> {
-        let asked = match *method {
+    /// What a request asks for here; nothing by a method that is not taken. An alias makes the
+    /// request's query what it stands for.
+    pub(crate) fn endpoint(self, request: &mut Parts) -> Option<Endpoint> {
+        let asked = match request.method {
             Method::HEAD => &Method::GET,
-            _ => method,
+            ref method => method,
         };
         let route = self.routes().find(|route| route.method == *asked)?;
-        Some(route.endpoint)
+        let resolve = |alias: Alias| alias.resolve(request);
+        Some(route.alias.map_or(route.endpoint, resolve))
     }
 
     /// The methods that are taken here, as the header `Allow` has them.
@@ -193,7 +217,40 @@ impl Path {
     }
 
     fn routes(self) -> impl Iterator<Item = &'static Route> {
-        ROUTES.iter().filter(move |route| route.path == self.0)
+        let all = ROUTES.iter().chain(&ALIASES);
+        all.filter(move |route| route.path == self.0)
+    }
+}
+
+impl Gateway {
+    /// Returns the paths that are to be mounted: those of the protocol and, where
+    /// [allowed](crate::GatewayBuilder::aliases), their aliases.
+    pub fn paths(&self) -> impl Iterator<Item = Path> {
+        let aliases = Path::aliases().filter(|_| self.has_aliases());
+        Path::all().chain(aliases)
+    }
+
+    /// Finds the [mounted](Self::paths) path that a request's path is, as it came, not decoded: for
+    /// adapters to frameworks without a router of paths. A parameter that is not UTF-8 is
+    /// [`NO_TEXT`](Path::NO_TEXT).
+    ///
+    /// ```
+    /// # let tracker = progress_core::ProgressTracker::new();
+    /// let gateway = progress_web::Gateway::new(tracker);
+    /// let found = gateway.find("/tasks/a%3A1/history").expect("there is such a path");
+    /// assert_eq!(found.path.as_str(), "/tasks/{task_id}/history");
+    /// assert_eq!(found.parameter, "a:1");
+    /// assert_eq!(gateway.find("/tasks/a/b/c"), None);
+    /// ```
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<Found> {
+        Path::find(path).filter(|found| self.has_aliases() || !found.path.is_alias())
+    }
+
+    /// The routes that are mounted.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &'static Route> {
+        let aliases = ALIASES.iter().filter(|_| self.has_aliases());
+        ROUTES.iter().chain(aliases)
     }
 }
 

@@ -79,14 +79,14 @@ fn size(output: &Output) -> usize {
     let id = |id: &Option<String>| id.as_ref().map_or(0, |id| "id: \n".len() + id.len());
     match output {
         Output::Frame {
-            json,
+            text,
             id: at,
             event,
         } => {
             let event = event
                 .as_ref()
                 .map_or(0, |event| "event: \n".len() + event.len());
-            "data: \n\n".len() + json.len() + id(at) + event
+            "data: \n\n".len() + text.len() + id(at) + event
         }
         Output::Close(close) => "\n".len() + id(&close.id),
         // Of other connections.
@@ -94,30 +94,37 @@ fn size(output: &Output) -> usize {
     }
 }
 
-fn write_output(text: &mut Vec<u8>, output: &Output) {
+fn write_output(out: &mut Vec<u8>, output: &Output) {
     match output {
-        Output::Frame { json, id, event } => {
+        Output::Frame { text, id, event } => {
             if let Some(id) = id {
-                write_id(text, id);
+                write_id(out, id);
+            }
+            if text.is_empty() {
+                // An id without data dispatches nothing and still is what the client comes back
+                // with; a comment tells proxies that somebody is there.
+                let comment: &[u8] = if id.is_none() { b":\n" } else { b"" };
+                out.extend_from_slice(comment);
+                out.push(b'\n');
+                return;
             }
             if let Some(event) = event {
-                text.extend_from_slice(b"event: ");
-                text.extend_from_slice(event.as_bytes());
-                text.push(b'\n');
+                out.extend_from_slice(b"event: ");
+                out.extend_from_slice(event.as_bytes());
+                out.push(b'\n');
             }
             // JSON text has no line breaks but those that a payload brought along between tokens.
-            for line in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
-                text.extend_from_slice(b"data: ");
-                text.extend_from_slice(line);
-                text.push(b'\n');
+            for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(line);
+                out.push(b'\n');
             }
-            text.push(b'\n');
+            out.push(b'\n');
         }
         Output::Close(close) => {
-            // An id without data dispatches nothing and still is what the client comes back with.
             if let Some(id) = &close.id {
-                write_id(text, id);
-                text.push(b'\n');
+                write_id(out, id);
+                out.push(b'\n');
             }
         }
         Output::Ping | Output::Binary(_) => {}

@@ -40,7 +40,7 @@ fn binary(outputs: &[Output]) -> Vec<Value> {
 
 fn text(outputs: &[Output]) -> Vec<Value> {
     let frames = outputs.iter().filter_map(|output| match output {
-        Output::Frame { json, .. } => Some(serde_json::from_slice(json).unwrap()),
+        Output::Frame { text, .. } => Some(serde_json::from_slice(text).unwrap()),
         _ => None,
     });
     frames.collect()
@@ -126,7 +126,7 @@ async fn what_has_no_form_breaks_only_the_connection_that_asks_for_it() {
     assert!(
         plain
             .iter()
-            .any(|output| { matches!(output, Output::Frame { json, .. } if json.len() > length) })
+            .any(|output| { matches!(output, Output::Frame { text, .. } if text.len() > length) })
     );
 }
 

@@ -61,7 +61,7 @@ impl Said {
         let mut outputs = Vec::new();
         while timeout(patience, session.next_batch(&mut outputs)).await == Ok(true) {
             for output in outputs.drain(..) {
-                if let Output::Frame { json, .. } = output {
+                if let Output::Frame { text: json, .. } = output {
                     self.take(&json);
                 }
             }

@@ -10,7 +10,7 @@ use std::{
 
 use http::Request;
 use progress_core::{EventPayload, ProgressTracker, Task};
-use progress_web::{Gateway, Open, Path, WebSocket};
+use progress_web::{Gateway, Open, WebSocket};
 use serde::Serialize;
 use tokio::{
     io::{
@@ -57,7 +57,7 @@ async fn web_socket(gateway: &Gateway) -> WebSocket {
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
         .body(String::new())
         .unwrap();
-    let path = Path::find("/ws/progress/a").unwrap();
+    let path = gateway.find("/ws/progress/a").unwrap();
     let mut response = gateway.respond(path.path, &path.parameter, request).await;
     assert_eq!(response.status(), 101);
     response.body_mut().take_web_socket().unwrap()

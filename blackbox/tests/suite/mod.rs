@@ -1,5 +1,6 @@
 //! What any adapter has to do.
 
+mod formats;
 mod http;
 mod http_list;
 mod many;

@@ -62,7 +62,14 @@ fn gateway(settings: &Settings) -> Gateway {
         .dead_after(settings.dead_after)
         .unknown_wait(settings.unknown_wait)
         .sessions(settings.max_connections)
-        .create_on_publish(true);
+        .create_on_publish(true)
+        .presets();
+    if let Some(format) = &settings.format {
+        gateway = gateway.default_format(format);
+    }
+    if settings.aliases {
+        gateway = gateway.aliases();
+    }
     if settings.open {
         let everything = Open::new()
             .named_ids()

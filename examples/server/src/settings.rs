@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use progress_web::BaseUrl;
+use progress_web::{BaseUrl, encoders::presets};
 use serde::Deserialize;
 
 /// Serves the progress of tasks that are published to it over HTTP.
@@ -63,6 +63,13 @@ pub(crate) struct Options {
     /// Serve GET /bench/{events}/{rate}/{tasks}/{prefix}, which publishes from inside the process
     #[arg(long, env = "PROGRESS_BENCH", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     bench: Option<bool>,
+    /// The shape of frames for who asks for none: one of the presets of progress-web, which can
+    /// all be asked for with `?format=` [default: progress.v1]
+    #[arg(long, env = "PROGRESS_FORMAT", value_name = "NAME")]
+    format: Option<String>,
+    /// Answer on the paths of other systems too, such as `/ws/active-tasks`
+    #[arg(long, env = "PROGRESS_ALIASES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    aliases: Option<bool>,
     /// What carries the routes [default: axum]
     #[arg(long, env = "PROGRESS_ADAPTER", value_name = "ADAPTER")]
     adapter: Option<Adapter>,
@@ -95,6 +102,8 @@ pub(crate) struct Settings {
     pub max_body: Option<usize>,
     pub max_message: Option<usize>,
     pub bench: bool,
+    pub format: Option<String>,
+    pub aliases: bool,
     pub adapter: Adapter,
 }
 
@@ -135,6 +144,8 @@ impl Options {
             max_body: self.max_body.or(file.max_body),
             max_message: self.max_message.or(file.max_message),
             bench: self.bench.or(file.bench).unwrap_or(false),
+            format: self.format.or(file.format),
+            aliases: self.aliases.or(file.aliases).unwrap_or(false),
             adapter: self.adapter.or(file.adapter).unwrap_or_default(),
         };
         ensure!(
@@ -143,6 +154,14 @@ impl Options {
              loopback address",
             settings.listen.ip()
         );
+        if let Some(format) = &settings.format {
+            let presets = presets::NAMES;
+            ensure!(
+                presets.contains(&&**format) || format == "progress.v1",
+                "format: {format} is none of progress.v1, {}",
+                presets.join(", ")
+            );
+        }
         Ok(settings)
     }
 }
@@ -183,6 +202,14 @@ mod tests {
         let path = file.path().to_str().unwrap();
         let error = options(&["--config", path]).resolve().unwrap_err();
         assert!(format!("{error:#}").contains("heart-beat"), "{error:#}");
+    }
+
+    #[test]
+    fn a_format_that_is_none_is_told_those_there_are() {
+        let error = options(&["--format", "flat-ish"]).resolve().unwrap_err();
+        assert!(error.to_string().contains("stage_update"), "{error}");
+        let settings = options(&["--format", "flat"]).resolve().unwrap();
+        assert_eq!(settings.format.as_deref(), Some("flat"));
     }
 
     #[test]

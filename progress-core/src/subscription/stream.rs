@@ -63,7 +63,8 @@ enum Source {
     Awaited(Box<Awaited>),
     /// Whether another node has it is being looked up.
     Sought(Box<Sought>),
-    Over,
+    /// With the task that was read, for who asks how it ended.
+    Over(Option<Arc<TaskShared>>),
 }
 
 /// A task that does not exist yet.
@@ -89,7 +90,7 @@ impl Subscription {
         permit: SubscriptionPermit,
         watch: Option<WatchGuard>,
     ) -> Self {
-        let mut this = Self::new(Source::Over, Some(permit), watch);
+        let mut this = Self::new(Source::Over(None), Some(permit), watch);
         this.open(task, options);
         this
     }
@@ -117,7 +118,7 @@ impl Subscription {
         permit: SubscriptionPermit,
         waiting: SubscriptionPermit,
     ) -> Self {
-        let mut this = Self::new(Source::Over, Some(permit), None);
+        let mut this = Self::new(Source::Over(None), Some(permit), None);
         this.wait_for(id, tracker, options, waiting);
         this
     }
@@ -162,7 +163,7 @@ impl Subscription {
         self.stands = verdict.resume != Resume::Fresh;
         self.resume = Some(verdict.resume);
         self.source = match verdict.resume {
-            Resume::Ended => Source::Over,
+            Resume::Ended => Source::Over(Some(task)),
             _ => Source::Known { task, cursor },
         };
         self.ready.push_back(Frame::Verdict(Box::new(verdict)));
@@ -193,7 +194,7 @@ impl Subscription {
     }
 
     pub(crate) fn rejected(error: SubscribeError) -> Self {
-        let mut this = Self::new(Source::Over, None, None);
+        let mut this = Self::new(Source::Over(None), None, None);
         this.ready.push_back(Frame::Rejected(error));
         this
     }
@@ -205,13 +206,24 @@ impl Subscription {
         self.stands.then_some(self.position)
     }
 
-    /// Returns the position of the task's newest event; none while there is no task, and after
-    /// the end.
+    /// Returns the position of the task's newest event; none while there is no task.
     #[must_use]
     pub fn head(&self) -> Option<Position> {
+        Some(self.task()?.head())
+    }
+
+    /// Returns the task as it is at its [`head`](Self::head), which is where the reader stands or
+    /// further; none while there is no task.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        Some(self.task()?.snapshot())
+    }
+
+    fn task(&self) -> Option<&Arc<TaskShared>> {
         match &self.source {
-            Source::Known { task, .. } => Some(task.head()),
-            Source::Awaited(_) | Source::Sought(_) | Source::Over => None,
+            Source::Known { task, .. } => Some(task),
+            Source::Over(task) => task.as_ref(),
+            Source::Awaited(_) | Source::Sought(_) => None,
         }
     }
 
@@ -334,7 +346,7 @@ impl Subscription {
             break (tracker, found, located);
         };
         let (id, options) = (sought.id.clone(), sought.options.clone());
-        self.source = Source::Over;
+        self.source = Source::Over(None);
         let Some(tracker) = tracker else {
             return Poll::Ready(());
         };
@@ -392,7 +404,7 @@ impl Subscription {
     fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink<Frame>) -> Poll<()> {
         if let Source::Awaited(awaited) = &mut self.source {
             let Some(tracker) = awaited.tracker.upgrade() else {
-                self.source = Source::Over;
+                self.source = Source::Over(None);
                 return Poll::Ready(());
             };
             let Some(task) = tracker.await_task(&awaited.id, &mut awaited.place, cx) else {
@@ -476,7 +488,7 @@ impl Subscription {
 
     fn over(&mut self) {
         self.release_place();
-        self.source = Source::Over;
+        self.source = Source::Over(self.task().cloned());
     }
 
     fn release_place(&mut self) {
@@ -493,7 +505,7 @@ impl Subscription {
                     tracker.stop_awaiting(&awaited.id, place);
                 }
             }
-            Source::Sought(_) | Source::Over => {}
+            Source::Sought(_) | Source::Over(_) => {}
         }
     }
 }
@@ -519,7 +531,7 @@ impl fmt::Debug for Subscription {
             Source::Known { task, .. } => debug.field("task", &task.id),
             Source::Awaited(awaited) => debug.field("awaits", &awaited.id),
             Source::Sought(sought) => debug.field("seeks", &sought.id),
-            Source::Over => debug.field("over", &true),
+            Source::Over(_) => debug.field("over", &true),
         };
         debug
             .field("position", &self.position())

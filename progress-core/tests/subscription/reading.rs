@@ -269,6 +269,8 @@ async fn a_subscription_ends_after_complete() {
         assert!(subscription.next().await.is_none());
         assert_eq!(subscription.next_batch(&mut Vec::new()).await, 0);
     }
-    assert_eq!(subscription.head(), None);
+    assert_eq!(subscription.head(), subscription.position());
     assert_eq!(subscription.position().unwrap().seq(), Seq::new(2));
+    let end = subscription.snapshot().unwrap();
+    assert_eq!((end.seq, end.state), (Seq::new(2), TaskState::Completed));
 }

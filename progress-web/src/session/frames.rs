@@ -2,13 +2,14 @@
 
 use progress_core::{
     ChannelDelivered, ChannelFrame, ChannelVerdict, Data, Delivered, Frame, Position, Resume, Seq,
-    Verdict,
+    Snapshot, Verdict,
 };
 use tokio::time::Instant;
 
 use super::{
     machine::{Machine, Shape},
-    topic::{Phase, Place},
+    topic::{Name, Phase, Place},
+    writer::Writer,
 };
 use crate::{
     error::{ApiError, Code},
@@ -51,6 +52,36 @@ impl Machine {
             // Sessions conflate and never ask to be closed; a new kind of frame is of no use to
             // clients of this protocol.
             _ => {}
+        }
+    }
+
+    /// Tells the task as it stands, where the client's format takes snapshots and there is another
+    /// state than it was told. To be called before the frames of a batch, of which the last may be
+    /// the end.
+    pub(crate) fn on_state(
+        &mut self,
+        index: usize,
+        head: Option<Position>,
+        snapshot: impl FnOnce() -> Option<Snapshot>,
+    ) {
+        let (Writer::Format(format), Some(head)) = (&self.writer, head) else {
+            return;
+        };
+        if self.is_deaf(index) || !format.takes_snapshots() {
+            return;
+        }
+        let Some(topic) = &mut self.topics[index] else {
+            return;
+        };
+        let Name::Task(task) = &topic.name else {
+            return;
+        };
+        if topic.told.replace(head) == Some(head) {
+            return;
+        }
+        let text = format.state(task, head, snapshot);
+        if !text.is_empty() {
+            self.push_text("snapshot", text, None, false);
         }
     }
 
@@ -164,7 +195,7 @@ impl Machine {
             }
         }
         let id = self.event_id(index, now);
-        self.push_event(delivered.event.event_type(), delivered.to_json(), id, ends);
+        self.push_frame(delivered.event.event_type(), delivered.to_json(), id, ends);
         if ends {
             self.over(index);
         }
@@ -175,7 +206,7 @@ impl Machine {
             topic.place = Place::At(delivered.event.position());
         }
         let id = self.event_id(index, now);
-        self.push_event(delivered.event.event_type(), delivered.to_json(), id, false);
+        self.push_frame(delivered.event.event_type(), delivered.to_json(), id, false);
     }
 
     /// Whether what comes of a topic is for nobody any more.

@@ -14,6 +14,7 @@ use super::{
     rate::{Bucket, MessageRate},
     topic::{Name, Phase, Place, TopicKey, TopicState},
     vector::VectorIds,
+    writer::Writer,
 };
 use crate::{
     error::{ApiError, Code},
@@ -90,6 +91,7 @@ pub(super) enum Effect {
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(super) shape: Shape,
+    pub(super) writer: Writer,
     pub(super) pace: Pace,
     node: Arc<str>,
     /// Whether frames tell their type apart from their text.
@@ -109,9 +111,17 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(shape: Shape, pace: Pace, node: Arc<str>, named: bool, now: Instant) -> Self {
+    pub(crate) fn new(
+        shape: Shape,
+        writer: Writer,
+        pace: Pace,
+        node: Arc<str>,
+        named: bool,
+        now: Instant,
+    ) -> Self {
         let mut machine = Self {
             shape,
+            writer,
             pace,
             node,
             named,
@@ -148,6 +158,7 @@ impl Machine {
             phase: Phase::Asked,
             place: after.map_or(Place::None, Place::At),
             has_id: false,
+            told: None,
             request_id,
             admitted: false,
             expires: None,
@@ -282,9 +293,9 @@ impl Machine {
             heads: Heads(tasks),
             channel_heads: Heads(channels),
         };
-        let frame = self.frame(None, "heartbeat", Some(data), None);
-        self.push(frame, true);
-        if self.is_socket() {
+        let json = Control::about(None, "heartbeat", Some(data)).to_json();
+        self.push_frame("heartbeat", json, None, true);
+        if self.is_socket() && !self.closed {
             self.push(Output::Ping, true);
         }
     }
@@ -324,12 +335,7 @@ impl Machine {
         if self.closed {
             return;
         }
-        let frame = Output::Frame {
-            json: json.clone(),
-            id: None,
-            event: self.named.then(|| event_type.into()),
-        };
-        self.push(frame, true);
+        self.push_frame(event_type, json.clone(), None, true);
     }
 
     /// Sends the client away for good.
@@ -349,14 +355,13 @@ impl Machine {
         self.close_with(code.close_code(), code.as_str());
     }
 
-    /// Ends the session without a further word; returns what its client is told.
-    pub(super) fn break_off(&mut self, code: Code) -> Close {
+    /// Ends the session without a further word.
+    fn break_off(&mut self, code: Code) {
         self.closed = true;
-        Close {
-            code: code.close_code(),
-            reason: code.as_str(),
-            id: None,
-        }
+        self.out.clear();
+        let (code, reason) = (code.close_code(), code.as_str());
+        let id = None;
+        self.push(Output::Close(Close { code, reason, id }), true);
     }
 
     /// A topic has nothing more.
@@ -427,39 +432,78 @@ impl Machine {
         data: Option<ControlData<'_>>,
         id: Option<String>,
     ) {
-        let frame = self.frame(name, event_type, data, id);
-        self.push(frame, true);
+        let json = Control::about(name, event_type, data).to_json();
+        self.push_frame(event_type, json, id, true);
     }
 
-    fn frame(
-        &self,
-        name: Option<&Name>,
-        event_type: &'static str,
-        data: Option<ControlData<'_>>,
-        id: Option<String>,
-    ) -> Output {
-        Output::Frame {
-            json: Control::about(name, event_type, data).to_json(),
-            id,
-            event: self.named.then(|| event_type.into()),
-        }
-    }
-
-    /// An event as a frame.
-    pub(super) fn push_event(
+    /// Has a frame written in the session's shape.
+    pub(super) fn push_frame(
         &mut self,
         event_type: &str,
         json: Bytes,
         id: Option<String>,
         urgent: bool,
     ) {
+        if self.closed {
+            return;
+        }
+        let text = match &self.writer {
+            Writer::Json => json,
+            Writer::Format(format) => format.frame(&json),
+            Writer::MessagePack(transcoder) => {
+                return match transcoder.transcode(&json) {
+                    Ok(binary) => self.push(Output::Binary(binary), urgent),
+                    Err(error) => {
+                        // Nested too deep. Rather no frame than another than everybody else's.
+                        tracing::error!(%error, "a frame has no form in MessagePack");
+                        self.break_off(Code::Internal);
+                    }
+                };
+            }
+        };
+        if text.is_empty() {
+            self.push_silence(event_type, id);
+        } else {
+            self.push_text(event_type, text, id, urgent);
+        }
+    }
+
+    pub(super) fn push_text(
+        &mut self,
+        event_type: &str,
+        text: Bytes,
+        id: Option<String>,
+        urgent: bool,
+    ) {
         let event = self.named.then(|| event_type.into());
-        self.push(Output::Frame { json, id, event }, urgent);
+        self.push(Output::Frame { text, id, event }, urgent);
+    }
+
+    /// A frame of which the application's clients are not told. An event stream still tells where
+    /// its client stands, and with a heartbeat that it lives.
+    fn push_silence(&mut self, event_type: &str, id: Option<String>) {
+        if self.is_socket() || (id.is_none() && event_type != "heartbeat") {
+            return;
+        }
+        match self.out.back_mut() {
+            // The newer id is all that counts.
+            Some(Output::Frame { text, id: last, .. }) if text.is_empty() => {
+                *last = id.or_else(|| last.take());
+            }
+            _ => self.push(
+                Output::Frame {
+                    text: Bytes::new(),
+                    id,
+                    event: None,
+                },
+                false,
+            ),
+        }
     }
 
     fn push(&mut self, output: Output, urgent: bool) {
         let len = match &output {
-            Output::Frame { json, .. } => json.len(),
+            Output::Frame { text: bytes, .. } | Output::Binary(bytes) => bytes.len(),
             _ => 0,
         };
         self.linger.push(len, urgent);

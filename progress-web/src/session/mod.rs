@@ -17,6 +17,7 @@ mod source;
 mod stream;
 mod topic;
 mod vector;
+mod writer;
 
 pub(crate) use self::{
     command::Registration,

@@ -14,12 +14,12 @@ use super::{
     machine::{EVENT_STREAM, WEB_SOCKET},
     source::{Opened, Source},
     stream::Topic,
+    writer::Writer,
 };
 use crate::{
     auth::{Action, Principal},
     error::ApiError,
     gateway::Gateway,
-    msgpack::Encoding,
     query::{From, Query, starts},
     sse::{EventStream, event_stream_response},
 };
@@ -47,22 +47,23 @@ impl Gateway {
             after,
             opened,
         };
-        let session = Session::new(self, Shape::Socket, vec![topic], seat, false);
-        session.speaking(Encoding::asked(&request.headers).unwrap_or_default())
+        let writer = self.writer(request).unwrap_or_default();
+        Session::new(self, Shape::Socket, writer, vec![topic], seat, false)
     }
 
     /// Opens `GET /ws`: a session that watches what its client asks for. Nobody is asked for
     /// permission until then.
     #[must_use]
     pub fn web_sockets(&self, request: &Parts) -> Session {
-        let session = match self.seat(WEB_SOCKET) {
-            Ok(seat) => {
-                let session = Session::new(self, Shape::Sockets, Vec::new(), Some(seat), false);
-                session.with_commands(self, request.clone())
+        let (writer, seat) = match (self.seat(WEB_SOCKET), self.writer(request)) {
+            (Ok(seat), Ok(writer)) => (writer, seat),
+            (Err(error), writer) => {
+                return Session::refused(self, writer.unwrap_or_default(), &error);
             }
-            Err(error) => Session::refused(self, &error),
+            (Ok(_), Err(error)) => return Session::refused(self, Writer::default(), &error),
         };
-        session.speaking(Encoding::asked(&request.headers).unwrap_or_default())
+        let session = Session::new(self, Shape::Sockets, writer, Vec::new(), Some(seat), false);
+        session.with_commands(self, request.clone())
     }
 
     /// Opens `GET /sse/progress/{task_id}`.
@@ -108,6 +109,7 @@ impl Gateway {
         let (principal, name) = self.watcher(request, name).await?;
         let query = Query::of(&request.uri);
         let after = query.after()?;
+        self.writer(request)?;
         let source = self.source(&name, after, query.replay()?)?;
         Ok((after, Opened { source, principal }))
     }
@@ -122,6 +124,7 @@ impl Gateway {
         // The id is judged first, then who asks, then the rest.
         let (principal, _) = self.watcher(request, &name).await?;
         let start = starts(&request.headers, query, 1)?[0];
+        let writer = self.writer(request)?;
         let topic = self.begin(principal, name, start, query.replay()?).await;
         if let Err(error) = &topic.opened {
             return Err(error.clone());
@@ -134,6 +137,7 @@ impl Gateway {
         Ok(Some(Session::new(
             self,
             Shape::Stream,
+            writer,
             vec![topic],
             Some(seat),
             named,
@@ -145,6 +149,7 @@ impl Gateway {
         let names = query.topics(self.most_topics())?;
         let starts = starts(&request.headers, query, names.len())?;
         let replay = query.replay()?;
+        let writer = self.writer(request)?;
         let mut all_at_end = true;
         let mut topics = Vec::with_capacity(names.len());
         for (name, start) in names.into_iter().zip(starts) {
@@ -167,6 +172,7 @@ impl Gateway {
         Ok(Some(Session::new(
             self,
             Shape::Streams,
+            writer,
             topics,
             Some(seat),
             named,

@@ -6,11 +6,12 @@ use bytes::Bytes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// A frame, as JSON text.
+    /// A frame, as text.
     #[non_exhaustive]
     Frame {
-        /// The text.
-        json: Bytes,
+        /// The text: JSON, or an application's own. Empty where that has nothing to say, which
+        /// only event streams see: they still tell the id, or that they live.
+        text: Bytes,
         /// The event id that an event stream gives it.
         id: Option<String>,
         /// The event's name, on event streams that asked for names.

@@ -45,6 +45,9 @@ impl Source {
         let Poll::Ready(count) = count else {
             return Poll::Pending;
         };
+        if let Self::Task(subscription) = self {
+            machine.on_state(index, subscription.head(), || subscription.snapshot());
+        }
         let now = Instant::now();
         for frame in frames.task.drain(..) {
             machine.on_frame(index, &frame, now);

@@ -18,13 +18,14 @@ use super::{
     output::Output,
     source::{Frames, Opened, Source},
     topic::{Name, TopicKey},
+    writer::Writer,
 };
 use crate::{
     auth::Principal,
     clients::{Order, Seat},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
-    msgpack::{self, Encoding, Transcoder},
+    msgpack,
 };
 
 /// One client's connection: yields what is to be sent, takes what the client says.
@@ -49,7 +50,6 @@ pub struct Session {
     more: bool,
     /// Since others were told.
     topics_changed: bool,
-    encoding: Encoding,
     gateway: WeakGateway,
     /// Of a connection whose client gives commands.
     flights: Option<Box<Flights>>,
@@ -69,13 +69,14 @@ impl Session {
     pub(crate) fn new(
         gateway: &Gateway,
         shape: Shape,
+        writer: Writer,
         topics: Vec<Topic>,
         seat: Option<Seat>,
         named: bool,
     ) -> Self {
         let now = Instant::now();
         let mut session = Self {
-            machine: Machine::new(shape, gateway.pace(), gateway.node(), named, now),
+            machine: Machine::new(shape, writer, gateway.pace(), gateway.node(), named, now),
             sources: Vec::with_capacity(topics.len()),
             first: 0,
             timer: Box::pin(sleep_until(now)),
@@ -83,7 +84,6 @@ impl Session {
             yielded: false,
             more: false,
             topics_changed: false,
-            encoding: Encoding::default(),
             gateway: gateway.downgrade(),
             flights: None,
             seat,
@@ -102,8 +102,8 @@ impl Session {
     }
 
     /// A session of nobody, which says why and closes.
-    pub(crate) fn refused(gateway: &Gateway, error: &ApiError) -> Self {
-        let mut session = Self::new(gateway, Shape::Sockets, Vec::new(), None, false);
+    pub(crate) fn refused(gateway: &Gateway, writer: Writer, error: &ApiError) -> Self {
+        let mut session = Self::new(gateway, Shape::Sockets, writer, Vec::new(), None, false);
         session.machine.on_dismissed(error);
         session
     }
@@ -136,7 +136,7 @@ impl Session {
             self.poll_sources(cx);
             if self.machine.linger.goes(Instant::now()) {
                 let first = out.len();
-                self.take(out);
+                out.extend(self.machine.out.drain(..));
                 self.count_close(&out[first..]);
                 self.machine.linger.on_taken();
                 self.carry_out();
@@ -165,9 +165,9 @@ impl Session {
     /// Takes a binary message of the client: MessagePack, where that is spoken, else no more than
     /// a sign of life.
     pub fn on_binary(&mut self, message: &[u8]) {
-        match self.encoding {
-            Encoding::MessagePack => self.on_message(msgpack::read(message).as_ref()),
-            Encoding::Json => self.on_life(),
+        match self.machine.writer {
+            Writer::MessagePack(_) => self.on_message(msgpack::read(message).as_ref()),
+            Writer::Json | Writer::Format(_) => self.on_life(),
         }
     }
 
@@ -189,37 +189,6 @@ impl Session {
     /// Closes the connection with a code of the table.
     pub fn close(&mut self, code: Code) {
         self.machine.close(code);
-    }
-
-    /// Speaks another encoding than JSON.
-    pub(crate) fn speaking(mut self, encoding: Encoding) -> Self {
-        self.encoding = encoding;
-        self
-    }
-
-    /// Hands over what is ready, as the client understands it.
-    fn take(&mut self, out: &mut Vec<Output>) {
-        let gateway = match self.encoding {
-            Encoding::Json => return out.extend(self.machine.out.drain(..)),
-            Encoding::MessagePack => self.gateway.upgrade(),
-        };
-        // Without a gateway there is nobody to share with.
-        let own = Transcoder::default();
-        let transcoder = gateway.as_ref().map_or(&own, Gateway::transcoder);
-        while let Some(output) = self.machine.out.pop_front() {
-            out.push(match output {
-                Output::Frame { json, .. } => match transcoder.transcode(&json) {
-                    Ok(binary) => Output::Binary(binary),
-                    Err(error) => {
-                        // Nested too deep. Rather no frame than another than everybody else's.
-                        tracing::error!(%error, "a frame has no form in MessagePack");
-                        self.machine.out.clear();
-                        Output::Close(self.machine.break_off(Code::Internal))
-                    }
-                },
-                other => other,
-            });
-        }
     }
 
     fn count_close(&self, said: &[Output]) {

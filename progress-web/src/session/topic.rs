@@ -30,6 +30,8 @@ pub(super) struct TopicState {
     pub(super) place: Place,
     /// Whether an event id was sent with one of its events.
     pub(super) has_id: bool,
+    /// The newest of its states that an application's format has told.
+    pub(super) told: Option<Position>,
     /// Of the command that asked for it, until its verdict.
     pub(super) request_id: Option<Box<Value>>,
     /// Whether it may be watched, as far as is known.

@@ -217,7 +217,7 @@ impl Driver {
     /// Frames outputs, until there are no more or enough for one write.
     fn gather(&mut self) -> Result<(), Error> {
         let bytes = self.outputs.iter().map(|output| match output {
-            Output::Frame { json: bytes, .. } | Output::Binary(bytes) => bytes.len() + HEADER,
+            Output::Frame { text: bytes, .. } | Output::Binary(bytes) => bytes.len() + HEADER,
             _ => HEADER,
         });
         self.out.reserve(bytes.sum());
@@ -225,7 +225,7 @@ impl Driver {
             && let Some(output) = self.outputs.pop()
         {
             match output {
-                Output::Frame { json, .. } => self.out.push(OpCode::Data(Data::Text), &json),
+                Output::Frame { text, .. } => self.out.push(OpCode::Data(Data::Text), &text),
                 Output::Binary(bytes) => self.out.push(OpCode::Data(Data::Binary), &bytes),
                 Output::Ping => self.out.push(OpCode::Control(Control::Ping), b""),
                 Output::Close(close) => self.close(close.code.into(), close.reason)?,

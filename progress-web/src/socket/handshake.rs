@@ -11,7 +11,7 @@ use super::WebSocket;
 use crate::{
     body::Body,
     error::{ApiError, Code},
-    msgpack::Encoding,
+    msgpack::Subprotocol,
 };
 
 /// A handshake that can be accepted.
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Handshake {
     accept: HeaderValue,
     /// The first one asked for that is spoken here.
-    asked: Option<Encoding>,
+    asked: Option<Subprotocol>,
 }
 
 impl Handshake {
@@ -45,7 +45,7 @@ impl Handshake {
             (None, Some(key)) => Ok(Self {
                 accept: HeaderValue::try_from(derive_accept_key(key.as_bytes()))
                     .expect("base64 is fit for a header"),
-                asked: Encoding::asked(headers),
+                asked: Subprotocol::asked(headers),
             }),
             (missing, _) => {
                 let missing = missing.unwrap_or("no Sec-WebSocket-Key");
@@ -65,7 +65,7 @@ impl Handshake {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept.clone());
         // None but ours, so that no token asked for as a subprotocol comes back.
         if let Some(asked) = self.asked {
-            let name = HeaderValue::from_static(asked.subprotocol());
+            let name = HeaderValue::from_static(asked.as_str());
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
         }
         response
@@ -170,7 +170,7 @@ mod tests {
             Handshake::of(&parts)
                 .unwrap()
                 .asked
-                .map(Encoding::subprotocol)
+                .map(Subprotocol::as_str)
         };
         assert_eq!(
             asked(&["progress.v1.msgpack, progress.v1.json"]),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header;
 use progress_core::{ProgressTracker, testing::MemoryBus};
-use progress_web::{Gateway, Output, Path};
+use progress_web::{Gateway, Output};
 use serde_json::json;
 
 use crate::support::{everything, gateway, get, publish, refusal, request, told};
@@ -139,7 +139,7 @@ async fn every_answer_is_counted_by_route() {
         ("MADE-UP", "/tasks", "other", 405),
         ("GET", "/ws", "GET", 426),
     ] {
-        let found = Path::find(path).unwrap();
+        let found = gateway.find(path).unwrap();
         let parts = request(method.parse().unwrap(), path, &[]);
         let request = http::Request::from_parts(parts, r#"[{"event_type":"note"}]"#.to_owned());
         let answer = gateway.respond(found.path, &found.parameter, request).await;

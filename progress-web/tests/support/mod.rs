@@ -87,7 +87,7 @@ pub(crate) async fn next_batch(session: &mut Session) -> Vec<Said> {
     let mut outputs = Vec::new();
     session.next_batch(&mut outputs).await;
     let said = outputs.into_iter().map(|output| match output {
-        Output::Frame { json, .. } => Said::Frame(serde_json::from_slice(&json).unwrap()),
+        Output::Frame { text, .. } => Said::Frame(serde_json::from_slice(&text).unwrap()),
         Output::Ping => Said::Ping,
         Output::Close(close) => Said::Close(close),
         other => panic!("{other:?}"),
