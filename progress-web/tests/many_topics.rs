@@ -12,7 +12,7 @@ use std::{
 
 use http::{header, request::Parts};
 use progress_core::ProgressTracker;
-use progress_web::{Action, Authorizer, Gateway, Principal, Refusal, Session};
+use progress_web::{Action, Authorizer, Gateway, GatewayBuilder, Principal, Refusal, Session};
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, timeout};
 
@@ -321,6 +321,73 @@ async fn numbers_of_topics_are_bounded() {
     drop(tasks);
     settle(&mut session).await;
     assert_eq!(say(&mut session, subscribe(3..6)).await.len(), 9);
+}
+
+/// How long one command for so many topics takes; the best of three, as others are at work too.
+async fn time_to_subscribe(topics: usize) -> Duration {
+    let all = |gateway: GatewayBuilder| {
+        gateway
+            .topics_per_command(topics)
+            .topics_per_session(topics)
+    };
+    let gateway = gateway_with(all);
+    let names: Vec<_> = (0..topics)
+        .map(|n| json!({"task_id": format!("t{n}")}))
+        .collect();
+    let command = json!({"type": "subscribe", "topics": names}).to_string();
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let mut session = open(&gateway).await;
+        let began = std::time::Instant::now();
+        session.on_text(&command);
+        best = best.min(began.elapsed());
+    }
+    best
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_times_the_topics_take_about_ten_times_as_long_to_subscribe() {
+    let (few, many) = (
+        time_to_subscribe(2_000).await,
+        time_to_subscribe(20_000).await,
+    );
+    // Where each is compared with all the others it is a hundred times.
+    assert!(many < few * 35, "{few:?}, {many:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_free_again_is_anothers() {
+    let gateway = gateway_with(|gateway| gateway.topics_per_session(3));
+    let _tasks: Vec<_> = "abcde"
+        .chars()
+        .map(|id| task(&gateway, &id.to_string()))
+        .collect();
+    let mut session = open(&gateway).await;
+    let ask = |command: &str, ids: &[&str]| {
+        let topics: Vec<_> = ids.iter().map(|id| json!({"task_id": id})).collect();
+        json!({"type": command, "topics": topics})
+    };
+    say(&mut session, ask("subscribe", &["a", "b", "c"])).await;
+    say(&mut session, ask("unsubscribe", &["b", "a"])).await;
+    let said = say(&mut session, ask("subscribe", &["d", "c", "a", "e"])).await;
+    let told = |kind: &str| -> Vec<_> {
+        let frames = said.iter().filter(|frame| frame["event_type"] == kind);
+        frames
+            .map(|frame| frame["task_id"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(told("subscribed"), ["d", "a"]);
+    assert_eq!(
+        told("rejected"),
+        ["c", "e"],
+        "one is there, the other has no place"
+    );
+    let said = say(&mut session, ask("unsubscribe", &["b", "d"])).await;
+    assert_eq!(said.len(), 1);
+    assert_eq!(
+        (code(&said[0]), &said[0]["task_id"]),
+        ("NOT_SUBSCRIBED", &json!("b"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
