@@ -186,6 +186,11 @@ async fn broadcast_into_a_channel_is_an_event_of_it() {
 async fn bad_broadcasts_are_refused() {
     let gateway = gateway();
     let large = format!(r#"{{"event_type":"x","data":"{}"}}"#, "x".repeat(65_536));
+    let deep = format!(
+        r#"{{"event_type":"x","data":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
     for (text, status, code, field) in [
         ("", 400, "INVALID_BODY", None),
         ("[]", 400, "INVALID_BODY", None),
@@ -209,6 +214,8 @@ async fn bad_broadcasts_are_refused() {
             Some("event_type"),
         ),
         (&*large, 413, "PAYLOAD_TOO_LARGE", Some("data")),
+        // Or it would break every connection that speaks MessagePack.
+        (&*deep, 400, "INVALID_EVENT", Some("data")),
     ] {
         let body_of = Bytes::copy_from_slice(text.as_bytes());
         let response = gateway

@@ -137,7 +137,7 @@ impl Gateway {
             None => Accepted {
                 accepted: 1,
                 last: None,
-                clients: Some(self.tell_everybody(&broadcast)),
+                clients: Some(self.tell_everybody(&broadcast)?),
             },
         };
         Ok(json(StatusCode::ACCEPTED, &accepted))
@@ -159,7 +159,10 @@ impl Gateway {
         }
     }
 
-    fn tell_everybody(&self, broadcast: &Broadcast<'_>) -> usize {
+    fn tell_everybody(&self, broadcast: &Broadcast<'_>) -> Result<usize, ApiError> {
+        // It is no event of a task, and yet no other than one could be.
+        let event = EventInput::new(&*broadcast.event_type, broadcast.data)?;
+        self.tracker().check(&event)?;
         let data = Some(ControlData::Verbatim(broadcast.data));
         let frame = Control::about(None, &broadcast.event_type, data).to_json();
         let event_type: Arc<str> = Arc::from(&*broadcast.event_type);
@@ -170,7 +173,7 @@ impl Gateway {
                 json: frame.clone(),
             });
         }
-        clients.len()
+        Ok(clients.len())
     }
 
     fn listed(&self, client: &Client) -> Listed {

@@ -211,7 +211,8 @@ impl Session {
                 Output::Frame { json, .. } => match transcoder.transcode(&json) {
                     Ok(binary) => Output::Binary(binary),
                     Err(error) => {
-                        // Nested too deep. Rather no frame than another than everybody else's.
+                        // Nested too deep, by a node that let it in. Rather no frame than another than
+                        // everybody else's.
                         tracing::error!(%error, "a frame has no form in MessagePack");
                         self.machine.out.clear();
                         Output::Close(self.machine.break_off(Code::Internal))
