@@ -45,7 +45,7 @@ async fn read(session: &mut Session) -> bool {
         assert!(open || outputs.is_empty());
         for output in outputs.drain(..) {
             let frame: Value = match output {
-                Output::Frame { json, .. } => serde_json::from_slice(&json).expect("JSON"),
+                Output::Frame { text, .. } => serde_json::from_slice(&text).expect("JSON"),
                 Output::Binary(bytes) => rmp_serde::from_slice(&bytes).expect("MessagePack"),
                 Output::Close(close) => {
                     assert_eq!(close.code, 4029);

@@ -239,6 +239,13 @@ pub enum PublishError {
         /// [`Limits::payload`].
         limit: usize,
     },
+    /// The event's data is nested too deep.
+    TooDeep {
+        /// Which field it is due to.
+        field: &'static str,
+        /// [`Limits::DEPTH`].
+        limit: usize,
+    },
     /// The key is longer than [`Limits::NAME_LEN`].
     KeyTooLong {
         /// Its length in bytes.
@@ -296,6 +303,9 @@ impl fmt::Display for PublishError {
             ),
             Self::PayloadTooLarge { field, len, limit } => {
                 write!(f, "{field} has about {len} bytes, the limit is {limit}")
+            }
+            Self::TooDeep { field, limit } => {
+                write!(f, "{field} is nested deeper than {limit} levels")
             }
             Self::KeyTooLong { len } => {
                 write!(f, "key has {len} bytes, the limit is {}", Limits::NAME_LEN)

@@ -34,6 +34,9 @@ pub struct Limits {
 impl Limits {
     /// The deepest stage path, in segments.
     pub const STAGE_DEPTH: usize = 8;
+    /// The deepest nesting of an event's data, and of each value in it, in levels: arrays and objects
+    /// in one another. In every frame that it comes to stand in, readers of JSON take it.
+    pub const DEPTH: usize = 100;
     /// The longest stage path, key, or label, in bytes.
     pub const NAME_LEN: usize = 128;
     /// The most channels that one task's events are copied into.

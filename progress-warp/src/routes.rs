@@ -128,8 +128,8 @@ async fn respond<S, D>(
     body: S,
 ) -> reply::Response
 where
-    S: Stream<Item = Result<D, warp::Error>> + Send,
-    D: Buf + Send,
+    S: Stream<Item = Result<D, warp::Error>> + Send + 'static,
+    D: Buf + 'static,
 {
     let body = StreamBody::new(body.map(|data| data.map(Frame::data)));
     let request = head.into_request(body);

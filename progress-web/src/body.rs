@@ -3,19 +3,21 @@
 use std::{
     convert::Infallible,
     fmt,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_core::Stream as _;
+use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     error::{ApiError, Code},
+    refused::invalid,
     socket::WebSocket,
     sse::EventStream,
 };
@@ -112,19 +114,55 @@ impl http_body::Body for Body {
     }
 }
 
-/// Reads a request's body, of a length that may have been said beforehand: to `largest` bytes,
-/// within `patience` and as much again for each further 64 KiB, so that one that trickles does not
-/// hold its place for ever.
-pub(crate) async fn read<B>(
-    body: B,
+/// The body of a request, not yet read: who may not ask has sent it in vain.
+pub struct RequestBody(UnsyncBoxBody<Bytes, String>);
+
+impl RequestBody {
+    /// Takes a body as a server has it.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: http_body::Body + Send + 'static,
+        B::Error: fmt::Display,
+    {
+        let body = body
+            .map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
+            .map_err(|error| error.to_string());
+        Self(body.boxed_unsync())
+    }
+
+    /// Reads it: to `largest` bytes, within `patience` and as much again for each further 64 KiB,
+    /// so that one that trickles does not hold its place for ever.
+    pub(crate) async fn read(
+        self,
+        headers: &HeaderMap,
+        largest: usize,
+        patience: Duration,
+    ) -> Result<Bytes, ApiError> {
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        read(self.0, length, largest, patience).await
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for RequestBody {
+    fn from(bytes: B) -> Self {
+        Self::new(Full::new(bytes.into()))
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").finish_non_exhaustive()
+    }
+}
+
+/// See [`RequestBody::read`]; of a length that may have been said beforehand.
+async fn read(
+    mut body: impl http_body::Body<Data = Bytes, Error = impl fmt::Display> + Unpin,
     length: Option<u64>,
     largest: usize,
     patience: Duration,
-) -> Result<Bytes, ApiError>
-where
-    B: http_body::Body,
-    B::Error: fmt::Display,
-{
+) -> Result<Bytes, ApiError> {
     let too_large = || {
         ApiError::new(
             Code::PayloadTooLarge,
@@ -136,7 +174,6 @@ where
     if length.is_some_and(|length| length > largest as u64) {
         return Err(too_large());
     }
-    let mut body = pin!(body);
     let began = Instant::now();
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
@@ -146,8 +183,7 @@ where
         let frame = match timeout_at(began + allowed, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
-                let message = format!("the request's body broke off: {error}");
-                return Err(ApiError::new(Code::InvalidCommand, message).field("body"));
+                return Err(invalid("body", format!("the body broke off: {error}")));
             }
             Ok(None) => break,
             Err(_) => {
@@ -156,21 +192,20 @@ where
             }
         };
         // Trailers say nothing here.
-        let Ok(mut data) = frame.into_data() else {
+        let Ok(data) = frame.into_data() else {
             continue;
         };
-        let count = data.remaining();
-        if count > largest - len {
+        if data.len() > largest - len {
             return Err(too_large());
         }
         // One chunk is the whole, as a rule, and need not be copied.
         if len == 0 {
-            first = data.copy_to_bytes(count);
+            first = data;
         } else {
             if more.is_empty() {
                 more.extend_from_slice(&std::mem::take(&mut first));
             }
-            more.extend_from_slice(&data.copy_to_bytes(count));
+            more.extend_from_slice(&data);
         }
     }
     Ok(if more.is_empty() {

@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::request::Parts;
 use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscription, TaskId};
 use serde::Serialize;
 
 use crate::{
     auth::{Action, Authorizer, Open, Principal},
+    body::RequestBody,
     clients::{Clients, Place, Seat},
     encoders::{Formats, FrameEncoder, presets},
     error::ApiError,
@@ -299,9 +301,14 @@ impl Gateway {
         self.shared.message
     }
 
-    /// Returns the largest body that a request may have, in bytes.
-    pub(crate) fn largest_body(&self) -> usize {
-        self.shared.body
+    /// Reads a request's body: after the authorizer was asked, unless what to ask it stands there.
+    pub(crate) async fn read_body(
+        &self,
+        request: &Parts,
+        body: RequestBody,
+    ) -> Result<Bytes, ApiError> {
+        let (largest, patience) = (self.shared.body, self.shared.stuck_after);
+        body.read(&request.headers, largest, patience).await
     }
 
     /// Returns how long a WebSocket may accept no byte.

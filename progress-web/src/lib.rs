@@ -37,7 +37,7 @@ pub use async_trait::async_trait;
 
 pub use self::{
     auth::{Action, Authorizer, Open, Principal, Refusal},
-    body::Body,
+    body::{Body, RequestBody},
     error::{ApiError, Code},
     gateway::{Gateway, GatewayBuilder, TaskUrls},
     http_api::{BaseUrl, InvalidBaseUrl},

@@ -62,6 +62,9 @@ impl From<PublishError> for ApiError {
                     .field(field)
                     .detail("limit", limit)
             }
+            PublishError::TooDeep { field, limit } => Self::new(Code::InvalidEvent, message)
+                .field(field)
+                .detail("limit", limit),
             PublishError::KeyTooLong { .. } => Self::new(Code::InvalidEvent, message)
                 .field("key")
                 .detail("limit", Limits::NAME_LEN),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
 
 use crate::{
-    body::{self, Body},
+    body::{Body, RequestBody},
     error::{ApiError, Code},
     gateway::Gateway,
     routes::{Endpoint, Path},
@@ -19,8 +19,8 @@ impl Gateway {
     /// parameter, decoded, be it an id or not; empty where the path has none.
     ///
     /// Whatever is wrong with the request is said in the answer, a method that the path does not
-    /// take included; `HEAD` is answered as `GET` without its body. A body is read to
-    /// [`body`](crate::GatewayBuilder::body) bytes.
+    /// take included; `HEAD` is answered as `GET` without its body. A body is read once it is known
+    /// that its sender may ask, to [`body`](crate::GatewayBuilder::body) bytes.
     ///
     /// An answer with status 101 opens a WebSocket: [take](Body::take_web_socket) it out of the
     /// body, and [serve](crate::WebSocket::serve) it once the connection is upgraded. Where that
@@ -51,8 +51,7 @@ impl Gateway {
         request: Request<B>,
     ) -> Response<Body>
     where
-        B: http_body::Body + Send,
-        B::Data: Send,
+        B: http_body::Body + Send + 'static,
         B::Error: fmt::Display,
     {
         let (mut request, body) = request.into_parts();
@@ -62,10 +61,10 @@ impl Gateway {
                 response.headers_mut().insert(header::ALLOW, allow(path));
                 response.map(Body::from)
             }
-            Some(endpoint) => match self.request_body(&request, body).await {
-                Ok(body) => self.answer(endpoint, &request, parameter, body).await,
-                Err(error) => error.to_response().map(Body::from),
-            },
+            Some(endpoint) => {
+                let body = RequestBody::new(body);
+                self.answer(endpoint, &request, parameter, body).await
+            }
         };
         self.counts()
             .answered(path.as_str(), &request.method, response.status());
@@ -103,7 +102,7 @@ impl Gateway {
         endpoint: Endpoint,
         request: &Parts,
         parameter: &str,
-        body: Bytes,
+        body: RequestBody,
     ) -> Response<Body> {
         match endpoint {
             Endpoint::WebSocket => socket::one(self, request, parameter).await,
@@ -131,20 +130,6 @@ impl Gateway {
             Endpoint::Metrics => self.metrics(request).await.map(Body::from),
             Endpoint::OpenApi => self.openapi().map(Body::from),
         }
-    }
-
-    /// The request's body, of methods that have one that means something.
-    async fn request_body<B>(&self, request: &Parts, body: B) -> Result<Bytes, ApiError>
-    where
-        B: http_body::Body,
-        B::Error: fmt::Display,
-    {
-        if request.method != Method::POST {
-            return Ok(Bytes::new());
-        }
-        let length = request.headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        body::read(body, length, self.largest_body(), self.stuck_after()).await
     }
 }
 

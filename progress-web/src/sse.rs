@@ -131,12 +131,13 @@ fn write_output(out: &mut Vec<u8>, output: &Output) {
     }
 }
 
-/// What to set as `TCP_USER_TIMEOUT` on the connections that a server accepts: for so long what was
-/// written may wait for the peer's acknowledgement before the connection is given up.
+/// What to set as `TCP_USER_TIMEOUT` on the connections that a server accepts, or on its listener:
+/// for so long what was written may wait for the peer's acknowledgement, or for room in its window,
+/// before the connection is given up.
 ///
 /// An event stream says something at least every 30 s but does not see its socket: with this, a
 /// client that is gone without a word is found within 90 s.
-pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// A server asks for more as soon as it has room: one that asks so late had none.
 const BUSY: Duration = Duration::from_millis(250);

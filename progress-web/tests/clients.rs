@@ -138,7 +138,9 @@ async fn broadcast_reaches_every_connection_once() {
     let mut stream = opened.unwrap().into_body();
     stream.next().await.unwrap();
     let event = Bytes::from_static(br#"{"event_type":"maintenance","data":{"in_minutes": 5}}"#);
-    let response = gateway.broadcast(&request("/broadcast"), event).await;
+    let response = gateway
+        .broadcast(&request("/broadcast"), event.into())
+        .await;
     assert_eq!(response.status(), 202);
     assert_eq!(body(&response), json!({"accepted": 1, "clients": 3}));
     for session in &mut sessions {
@@ -160,7 +162,9 @@ async fn broadcast_into_a_channel_is_an_event_of_it() {
     settle(&mut session).await;
     let event = r#"{"channel":"system","event_type":"maintenance","data":{"in_minutes":5}}"#;
     let body_of = || Bytes::from_static(event.as_bytes());
-    let response = gateway.broadcast(&request("/broadcast"), body_of()).await;
+    let response = gateway
+        .broadcast(&request("/broadcast"), body_of().into())
+        .await;
     assert_eq!(response.status(), 202);
     let answer = body(&response);
     let said = frames(settle(&mut session).await);
@@ -171,7 +175,9 @@ async fn broadcast_into_a_channel_is_an_event_of_it() {
     assert_eq!(answer, json!({"accepted": 1, "last": format!("{epoch}:1")}));
     // Nobody publishes into what is the library's own.
     let event = Bytes::from_static(br#"{"channel":"_tasks","event_type":"x"}"#);
-    let response = gateway.broadcast(&request("/broadcast"), event).await;
+    let response = gateway
+        .broadcast(&request("/broadcast"), event.into())
+        .await;
     assert_eq!(response.status(), 400);
     assert_eq!(body(&response)["error"]["code"], "INVALID_CHANNEL");
 }
@@ -180,6 +186,11 @@ async fn broadcast_into_a_channel_is_an_event_of_it() {
 async fn bad_broadcasts_are_refused() {
     let gateway = gateway();
     let large = format!(r#"{{"event_type":"x","data":"{}"}}"#, "x".repeat(65_536));
+    let deep = format!(
+        r#"{{"event_type":"x","data":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
     for (text, status, code, field) in [
         ("", 400, "INVALID_BODY", None),
         ("[]", 400, "INVALID_BODY", None),
@@ -203,9 +214,13 @@ async fn bad_broadcasts_are_refused() {
             Some("event_type"),
         ),
         (&*large, 413, "PAYLOAD_TOO_LARGE", Some("data")),
+        // Or it would break every connection that speaks MessagePack.
+        (&*deep, 400, "INVALID_EVENT", Some("data")),
     ] {
         let body_of = Bytes::copy_from_slice(text.as_bytes());
-        let response = gateway.broadcast(&request("/broadcast"), body_of).await;
+        let response = gateway
+            .broadcast(&request("/broadcast"), body_of.into())
+            .await;
         assert_eq!(response.status(), status);
         let error = &body(&response)["error"];
         assert_eq!(error["code"], code);
@@ -219,7 +234,9 @@ async fn stuck_client_keeps_a_bounded_number_of_broadcasts() {
     let mut session = many(&gateway).await;
     for n in 0..100 {
         let event = Bytes::from(format!(r#"{{"event_type":"notice","data":{n}}}"#));
-        gateway.broadcast(&request("/broadcast"), event).await;
+        gateway
+            .broadcast(&request("/broadcast"), event.into())
+            .await;
     }
     let said = frames(settle(&mut session).await);
     let numbers: Vec<_> = said
@@ -236,7 +253,9 @@ async fn managing_needs_permission() {
     for response in [
         gateway.clients(&request("/clients")).await,
         gateway.disconnect(&request("/"), "x").await,
-        gateway.broadcast(&request("/broadcast"), event).await,
+        gateway
+            .broadcast(&request("/broadcast"), event.into())
+            .await,
     ] {
         assert_eq!(response.status(), 403);
         let solution = &body(&response)["error"]["solutions"][0];

@@ -2,11 +2,11 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use futures_util::StreamExt;
 use http::{HeaderValue, header, request::Parts};
-use progress_core::{Payload, TaskId};
+use progress_core::{Limits, TaskError, TaskId};
 use progress_web::{Gateway, Output, Session};
 use serde_json::{Value, json};
 use tokio::time::{advance, timeout};
@@ -100,34 +100,44 @@ async fn commands_are_taken_in_either_form() {
     }
 }
 
+/// Nested as deep as may be, in every place of a frame that an application fills.
 #[tokio::test(start_paused = true)]
-async fn what_has_no_form_breaks_only_the_connection_that_asks_for_it() {
-    let gateway = gateway();
-    let a = task(&gateway, "a");
-    let mut packed = gateway
-        .web_socket(&asking("/", "progress.v1.msgpack"), "a")
-        .await;
-    let mut plain = support::socket(&gateway, "a").await;
-    let mut deep = Value::Null;
-    for _ in 0..126 {
-        deep = json!([deep]);
+async fn the_deepest_value_that_is_taken_has_a_form_wherever_it_stands() {
+    #[derive(serde::Serialize)]
+    #[serde(transparent)]
+    struct Nested(Value);
+    impl progress_core::EventPayload for Nested {
+        const EVENT_TYPE: &'static str = "nested";
+
+        fn key(&self) -> Option<Cow<'_, str>> {
+            Some("k".into())
+        }
     }
-    let deep = Payload::from(deep);
-    let length = deep.json().len();
-    a.complete(deep).unwrap();
-    let said = outputs(&mut packed).await;
-    let Some(Output::Close(close)) = said.last() else {
-        panic!("{said:?}")
-    };
-    assert_eq!((close.code, close.reason), (1011, "INTERNAL"));
-    let mut rest = Vec::new();
-    assert!(!packed.next_batch(&mut rest).await, "nothing follows");
+    let deepest = (0..Limits::DEPTH).fold(json!(0), |inner, _| json!([inner]));
+    let error = || TaskError::new("E", "m").detail("inside", deepest.clone());
+    let gateway = gateway();
+    let a = gateway.tracker().task("a").channel("jobs").start().unwrap();
+    a.emit(Nested(deepest.clone())).unwrap();
+    a.stage("s").try_metadata("inside", &deepest).unwrap();
+    a.try_metadata("inside", &deepest).unwrap();
+    a.error(error()).unwrap();
+    a.complete(&deepest).unwrap();
+    let b = gateway.tracker().task("b").start().unwrap();
+    b.fail(error()).unwrap();
+    let topics = json!([{"task_id": "a"}, {"task_id": "b"}, {"channel": "jobs"}]);
+    let subscribe = json!({"type": "subscribe", "topics": topics}).to_string();
+    let mut packed = gateway.web_sockets(&asking("/ws", "progress.v1.msgpack"));
+    packed.on_text(&subscribe);
+    let mut plain = gateway.web_sockets(&asking("/ws", "progress.v1.json"));
+    plain.on_text(&subscribe);
+    let packed = binary(&outputs(&mut packed).await);
     let plain = outputs(&mut plain).await;
-    assert!(
-        plain
-            .iter()
-            .any(|output| { matches!(output, Output::Frame { text, .. } if text.len() > length) })
-    );
+    assert_eq!(packed.len(), plain.len());
+    let whole = packed
+        .iter()
+        .filter(|frame| frame.to_string().contains(&deepest.to_string()))
+        .count();
+    assert!(whole >= 10, "{whole}");
 }
 
 async fn chunks(stream: &mut progress_web::EventStream) -> String {

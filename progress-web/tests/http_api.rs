@@ -2,6 +2,8 @@
 
 #[path = "http_api/batches.rs"]
 mod batches;
+#[path = "http_api/bodies.rs"]
+mod bodies;
 #[path = "http_api/channels.rs"]
 mod channels;
 #[path = "http_api/counts.rs"]

@@ -324,6 +324,41 @@ async fn numbers_of_topics_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_that_is_free_again_is_anothers() {
+    let gateway = gateway_with(|gateway| gateway.topics_per_session(3));
+    let _tasks: Vec<_> = "abcde"
+        .chars()
+        .map(|id| task(&gateway, &id.to_string()))
+        .collect();
+    let mut session = open(&gateway).await;
+    let ask = |command: &str, ids: &[&str]| {
+        let topics: Vec<_> = ids.iter().map(|id| json!({"task_id": id})).collect();
+        json!({"type": command, "topics": topics})
+    };
+    say(&mut session, ask("subscribe", &["a", "b", "c"])).await;
+    say(&mut session, ask("unsubscribe", &["b", "a"])).await;
+    let said = say(&mut session, ask("subscribe", &["d", "c", "a", "e"])).await;
+    let told = |kind: &str| -> Vec<_> {
+        let frames = said.iter().filter(|frame| frame["event_type"] == kind);
+        frames
+            .map(|frame| frame["task_id"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(told("subscribed"), ["d", "a"]);
+    assert_eq!(
+        told("rejected"),
+        ["c", "e"],
+        "one is there, the other has no place"
+    );
+    let said = say(&mut session, ask("unsubscribe", &["b", "d"])).await;
+    assert_eq!(said.len(), 1);
+    assert_eq!(
+        (code(&said[0]), &said[0]["task_id"]),
+        ("NOT_SUBSCRIBED", &json!("b"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn cancel_asks_the_task_to_stop() {
     let gateway = gateway();
     let a = task(&gateway, "a");

@@ -1,8 +1,9 @@
 //! Methods, and where the routes can be mounted.
 
-use blackbox::{Answer, fields};
+use blackbox::{Answer, fields, within};
 use progress_core::ProgressTracker;
 use reqwest::Method;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::Server;
 
@@ -64,4 +65,20 @@ async fn routes_nest_under_a_prefix_that_the_gateway_knows() {
     assert_eq!(server.get("/tasks/a").await.status, 404);
     let answer = server.request(Method::POST, "/api/v1/health", &[]).await;
     answer.error(405, "METHOD_NOT_ALLOWED");
+}
+
+#[tokio::test]
+async fn who_may_not_publish_is_told_so_before_the_body_comes() {
+    // Named ids and listing are allowed, publishing is not.
+    let server = Server::start().await;
+    let mut tcp = BufReader::new(server.tcp().await);
+    let head = b"POST /tasks/a/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\
+        Expect: 100-continue\r\n\r\n";
+    tcp.write_all(head).await.unwrap();
+    let mut status = String::new();
+    within("the answer", tcp.read_line(&mut status))
+        .await
+        .unwrap();
+    // Nor was it asked to go on.
+    assert!(status.starts_with("HTTP/1.1 403 "), "{status}");
 }

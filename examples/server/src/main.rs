@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays");
     }
-    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
+    let listener = serve::listen(settings.listen, settings.frozen_after).map_err(|error| {
         let listen = settings.listen;
         anyhow::anyhow!("cannot listen on {listen}: {error}; another can be set with --listen")
     })?;

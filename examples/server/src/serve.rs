@@ -1,16 +1,44 @@
 //! Sockets, and what carries the routes over them.
 
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
-use axum::{Router, serve::ListenerExt as _};
+use axum::Router;
 use progress_web::Gateway;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     bench,
     settings::{Adapter, Settings},
 };
+
+/// Listens, with options that all accepted connections inherit, whichever adapter accepts them. They
+/// are set first: also the first connection has them.
+///
+/// A frame goes out at once, and a peer that is gone is noticed, also where only the server sends:
+/// what an event stream writes, a heartbeat at the least, has to be taken in time.
+///
+/// # Errors
+///
+/// What the system says if the address cannot be had, or does not know an option.
+pub(crate) fn listen(address: SocketAddr, frozen_after: Duration) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    let options = SockRef::from(&socket);
+    options.set_tcp_nodelay(true)?;
+    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(30)))?;
+    // Counts for a peer that acknowledges nothing, and for one whose window stays closed.
+    #[cfg(target_os = "linux")]
+    options.set_tcp_user_timeout(Some(frozen_after))?;
+    #[cfg(not(target_os = "linux"))]
+    let _no_such_option = frozen_after;
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until the process ends.
 ///
@@ -31,7 +59,7 @@ pub(crate) async fn run(
             let routes = routes.merge(progress_axum::router_with(gateway));
             // A router would be copied for every connection.
             let routes = routes.into_make_service();
-            axum::serve(listener.tap_io(|socket| prepare(socket)), routes).await?;
+            axum::serve(listener, routes).await?;
         }
         Adapter::Warp => {
             let routes = progress_warp::routes_with(gateway);
@@ -41,21 +69,33 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// A frame goes out at once, and a peer that is gone is noticed, also where only the server sends:
-/// an event stream gets a heartbeat every 30 s, which has to be acknowledged in time.
-fn prepare(socket: &TcpStream) {
-    let options = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
-    let prepared = options
-        .set_tcp_nodelay(true)
-        .and_then(|()| options.set_tcp_keepalive(&keepalive));
-    #[cfg(target_os = "linux")]
-    let prepared = prepared.and_then(|()| options.set_tcp_user_timeout(Some(FROZEN_AFTER)));
-    if let Err(error) = prepared {
-        tracing::debug!(%error, "socket options not set");
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_connection_has_the_options_of_its_listener() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = listen(any, Duration::from_secs(50)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (accepted, _) = accepted.unwrap();
+        let options = SockRef::from(&accepted);
+        assert_eq!(
+            options.tcp_user_timeout().unwrap(),
+            Some(Duration::from_secs(50))
+        );
+        assert!(options.tcp_nodelay().unwrap());
+        assert!(options.keepalive().unwrap());
+        assert_eq!(
+            options.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(30)
+        );
+        drop(peer);
     }
 }
-
-/// Data unacknowledged for so long means that the peer is gone.
-#[cfg(target_os = "linux")]
-const FROZEN_AFTER: Duration = Duration::from_secs(50);

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use progress_web::{BaseUrl, encoders::presets};
+use progress_web::{BaseUrl, TCP_USER_TIMEOUT, encoders::presets};
 use serde::Deserialize;
 
 /// Serves the progress of tasks that are published to it over HTTP.
@@ -32,6 +32,11 @@ pub(crate) struct Options {
     #[arg(long, env = "PROGRESS_DEAD_AFTER", value_parser = humantime::parse_duration, value_name = "TIME")]
     #[serde(with = "humantime_serde::option")]
     dead_after: Option<Duration>,
+    /// How long a client may acknowledge nothing, or have no room for more, before its connection is
+    /// given up; on Linux [default: that of the library]
+    #[arg(long, env = "PROGRESS_FROZEN_AFTER", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    frozen_after: Option<Duration>,
     /// How often counters are looked at [default: 100ms]
     #[arg(long, env = "PROGRESS_TICK", value_parser = humantime::parse_duration, value_name = "TIME")]
     #[serde(with = "humantime_serde::option")]
@@ -93,6 +98,7 @@ pub(crate) struct Settings {
     pub open: bool,
     pub heartbeat: Duration,
     pub dead_after: Duration,
+    pub frozen_after: Duration,
     pub tick: Duration,
     pub retention: Duration,
     pub unknown_wait: Duration,
@@ -129,6 +135,7 @@ impl Options {
             open: self.open.or(file.open).unwrap_or(false),
             heartbeat,
             dead_after: (self.dead_after.or(file.dead_after)).unwrap_or(heartbeat * 2),
+            frozen_after: (self.frozen_after.or(file.frozen_after)).unwrap_or(TCP_USER_TIMEOUT),
             tick: self
                 .tick
                 .or(file.tick)

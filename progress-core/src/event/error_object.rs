@@ -4,7 +4,11 @@ use std::{fmt, sync::LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{event::Metadata, time::Timestamp};
+use crate::{
+    error::PublishError,
+    event::{Metadata, check_depth},
+    time::Timestamp,
+};
 
 /// Says what went wrong, to people and to programs: the error object of the wire.
 ///
@@ -212,6 +216,11 @@ impl TaskError {
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
         self.0.more.get()?.retry_after_ms
+    }
+
+    pub(crate) fn check_depth(&self) -> Result<(), PublishError> {
+        let mut details = self.details().iter();
+        details.try_for_each(|(_, value)| check_depth("details", value))
     }
 
     pub(crate) fn size(&self) -> usize {

@@ -2,6 +2,7 @@
 
 mod custom;
 mod data;
+mod depth;
 mod error_object;
 mod json;
 mod payload;
@@ -16,7 +17,6 @@ use crate::{
     time::Timestamp,
 };
 
-pub(crate) use self::data::stage_label;
 use self::json::EventJson;
 pub use self::{
     custom::{EventPayload, InvalidEventType, check_event_type},
@@ -28,6 +28,10 @@ pub use self::{
     json::DecodeError,
     payload::{Metadata, Payload},
     retention::Retention,
+};
+pub(crate) use self::{
+    data::stage_label,
+    depth::{check_depth, check_text_depth},
 };
 
 /// One event of one run of a task.

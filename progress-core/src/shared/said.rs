@@ -9,7 +9,7 @@ use crate::{
     error::PublishError,
     event::{
         Custom, InvalidEventType, Level, LogLine, Metadata, Note, Payload, Status, TaskError,
-        check_event_type,
+        check_event_type, check_text_depth,
     },
     limits::Limits,
     shared::input::{EventInput, InvalidInput},
@@ -91,6 +91,7 @@ pub(crate) fn check_envelope(input: &EventInput, limits: &Limits) -> Result<(), 
             limit,
         });
     }
+    check_text_depth("data", input.data.json())?;
     if let Some(id) = &input.id
         && !(1..=EventInput::ID_LEN).contains(&id.len())
     {

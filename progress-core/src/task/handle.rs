@@ -89,11 +89,11 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// [`EndError`] if its parent has ended it, or the result has no JSON form or is too large;
+    /// [`EndError`] if its parent has ended it, or the result has no JSON form, is too large or nested too deep;
     /// it gives back a task that is still live.
     pub fn complete(self, result: impl Serialize) -> Result<Position, EndError> {
         let mut end = End::new(Status::Completed);
-        match to_payload(&result) {
+        match to_payload("result", &result) {
             Ok(payload) => end.result = Some(payload).filter(|payload| payload.json() != "null"),
             Err(error) => return Err(EndError::new(error, self)),
         }

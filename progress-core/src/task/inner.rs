@@ -445,7 +445,16 @@ fn check_len(data: &Data, len: usize, limits: &Limits) -> Result<(), PublishErro
             limit,
         });
     }
-    Ok(())
+    // Payloads and metadata were checked where they came in.
+    let error = match data {
+        Data::Error(error) => Some(error),
+        Data::Complete(end) => end.error.as_ref(),
+        _ => None,
+    };
+    match error {
+        Some(error) => error.check_depth(),
+        None => Ok(()),
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

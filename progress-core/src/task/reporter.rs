@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 use crate::{
     error::PublishError,
     event::{
-        Custom, Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_event_type,
+        Custom, Data, EventPayload, Level, LogLine, Metadata, Payload, TaskError, check_depth,
+        check_event_type, check_text_depth,
     },
     id::{IntoTaskId, TaskId},
     limits::Limits,
@@ -260,8 +261,9 @@ impl Reporter {
     ///
     /// # Errors
     ///
-    /// [`PublishError`] if the task has ended, the value has no JSON form, or all of the metadata
-    /// together would take more than three quarters of an event's data.
+    /// [`PublishError`] if the task has ended, the value has no JSON form or is nested deeper than
+    /// [`Limits::DEPTH`], or all of the metadata together would take more than three quarters of an
+    /// event's data.
     pub fn try_metadata(&self, name: &str, value: impl Serialize) -> Result<(), PublishError> {
         let json = serde_json::to_value(value).map_err(|error| PublishError::NotJson {
             reason: error.to_string(),
@@ -296,7 +298,7 @@ impl Reporter {
     ///
     /// # Errors
     ///
-    /// [`PublishError`] if the task has ended or the error is too large.
+    /// [`PublishError`] if the task has ended, or the error is too large or its details nested too deep.
     pub fn error(&self, error: TaskError) -> Result<Position, PublishError> {
         let Some(task) = self.task()? else {
             return Ok(NOWHERE);
@@ -497,7 +499,7 @@ fn check_event<T: EventPayload>(
     {
         return Err(PublishError::KeyTooLong { len: key.len() });
     }
-    let data = to_payload(event)?;
+    let data = to_payload("data", event)?;
     Ok((key, data))
 }
 
@@ -525,10 +527,15 @@ pub(crate) fn to_custom<T: EventPayload>(
 /// Where events stand that nobody takes.
 const NOWHERE: Position = Position::new(Epoch::FOREIGN, Seq::ZERO);
 
-pub(crate) fn to_payload<T: Serialize + ?Sized>(value: &T) -> Result<Payload, PublishError> {
-    Payload::new(value).map_err(|error| PublishError::NotJson {
+pub(crate) fn to_payload<T: Serialize + ?Sized>(
+    field: &'static str,
+    value: &T,
+) -> Result<Payload, PublishError> {
+    let payload = Payload::new(value).map_err(|error| PublishError::NotJson {
         reason: error.to_string(),
-    })
+    })?;
+    check_text_depth(field, payload.json())?;
+    Ok(payload)
 }
 
 fn set_metadata(
@@ -546,6 +553,7 @@ fn set_metadata(
             limit,
         });
     }
+    check_depth("metadata", &value)?;
     metadata.insert(name, value);
     Ok(())
 }

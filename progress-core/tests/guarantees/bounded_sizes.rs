@@ -1,9 +1,10 @@
 //! G7, how much: sizes, keys, bytes and log lines.
 
 use progress_core::{
-    Data, InvalidEventType, Level, Limits, ProgressTracker, PublishError, TaskError, TaskState,
-    log::LogLimits,
+    Data, EventInput, InvalidEventType, Level, Limits, ProgressTracker, PublishError, TaskError,
+    TaskState, log::LogLimits,
 };
+use serde_json::{Value, json};
 
 use crate::common::{
     Gauge, Mark, assert_continuous, delivered, gaps, marks, ready, tracker_with, types, updates,
@@ -64,6 +65,62 @@ fn g7_payload() {
     child.complete(()).unwrap();
     task.complete("small").unwrap();
     assert_continuous(&ready(&mut tracker.subscribe("t")), 0);
+}
+
+#[test]
+fn g7_depth() {
+    let nested = |levels| (0..levels).fold(json!(0), |inner, _| json!([inner]));
+    let (deepest, deeper) = (nested(Limits::DEPTH), nested(Limits::DEPTH + 1));
+    let tracker = ProgressTracker::new();
+    let task = tracker.task("t").start().unwrap();
+    let too_deep = |field| PublishError::TooDeep {
+        field,
+        limit: Limits::DEPTH,
+    };
+    #[derive(serde::Serialize)]
+    #[serde(transparent)]
+    struct Nested(Value);
+    impl progress_core::EventPayload for Nested {
+        const EVENT_TYPE: &'static str = "nested";
+    }
+    let channel = tracker.channel("c");
+    let error = |details: &Value| TaskError::new("E", "m").detail("inside", details.clone());
+    let head = task.head();
+    assert_eq!(
+        task.emit(Nested(deeper.clone())).unwrap_err(),
+        too_deep("data")
+    );
+    assert_eq!(
+        channel.emit(Nested(deeper.clone())).unwrap_err(),
+        too_deep("data")
+    );
+    assert_eq!(
+        task.try_metadata("m", &deeper).unwrap_err(),
+        too_deep("metadata")
+    );
+    assert_eq!(task.error(error(&deeper)).unwrap_err(), too_deep("details"));
+    let input = EventInput::new("nested", &deeper).unwrap();
+    assert_eq!(tracker.check(&input).unwrap_err(), too_deep("data"));
+    assert_eq!(task.head(), head);
+    // An end that is too deep is none.
+    let refused = task.complete(&deeper).unwrap_err();
+    assert_eq!(*refused.reason(), too_deep("result"));
+    let refused = refused
+        .into_task()
+        .unwrap()
+        .fail(error(&deeper))
+        .unwrap_err();
+    assert_eq!(*refused.reason(), too_deep("details"));
+    let task = refused.into_task().unwrap();
+
+    task.emit(Nested(deepest.clone())).unwrap();
+    channel.emit(Nested(deepest.clone())).unwrap();
+    task.try_metadata("m", &deepest).unwrap();
+    task.error(error(&deepest)).unwrap();
+    tracker
+        .check(&EventInput::new("nested", &deepest).unwrap())
+        .unwrap();
+    task.complete(&deepest).unwrap();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use progress_core::{
     Frame, GapReason, OnLag, Position, ProgressTracker, Replay, ResetReason, Resume, Seq,
-    SubscribeOptions, Task,
+    SubscribeOptions, Task, TaskState,
 };
 use tokio_test::{assert_pending, assert_ready};
 

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::registry::{Client, Order};
 use crate::{
     auth::Action,
+    body::RequestBody,
     error::{ApiError, Code},
     gateway::Gateway,
     http_api::{answer, json},
@@ -49,8 +50,8 @@ impl Gateway {
     /// # Cancel safety
     ///
     /// Dropping the future broadcasts nothing.
-    pub async fn broadcast(&self, request: &Parts, body: Bytes) -> Response<Bytes> {
-        answer(self.try_broadcast(request, &body).await)
+    pub async fn broadcast(&self, request: &Parts, body: RequestBody) -> Response<Bytes> {
+        answer(self.try_broadcast(request, body).await)
     }
 
     /// Tells every client that the server is going down, and closes its connection with 4001; lets
@@ -112,7 +113,7 @@ impl Gateway {
     async fn try_broadcast(
         &self,
         request: &Parts,
-        body: &[u8],
+        body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
         #[derive(Serialize)]
         struct Accepted {
@@ -123,7 +124,8 @@ impl Gateway {
             clients: Option<usize>,
         }
         self.allowed(request, Action::Manage).await?;
-        let broadcast = Broadcast::parse(body)?;
+        let body = self.read_body(request, body).await?;
+        let broadcast = Broadcast::parse(&body)?;
         let channel: Option<ChannelName> =
             broadcast.channel.as_deref().map(str::parse).transpose()?;
         let accepted = match &channel {
@@ -135,7 +137,7 @@ impl Gateway {
             None => Accepted {
                 accepted: 1,
                 last: None,
-                clients: Some(self.tell_everybody(&broadcast)),
+                clients: Some(self.tell_everybody(&broadcast)?),
             },
         };
         Ok(json(StatusCode::ACCEPTED, &accepted))
@@ -157,7 +159,10 @@ impl Gateway {
         }
     }
 
-    fn tell_everybody(&self, broadcast: &Broadcast<'_>) -> usize {
+    fn tell_everybody(&self, broadcast: &Broadcast<'_>) -> Result<usize, ApiError> {
+        // It is no event of a task, and yet no other than one could be.
+        let event = EventInput::new(&*broadcast.event_type, broadcast.data)?;
+        self.tracker().check(&event)?;
         let data = Some(ControlData::Verbatim(broadcast.data));
         let frame = Control::about(None, &broadcast.event_type, data).to_json();
         let event_type: Arc<str> = Arc::from(&*broadcast.event_type);
@@ -168,7 +173,7 @@ impl Gateway {
                 json: frame.clone(),
             });
         }
-        clients.len()
+        Ok(clients.len())
     }
 
     fn listed(&self, client: &Client) -> Listed {

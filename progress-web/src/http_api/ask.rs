@@ -12,7 +12,7 @@ use super::{
     items::{field, object},
     json,
 };
-use crate::{auth::Action, error::ApiError, gateway::Gateway};
+use crate::{auth::Action, body::RequestBody, error::ApiError, gateway::Gateway};
 
 impl Gateway {
     /// Answers `POST /tasks/{task_id}/cancel`: whoever does the work is asked to stop, and decides.
@@ -20,8 +20,13 @@ impl Gateway {
     /// # Cancel safety
     ///
     /// With a transport, dropping the future leaves it open whether the task was asked.
-    pub async fn cancel_task(&self, request: &Parts, task: &str, body: Bytes) -> Response<Bytes> {
-        answer(self.try_cancel(request, task, &body).await)
+    pub async fn cancel_task(
+        &self,
+        request: &Parts,
+        task: &str,
+        body: RequestBody,
+    ) -> Response<Bytes> {
+        answer(self.try_cancel(request, task, body).await)
     }
 
     /// Answers `DELETE /tasks/{task_id}`: a task that has ended is forgotten before its time.
@@ -37,7 +42,7 @@ impl Gateway {
         &self,
         request: &Parts,
         task: &str,
-        body: &[u8],
+        body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
         #[derive(Serialize)]
         struct Asked {
@@ -46,7 +51,8 @@ impl Gateway {
         }
         let id: TaskId = task.parse()?;
         self.allowed(request, Action::Cancel(id.clone())).await?;
-        let fields = object(body)?;
+        let body = self.read_body(request, body).await?;
+        let fields = object(&body)?;
         let reason: Option<Cow<'_, str>> = field(&fields, "reason", "no text")?;
         self.tracker().cancel(&id, reason.as_deref()).await?;
         let asked = Asked {

@@ -12,7 +12,7 @@ use super::{
     items::{field, object},
     json,
 };
-use crate::{auth::Action, error::ApiError, gateway::Gateway, refused::invalid};
+use crate::{auth::Action, body::RequestBody, error::ApiError, gateway::Gateway, refused::invalid};
 
 impl Gateway {
     /// Answers `POST /tasks`: makes a task without an owner, that anybody who may can publish to.
@@ -23,12 +23,18 @@ impl Gateway {
     /// # Cancel safety
     ///
     /// With a transport, dropping the future leaves it open whether there is such a task.
-    pub async fn create_task(&self, request: &Parts, body: Bytes) -> Response<Bytes> {
-        answer(self.try_create(request, &body).await)
+    pub async fn create_task(&self, request: &Parts, body: RequestBody) -> Response<Bytes> {
+        answer(self.try_create(request, body).await)
     }
 
-    async fn try_create(&self, request: &Parts, body: &[u8]) -> Result<Response<Bytes>, ApiError> {
-        let fields = object(body)?;
+    async fn try_create(
+        &self,
+        request: &Parts,
+        body: RequestBody,
+    ) -> Result<Response<Bytes>, ApiError> {
+        // Whom to ask about stands in it.
+        let body = self.read_body(request, body).await?;
+        let fields = object(&body)?;
         // Ids first, whoever asks.
         let id = match field::<Cow<'_, str>>(&fields, "task_id", "no text")? {
             Some(id) => id.parse()?,

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     auth::Action,
+    body::RequestBody,
     error::{ApiError, Code},
     gateway::Gateway,
 };
@@ -28,8 +29,8 @@ impl Gateway {
     ///
     /// Dropping the future leaves it open how many of the events are published; with ids they can
     /// be sent again.
-    pub async fn publish(&self, request: &Parts, task: &str, body: Bytes) -> Response<Bytes> {
-        answer(self.try_publish(request, task, &body).await)
+    pub async fn publish(&self, request: &Parts, task: &str, body: RequestBody) -> Response<Bytes> {
+        answer(self.try_publish(request, task, body).await)
     }
 
     /// Answers `POST /channels/{name}/events`, with the bodies of
@@ -42,16 +43,16 @@ impl Gateway {
         &self,
         request: &Parts,
         name: &str,
-        body: Bytes,
+        body: RequestBody,
     ) -> Response<Bytes> {
-        answer(self.try_publish_to_channel(request, name, &body).await)
+        answer(self.try_publish_to_channel(request, name, body).await)
     }
 
     async fn try_publish(
         &self,
         request: &Parts,
         task: &str,
-        body: &[u8],
+        body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
         let id: TaskId = task.parse()?;
         self.allowed(request, Action::Publish(id.clone())).await?;
@@ -73,7 +74,7 @@ impl Gateway {
         &self,
         request: &Parts,
         name: &str,
-        body: &[u8],
+        body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
         let name: ChannelName = name.parse()?;
         let action = Action::Channel(name.as_str().to_owned());
@@ -87,10 +88,11 @@ impl Gateway {
         &self,
         request: &Parts,
         target: &Target<'_>,
-        body: &[u8],
+        body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
         let key = idempotency_key(&request.headers)?;
-        let items = Items::find(&request.headers, body, self.http().items)?;
+        let body = self.read_body(request, body).await?;
+        let items = Items::find(&request.headers, &body, self.http().items)?;
         let tally = match items {
             Items::One(text) => self.publish_one(target, text, key).await?,
             items => {

@@ -141,7 +141,7 @@ impl Machine {
             return Err(ApiError::new(Code::AlreadySubscribed, message));
         }
         let limit = self.pace.session_topics;
-        if self.topics.iter().flatten().count() >= limit {
+        if self.places.as_ref().map_or(0, |places| places.count()) >= limit {
             let message = format!("too many topics on one connection, the limit is {limit}");
             let error = ApiError::new(Code::TooManyTopics, message);
             return Err(error.field("topics").detail("limit", limit));
@@ -150,15 +150,10 @@ impl Machine {
     }
 
     fn place_of(&self, name: &Name) -> Option<usize> {
-        let is_it = |topic: &Option<_>| {
-            topic
-                .as_ref()
-                .is_some_and(|topic: &super::topic::TopicState| topic.name == *name)
-        };
-        self.topics.iter().position(is_it)
+        self.places.as_ref()?.of(name)
     }
 }
 
 /// Cancellations of one connection that are under way at a time; each is one question to the
 /// authorizer and, with a broker, one to it.
-const CANCELS: usize = 16;
+const CANCELS: u8 = 16;

@@ -11,6 +11,7 @@ use super::{
     command::Registration,
     linger::Linger,
     output::{Close, Output},
+    places::Places,
     rate::{Bucket, MessageRate},
     topic::{Name, Phase, Place, TopicKey, TopicState},
     vector::VectorIds,
@@ -97,6 +98,8 @@ pub(crate) struct Machine {
     /// Whether frames tell their type apart from their text.
     named: bool,
     pub(super) topics: Vec<Option<TopicState>>,
+    /// Of a connection that watches what its client asks for, once it asks.
+    pub(super) places: Option<Box<Places>>,
     pub(super) serial: u32,
     pub(super) next_heartbeat: Instant,
     pub(super) last_life: Instant,
@@ -106,7 +109,7 @@ pub(crate) struct Machine {
     pub(super) out: VecDeque<Output>,
     pub(super) effects: VecDeque<Effect>,
     /// Cancellations that are under way.
-    pub(super) cancels: usize,
+    pub(super) cancels: u8,
     pub(super) closed: bool,
 }
 
@@ -126,6 +129,7 @@ impl Machine {
             node,
             named,
             topics: Vec::new(),
+            places: None,
             serial: 0,
             next_heartbeat: now + pace.heartbeat,
             last_life: now,
@@ -163,11 +167,18 @@ impl Machine {
             admitted: false,
             expires: None,
         };
-        let free = self.topics.iter().position(Option::is_none);
-        let index = free.unwrap_or_else(|| {
+        let next = self.topics.len();
+        let index = match self.shape {
+            Shape::Sockets => {
+                let places = self.places.get_or_insert_default();
+                places.take(state.name.clone(), next)
+            }
+            // Of these no topic makes way for another.
+            Shape::Socket | Shape::Stream | Shape::Streams => next,
+        };
+        if index == next {
             self.topics.push(None);
-            self.topics.len() - 1
-        });
+        }
         self.topics[index] = Some(state);
         TopicKey { index, serial }
     }
@@ -367,7 +378,11 @@ impl Machine {
     /// A topic has nothing more.
     pub(super) fn over(&mut self, index: usize) {
         if self.shape == Shape::Sockets {
-            self.topics[index] = None;
+            if let Some(topic) = self.topics[index].take()
+                && let Some(places) = &mut self.places
+            {
+                places.leave(&topic.name);
+            }
         } else if let Some(topic) = &mut self.topics[index] {
             topic.phase = Phase::Over;
             topic.expires = None;
@@ -454,7 +469,8 @@ impl Machine {
                 return match transcoder.transcode(&json) {
                     Ok(binary) => self.push(Output::Binary(binary), urgent),
                     Err(error) => {
-                        // Nested too deep. Rather no frame than another than everybody else's.
+                        // Nested too deep, by a node that let it in. Rather no frame than another
+                        // than everybody else's.
                         tracing::error!(%error, "a frame has no form in MessagePack");
                         self.break_off(Code::Internal);
                     }

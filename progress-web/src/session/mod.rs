@@ -12,6 +12,7 @@ mod linger;
 mod machine;
 mod open;
 mod output;
+mod places;
 mod rate;
 mod source;
 mod stream;

@@ -102,6 +102,14 @@ async fn a_refused_event_answers_with_its_own_status() {
     }
     let (status, code, ..) = refusal(&gateway.publish(&post(), "t", "".into()).await);
     assert_eq!((status, &*code), (400, "INVALID_BODY"));
+    // Deeper than a reader of JSON would go, and told all the same.
+    for levels in [101, 10_000] {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        let event = format!(r#"{{"event_type":"note","data":{open}{close}}}"#);
+        let refused = refusal(&gateway.publish(&post(), "t", event.into()).await);
+        let told = (400, "INVALID_EVENT".to_owned(), json!("data"), json!(100));
+        assert_eq!(refused, told);
+    }
     assert_eq!(history(&gateway, "t").await.len(), 1);
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request::Parts};
 use progress_core::ProgressTracker;
-use progress_web::{Gateway, GatewayBuilder, Open};
+use progress_web::{Gateway, GatewayBuilder, Open, RequestBody};
 use serde_json::Value;
 
 pub(crate) fn everything() -> Open {
@@ -64,7 +64,11 @@ pub(crate) fn refusal(response: &Response<Bytes>) -> (u16, String, Value, Value)
     )
 }
 
-pub(crate) async fn publish(gateway: &Gateway, task: &str, body: impl Into<Bytes>) -> (u16, Value) {
+pub(crate) async fn publish(
+    gateway: &Gateway,
+    task: &str,
+    body: impl Into<RequestBody>,
+) -> (u16, Value) {
     told(&gateway.publish(&post(), task, body.into()).await)
 }
 
