@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use blackbox::Mark;
 use progress_core::TaskError;
+use progress_web::Open;
 use serde_json::{Value, json};
 
 use crate::Server;
@@ -76,6 +77,54 @@ async fn json_ping_of_another_system_can_be_answered() {
     while ws.frame().await["event"] != "ping" {}
     ws.say(r#"{"event":"pong"}"#).await;
     while ws.frame().await["event"] != "ping" {}
+}
+
+#[tokio::test]
+async fn worker_of_another_system_is_understood_and_its_clients_are_told_in_its_words() {
+    let server = Server::with(|gateway| {
+        let open = Open::new().named_ids().publishing();
+        gateway.presets().create_on_publish(true).authorizer(open)
+    })
+    .await;
+    let lines = concat!(
+        r#"{"event":"progress_update","data":{"status":"PROCESSING","progress":41,"current_stage":"render","estimated_remaining":5}}"#,
+        "\n",
+        r#"{"event":"log","data":{"level":"WARNING","message":"the lamp is low"}}"#,
+        "\n",
+        r#"{"event":"complete","data":{"status":"FAILED","error_code":"GPU_LOST","error_message":"the GPU is gone"}}"#,
+    );
+    let url = format!("http://{}/tasks/video-42/events", server.address);
+    let request = reqwest::Client::new().post(url).body(lines);
+    let request = request.header("content-type", "application/x-ndjson");
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(
+        (&answer["accepted"], &answer["errors"]),
+        (&json!(3), &json!([]))
+    );
+
+    let mut own = server.ws("/ws/progress/video-42").await;
+    let (frames, _) = own.until_close().await;
+    let of = |kind: &str| {
+        frames
+            .iter()
+            .rfind(|frame| frame["event_type"] == kind)
+            .unwrap()
+    };
+    assert_eq!(of("progress_update")["data"]["stage"], "render");
+    assert_eq!(of("progress_update")["data"]["eta_ms"], 5_000);
+    assert_eq!(of("log")["data"]["level"], "WARN");
+    assert_eq!(of("complete")["data"]["status"], "failed");
+    assert_eq!(of("complete")["data"]["error"]["code"], "GPU_LOST");
+
+    let mut theirs = server.ws("/ws/progress/video-42?format=event_data").await;
+    let (frames, _) = theirs.until_close().await;
+    let of = |kind: &str| &frames.iter().rfind(|frame| frame["event"] == kind).unwrap()["data"];
+    let update = of("progress_update");
+    assert_eq!(update["progress"], 41);
+    assert_eq!(update["current_stage"], "render");
+    assert_eq!(update["estimated_remaining"], 5);
+    assert_eq!(of("log")["level"], "WARNING");
+    assert_eq!(of("complete")["error_code"], "GPU_LOST");
 }
 
 #[tokio::test]

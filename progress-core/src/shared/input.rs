@@ -26,6 +26,11 @@ use crate::{
 /// | `complete` | `status`, `result?`, `error?`, `cause?` |
 /// | any other | whatever the application likes; with a `key` it is State |
 ///
+/// Words that other systems have for the same are read too, where ours are not said: `event` for
+/// `event_type`; in a `progress_update` `current_stage` and `estimated_remaining` in seconds; in an
+/// error `error_code`, `error_message` and `retryable`, also beside the status of a `complete`;
+/// levels and statuses in any case.
+///
 /// It is checked when it is published.
 ///
 /// ```
@@ -39,6 +44,7 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct EventInput {
+    #[serde(alias = "event")]
     pub(crate) event_type: String,
     #[serde(default = "nothing")]
     pub(crate) data: Payload,

@@ -6,6 +6,7 @@
 //! broker does, and this node authors against what it has [just read](remote).
 
 mod author;
+mod foreign;
 mod handle;
 mod input;
 mod publish;

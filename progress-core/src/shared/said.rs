@@ -1,6 +1,6 @@
 //! An input, read and checked: what its publisher says.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -12,7 +12,10 @@ use crate::{
         check_event_type, check_text_depth,
     },
     limits::Limits,
-    shared::input::{EventInput, InvalidInput},
+    shared::{
+        foreign::{self, Names},
+        input::{EventInput, InvalidInput},
+    },
     task::{check_stage_path, shorten},
 };
 
@@ -58,14 +61,17 @@ impl Said {
     pub(crate) fn read(input: &EventInput, limits: &Limits) -> Result<Self, PublishError> {
         check_envelope(input, limits)?;
         Ok(match input.event_type.as_str() {
-            "progress_update" => Self::Update(Box::new(update(&Fields::of(input)?, limits)?)),
+            "progress_update" => {
+                let fields = Fields::of(input)?.renamed(foreign::OF_UPDATES);
+                Self::Update(Box::new(update(&fields, limits)?))
+            }
             "stage_change" => {
                 let path: Arc<str> = Fields::of(input)?.needed("current_stage")?;
                 check_stage_path(&path).map_err(InvalidInput::from)?;
                 Self::StageChange(path)
             }
             "log" => Self::Log(Box::new(line(&Fields::of(input)?, limits)?)),
-            "error" => Self::Error(error(&Fields::of(input)?, input.data.json(), "data")?),
+            "error" => Self::Error(error(Fields::of(input)?, "data")?),
             "paused" => Self::Paused(note(&Fields::of(input)?, limits)?),
             "resumed" => Self::Resumed(note(&Fields::of(input)?, limits)?),
             "complete" => Self::Complete(Box::new(end(&Fields::of(input)?, limits)?)),
@@ -128,7 +134,10 @@ fn update(fields: &Fields<'_>, limits: &Limits) -> Result<Update, PublishError> 
         unit: fields.text("unit", Limits::NAME_LEN)?,
         message: fields.text("message", limits.message())?,
         metadata: fields.take("metadata")?.unwrap_or_default(),
-        eta_ms: fields.take("eta_ms")?,
+        eta_ms: match fields.take("eta_ms")? {
+            None => fields.seconds("estimated_remaining")?,
+            ms => ms,
+        },
         stage_eta_ms: fields.take("stage_eta_ms")?,
     };
     let of_a_stage = update.stage_progress.is_some() || update.stage_eta_ms.is_some();
@@ -149,7 +158,7 @@ fn line(fields: &Fields<'_>, limits: &Limits) -> Result<LogLine, PublishError> {
     let message: Arc<str> = fields.needed("message")?;
     Ok(LogLine {
         n: 0,
-        level: fields.take("level")?.unwrap_or(Level::Info),
+        level: fields.word("level", foreign::level)?.unwrap_or(Level::Info),
         message: (*shorten(&message, limits.payload / 2)).into(),
         stage: fields.stage("stage")?,
         fields: fields.take("fields")?.unwrap_or_default(),
@@ -169,22 +178,30 @@ fn end(fields: &Fields<'_>, limits: &Limits) -> Result<End, PublishError> {
                 field: "error",
                 reason: "it is no object".to_owned(),
             })?;
-            Some(error(&inner, json, "error")?)
+            Some(error(inner, "error")?)
+        }
+        // Beside the status, where other systems have it.
+        None if fields.json("error_code").is_some() => {
+            Some(error(Fields(fields.0.clone()), "error_code")?)
         }
         None => None,
     };
+    let status = fields.word("status", foreign::status)?;
     Ok(End {
-        status: fields.needed("status")?,
+        status: status.ok_or(InvalidInput::Missing { field: "status" })?,
         result: fields.take("result")?,
         error,
         cause: fields.text("cause", limits.message())?,
     })
 }
 
-fn error(fields: &Fields<'_>, json: &str, field: &'static str) -> Result<TaskError, PublishError> {
+fn error(fields: Fields<'_>, field: &'static str) -> Result<TaskError, PublishError> {
+    let fields = fields.renamed(foreign::OF_ERRORS);
     let _code: Arc<str> = fields.needed("code")?;
     let _message: Arc<str> = fields.needed("message")?;
-    serde_json::from_str(json).map_err(|error| invalid(field, &error))
+    let object = serde_json::to_string(&fields.0);
+    let read = object.and_then(|object| serde_json::from_str(&object));
+    read.map_err(|error| invalid(field, &error))
 }
 
 /// The fields of an object. One that is null is not there.
@@ -203,6 +220,18 @@ impl<'a> Fields<'a> {
         serde_json::from_str(json).ok().map(Self)
     }
 
+    /// Under our names, where other systems have others and ours are not there.
+    fn renamed(mut self, names: Names) -> Self {
+        for (theirs, ours) in names {
+            if self.json(ours).is_none()
+                && let Some(value) = self.0.remove(*theirs)
+            {
+                self.0.insert((*ours).to_owned(), value);
+            }
+        }
+        self
+    }
+
     fn json(&self, field: &str) -> Option<&'a str> {
         let json = self.0.get(field)?.get();
         (json != "null").then_some(json)
@@ -217,6 +246,34 @@ impl<'a> Fields<'a> {
     fn needed<T: DeserializeOwned>(&self, field: &'static str) -> Result<T, PublishError> {
         self.take(field)?
             .ok_or_else(|| InvalidInput::Missing { field }.into())
+    }
+
+    /// One of several words.
+    fn word<T>(
+        &self,
+        field: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, PublishError> {
+        let Some(text) = self.take::<String>(field)? else {
+            return Ok(None);
+        };
+        let word = read(&text).ok_or_else(|| InvalidInput::Field {
+            field,
+            reason: format!("{} is none of its words", shorten(&text, Limits::NAME_LEN)),
+        })?;
+        Ok(Some(word))
+    }
+
+    /// Seconds, as milliseconds.
+    fn seconds(&self, field: &'static str) -> Result<Option<u64>, PublishError> {
+        let Some(seconds) = self.take::<f64>(field)? else {
+            return Ok(None);
+        };
+        let time = Duration::try_from_secs_f64(seconds).map_err(|error| InvalidInput::Field {
+            field,
+            reason: error.to_string(),
+        })?;
+        Ok(u64::try_from(time.as_millis()).ok())
     }
 
     /// Text; longer than `limit` bytes it is cut.
@@ -324,6 +381,74 @@ mod tests {
             refused("stage_change", json!({"current_stage": "a//b"})),
             InvalidInput::Stage(crate::error::StageError::Empty)
         );
+    }
+
+    #[test]
+    fn words_of_other_systems_are_read_where_ours_are_not_said() {
+        let Said::Update(update) = read(
+            "progress_update",
+            json!({"status": "PROCESSING", "progress": 41, "current_stage": "render", "estimated_remaining": 5.4}),
+        )
+        .unwrap() else {
+            panic!("no update");
+        };
+        assert_eq!(update.stage.as_deref(), Some("render"));
+        assert_eq!((update.progress, update.eta_ms), (Some(41.0), Some(5_400)));
+        let Said::Update(update) = read(
+            "progress_update",
+            json!({"stage": "a", "current_stage": "b", "progress": 1, "eta_ms": 7, "estimated_remaining": 5}),
+        )
+        .unwrap() else {
+            panic!("no update");
+        };
+        assert_eq!(update.stage.as_deref(), Some("a"));
+        assert_eq!(update.eta_ms, Some(7));
+
+        let data = json!({"error_code": "GPU_LOST", "error_message": "the GPU is gone", "retryable": true, "details": {"gpu": 1}});
+        let Said::Error(error) = read("error", data).unwrap() else {
+            panic!("no error");
+        };
+        assert_eq!(
+            (error.code(), error.message()),
+            ("GPU_LOST", "the GPU is gone")
+        );
+        assert!(error.is_retryable());
+        assert_eq!(error.details().get("gpu").unwrap(), 1);
+
+        for (text, status) in [
+            ("COMPLETED", Status::Completed),
+            ("Failed", Status::Failed),
+            ("CANCELED", Status::Cancelled),
+        ] {
+            let said = read("complete", json!({"status": text}));
+            assert!(
+                matches!(said, Ok(Said::Complete(end)) if end.status == status),
+                "{text}"
+            );
+        }
+        let data =
+            json!({"status": "FAILED", "error_code": "GPU_LOST", "message": "the GPU is gone"});
+        let Said::Complete(end) = read("complete", data).unwrap() else {
+            panic!("no end");
+        };
+        assert_eq!(end.error.unwrap().code(), "GPU_LOST");
+
+        for (text, level) in [
+            ("WARNING", Level::Warn),
+            ("info", Level::Info),
+            ("CRITICAL", Level::Error),
+        ] {
+            let said = read("log", json!({"message": "m", "level": text}));
+            assert!(
+                matches!(said, Ok(Said::Log(line)) if line.level == level),
+                "{text}"
+            );
+        }
+        for seconds in [json!(-1), json!(1e300), json!("soon")] {
+            let refused = refused("progress_update", json!({"estimated_remaining": seconds}));
+            let named = |field: &str| field == "estimated_remaining";
+            assert!(matches!(refused, InvalidInput::Field { field, .. } if named(field)));
+        }
     }
 
     #[test]
