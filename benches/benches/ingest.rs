@@ -66,7 +66,8 @@ fn ingest(c: &mut Criterion) {
                     lines(line, round)
                 },
                 |body| {
-                    let response = runtime.block_on(gateway.publish(&request, "task-0", body));
+                    let response =
+                        runtime.block_on(gateway.publish(&request, "task-0", body.into()));
                     let answer: Value = serde_json::from_slice(response.body()).unwrap();
                     assert_eq!(answer["accepted"], LINES);
                     response
@@ -84,7 +85,7 @@ fn ingest(c: &mut Criterion) {
         b.iter(|| {
             runtime.block_on(async {
                 for id in &ids {
-                    let response = gateway.publish(&request, id, event.clone()).await;
+                    let response = gateway.publish(&request, id, event.clone().into()).await;
                     assert_eq!(response.status(), 202);
                 }
             });
