@@ -7,6 +7,7 @@ use demo::{
     server::{self, Settings, UploadLimits},
     terminal,
 };
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 /// Drop files on a page and watch them being processed, or name them here and watch it at once.
@@ -68,15 +69,24 @@ async fn serve(arguments: &Arguments, at_once: usize) -> anyhow::Result<()> {
         )
     })?;
     println!("Drop files on {}", server.url());
+    let (ask, asked) = oneshot::channel();
+    let served = server.run_until(async {
+        let _asked = asked.await;
+    });
+    let stopped = async {
+        stop().await?;
+        let _gone = ask.send(());
+        // Who says so twice does not want to wait.
+        stop().await
+    };
     tokio::select! {
-        served = server.run() => served?,
-        stopped = stop() => stopped?,
+        served = served => served?,
+        stopped = stopped => stopped?,
     }
     Ok(())
 }
 
-/// Waits for Ctrl-C or, on Unix, SIGTERM. Open streams are not waited for: their clients come back
-/// to the next server and are told that it is another one.
+/// Waits for Ctrl-C or, on Unix, SIGTERM.
 async fn stop() -> std::io::Result<()> {
     #[cfg(unix)]
     {

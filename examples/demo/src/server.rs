@@ -1,10 +1,11 @@
 //! The demo's server: the page, the upload, and the routes of `progress-axum`.
 
 use std::{
-    fmt,
+    fmt, future,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -16,7 +17,11 @@ use axum::{
 };
 use progress_core::{Limits, ProgressTracker, log::LogLimits};
 use progress_web::Gateway;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+    time::{sleep, timeout},
+};
 
 use crate::{batch::Workshop, page, upload};
 
@@ -127,11 +132,56 @@ impl Server {
     /// Dropping the future takes no more connections; those that are open go on until their
     /// runtime ends.
     pub async fn run(self) -> std::io::Result<()> {
+        self.run_until(future::pending()).await
+    }
+
+    /// Serves until it is to stop, and then takes leave: no new work is taken and what is under way
+    /// gets 10 s to end; the clients are told to come back, and get 5 s to go.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
         let listener = self.listener.tap_io(|connection| {
             // A frame is small and goes out at once, or waits for the answer to the one before.
             let _only_slower = connection.set_nodelay(true);
         });
-        axum::serve(listener, self.app.router().into_make_service()).await
+        let gateway = self.app.gateway().clone();
+        let (told, is_told) = oneshot::channel::<()>();
+        let leave = {
+            let gateway = gateway.clone();
+            async move {
+                stop.await;
+                // First the work: who watches it is to see its end, which closes the connection.
+                gateway.tracker().drain(WORK_ENDS_IN).await;
+                let _others = timeout(ENDS_ARE_SEEN_IN, all_gone(&gateway)).await;
+                gateway.drain(COME_BACK_WITHIN);
+                drop(told);
+            }
+        };
+        let served = axum::serve(listener, self.app.router().into_make_service())
+            .with_graceful_shutdown(leave);
+        let gone = async {
+            served.await?;
+            // WebSockets are no longer the server's to wait for.
+            all_gone(&gateway).await;
+            Ok(())
+        };
+        let too_long = async {
+            let _told = is_told.await;
+            sleep(CLIENTS_GO_IN).await;
+        };
+        tokio::select! {
+            gone = gone => gone,
+            () = too_long => Ok(()),
+        }
     }
 }
 
@@ -206,6 +256,13 @@ impl fmt::Debug for App {
     }
 }
 
+/// Waits until nobody is connected any more.
+async fn all_gone(gateway: &Gateway) {
+    while gateway.sessions() > 0 {
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
 async fn not_found(State(app): State<App>) -> Response {
     app.gateway().not_found().map(axum::body::Body::from)
 }
@@ -215,3 +272,10 @@ async fn method_not_allowed(State(app): State<App>) -> Response {
         .method_not_allowed()
         .map(axum::body::Body::from)
 }
+
+const WORK_ENDS_IN: Duration = Duration::from_secs(10);
+const ENDS_ARE_SEEN_IN: Duration = Duration::from_millis(500);
+const CLIENTS_GO_IN: Duration = Duration::from_secs(5);
+/// Over which the clients are spread that come back, to the next server if there is one.
+const COME_BACK_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
