@@ -10,7 +10,9 @@ use progress_web::{Gateway, Session};
 use serde_json::{Value, json};
 use tokio::time::Duration;
 
-use self::support::{closed, frames, gateway, kinds, request, settle, socket, stream, task};
+use self::support::{
+    Mark, closed, frames, gateway, gateway_with, kinds, request, secs, settle, socket, stream, task,
+};
 
 fn body(response: &Response<Bytes>) -> Value {
     serde_json::from_slice(response.body()).unwrap()
@@ -261,6 +263,26 @@ async fn managing_needs_permission() {
         let solution = &body(&response)["error"]["solutions"][0];
         assert!(solution.as_str().unwrap().contains("Open::managing()"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_before_the_drain_is_told_before_it() {
+    // Busy, so that what comes is held back for a moment.
+    let gateway = gateway_with(|gateway| gateway.linger(secs(1)));
+    let (a, b) = (task(&gateway, "a"), task(&gateway, "b"));
+    let mut ends = socket(&gateway, "a").await;
+    let mut goes_on = socket(&gateway, "b").await;
+    settle(&mut ends).await;
+    settle(&mut goes_on).await;
+    a.emit(Mark { n: 1 }).unwrap();
+    b.emit(Mark { n: 1 }).unwrap();
+    a.complete(()).unwrap();
+    gateway.drain(secs(1));
+    let said = settle(&mut ends).await;
+    assert_eq!(kinds(&said), ["mark", "complete", "(close)"]);
+    assert_eq!(closed(&said), (1000, "ENDED"));
+    let said = settle(&mut goes_on).await;
+    assert_eq!(kinds(&said), ["mark", "draining", "(close)"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use progress_web::Gateway;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, oneshot},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::{batch::Workshop, page, upload};
@@ -159,9 +159,8 @@ impl Server {
             let gateway = gateway.clone();
             async move {
                 stop.await;
-                // First the work: who watches it is to see its end, which closes the connection.
+                // First the work: who watches it is told its end, which closes the connection.
                 gateway.tracker().drain(WORK_ENDS_IN).await;
-                let _others = timeout(ENDS_ARE_SEEN_IN, all_gone(&gateway)).await;
                 gateway.drain(COME_BACK_WITHIN);
                 drop(told);
             }
@@ -274,7 +273,6 @@ async fn method_not_allowed(State(app): State<App>) -> Response {
 }
 
 const WORK_ENDS_IN: Duration = Duration::from_secs(10);
-const ENDS_ARE_SEEN_IN: Duration = Duration::from_millis(500);
 const CLIENTS_GO_IN: Duration = Duration::from_secs(5);
 /// Over which the clients are spread that come back, to the next server if there is one.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(2);

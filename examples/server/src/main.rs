@@ -33,10 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let gateway = gateway(&settings);
     println!("{}", url(&settings, &listener)?);
     std::io::stdout().flush()?;
-    tokio::select! {
-        served = serve::run(listener, gateway, &settings) => served,
-        stopped = stop() => Ok(stopped?),
-    }
+    serve::run(listener, gateway, &settings, stop()).await
 }
 
 /// What is printed when the server can be reached.
@@ -93,7 +90,15 @@ fn gateway(settings: &Settings) -> Gateway {
 }
 
 /// Waits for Ctrl-C or, on Unix, SIGTERM.
-async fn stop() -> std::io::Result<()> {
+async fn stop() {
+    if let Err(error) = signal().await {
+        // Then it ends by being killed.
+        tracing::warn!(%error, "signals are not heard");
+        std::future::pending().await
+    }
+}
+
+async fn signal() -> std::io::Result<()> {
     #[cfg(unix)]
     {
         let mut terminate =

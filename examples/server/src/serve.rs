@@ -1,11 +1,15 @@
 //! Sockets, and what carries the routes over them.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use progress_web::Gateway;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+    time::sleep,
+};
 
 use crate::{
     bench,
@@ -40,7 +44,7 @@ pub(crate) fn listen(address: SocketAddr, frozen_after: Duration) -> io::Result<
     socket.listen(BACKLOG)
 }
 
-/// Serves until the process ends.
+/// Serves until it is to stop; then the clients are told to come back, and get 5 s to go.
 ///
 /// # Errors
 ///
@@ -49,6 +53,38 @@ pub(crate) async fn run(
     listener: TcpListener,
     gateway: Gateway,
     settings: &Settings,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let (told, is_told) = oneshot::channel::<()>();
+    let leaving = gateway.clone();
+    let leave = async move {
+        stop.await;
+        leaving.drain(COME_BACK_WITHIN);
+        drop(told);
+    };
+    let too_long = async {
+        let _told = is_told.await;
+        sleep(CLIENTS_GO_IN).await;
+    };
+    let gone = async {
+        serve(listener, gateway.clone(), settings, leave).await?;
+        // WebSockets are no longer the server's to wait for.
+        while gateway.sessions() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        gone = gone => gone,
+        () = too_long => Ok(()),
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    gateway: Gateway,
+    settings: &Settings,
+    leave: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     match settings.adapter {
         Adapter::Axum => {
@@ -59,16 +95,22 @@ pub(crate) async fn run(
             let routes = routes.merge(progress_axum::router_with(gateway));
             // A router would be copied for every connection.
             let routes = routes.into_make_service();
-            axum::serve(listener, routes).await?;
+            axum::serve(listener, routes)
+                .with_graceful_shutdown(leave)
+                .await?;
         }
         Adapter::Warp => {
             let routes = progress_warp::routes_with(gateway);
-            warp::serve(routes).incoming(listener).run().await;
+            let server = warp::serve(routes).incoming(listener);
+            server.graceful(leave).run().await;
         }
     }
     Ok(())
 }
 
+const CLIENTS_GO_IN: Duration = Duration::from_secs(5);
+/// Over which the clients are spread that come back, to the next server if there is one.
+const COME_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 

@@ -4,10 +4,12 @@ mod support;
 
 use std::process::Stdio;
 
+use futures_util::StreamExt as _;
 use serde_json::json;
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
+use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use self::support::Server;
+use self::support::{PATIENCE, Server};
 
 #[tokio::test]
 async fn it_says_where_it_is_and_serves_every_kind_of_route() {
@@ -48,6 +50,41 @@ async fn open_is_refused_where_others_could_reach_it() {
         said.contains("--open") && said.contains("loopback"),
         "{said}"
     );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn at_sigterm_clients_are_told_to_come_back_and_the_server_goes() {
+    for adapter in ["axum", "warp"] {
+        let mut server = Server::start(&["--adapter", adapter]).await;
+        let note = json!({"event_type": "note", "data": {"n": 1}});
+        server.post("/tasks/video-42/events", &note).await;
+        let stream = format!("{}/sse/progress/video-42", server.url);
+        let mut stream = reqwest::get(stream).await.unwrap();
+        assert!(stream.chunk().await.unwrap().is_some(), "it is watched");
+        let (mut socket, _) = connect_async(server.ws("/ws/progress/video-42"))
+            .await
+            .unwrap();
+        socket.next().await.unwrap().unwrap();
+        let id = server.process.id().unwrap().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(told.unwrap().success());
+        let rest = timeout(PATIENCE, stream.text()).await.unwrap().unwrap();
+        assert!(rest.contains(r#""event_type":"draining""#), "{rest}");
+        let close = loop {
+            let message = timeout(PATIENCE, socket.next()).await.unwrap();
+            if let Message::Close(close) = message.unwrap().unwrap() {
+                break close.unwrap();
+            }
+        };
+        assert_eq!(
+            (u16::from(close.code), close.reason.as_str()),
+            (4001, "DRAINING")
+        );
+        let _answered = socket.close(None).await;
+        let ended = timeout(PATIENCE, server.process.wait()).await.unwrap();
+        assert!(ended.unwrap().success(), "{adapter}");
+    }
 }
 
 #[tokio::test]

@@ -233,14 +233,18 @@ impl Session {
         }
     }
 
-    fn poll_orders(&mut self, cx: &Context<'_>) {
+    fn poll_orders(&mut self, cx: &mut Context<'_>) {
         let Some(seat) = &self.seat else { return };
         for order in seat.poll_orders(cx) {
             match order {
                 Order::Broadcast { event_type, json } => {
                     self.machine.on_broadcast(&event_type, &json);
                 }
-                Order::Drain { reconnect_after } => self.machine.on_drain(reconnect_after),
+                Order::Drain { reconnect_after } => {
+                    // What happened before is told before: its end may be part of it.
+                    self.read_sources(cx, false);
+                    self.machine.on_drain(reconnect_after);
+                }
                 Order::Dismiss => {
                     let message = "this connection was closed by the operator";
                     let error = ApiError::new(Code::Disconnected, message);
@@ -292,6 +296,11 @@ impl Session {
             return;
         }
         let once = self.machine.linger.is_within_moment(now);
+        self.read_sources(cx, once);
+    }
+
+    /// Reads what is ready, as far as a batch holds; of each topic `once`, or all.
+    fn read_sources(&mut self, cx: &mut Context<'_>, once: bool) {
         let count = self.sources.len();
         for round in 0..count {
             let index = (self.first + round) % count;
