@@ -15,6 +15,10 @@ pub(crate) const GATES: &[Gate] = &[
         run: proptest,
     },
     Gate {
+        name: "soak",
+        run: soak,
+    },
+    Gate {
         name: "powerset",
         run: powerset,
     },
@@ -64,6 +68,19 @@ fn proptest(context: &Context) -> Result<Outcome> {
     };
     process.env("PROPTEST_CASES", PROPTEST_CASES).run()?;
     Ok(Outcome::PassedWith(format!("{PROPTEST_CASES} cases")))
+}
+
+/// Two rounds of two thousand connections each; `SOAK_SECONDS` sets how long one lasts.
+fn soak(context: &Context) -> Result<Outcome> {
+    if !cfg!(target_os = "linux") {
+        let reason = "the server's memory is read from /proc, which only Linux has";
+        return Ok(Outcome::Skipped(reason.into()));
+    }
+    context
+        .cargo(["test", "--release", "--package", "progress-server"])
+        .args(["--test", "soak", "--", "--ignored", "--nocapture"])
+        .run()?;
+    Ok(Outcome::Passed)
 }
 
 fn powerset(context: &Context) -> Result<Outcome> {

@@ -14,6 +14,12 @@ use tracing_subscriber::EnvFilter;
 
 use self::settings::{Options, Settings};
 
+/// Gives the memory that a crowd of connections needed back to the system, within seconds of their end
+/// and by threads of its own; glibc's allocator keeps it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

@@ -50,19 +50,19 @@ impl Client {
         }
     }
 
-    /// Runs to its end; how many events it has seen if it is one of those that see all.
+    /// Runs to its end; what it has seen, which is nothing if it does not read.
     pub(super) async fn run(
         mut self,
         kind: Kind,
         ready: Arc<Barrier>,
         mut over: watch::Receiver<bool>,
-    ) -> u64 {
+    ) -> Follower {
         let mut follower = Follower::default();
         match kind {
             Kind::Healthy => {
                 self.follow(&mut follower, None, Some(ready)).await;
                 assert!(follower.ended, "it was cut off: {follower:?}");
-                return follower.events;
+                return follower;
             }
             Kind::Restless => {
                 ready.wait().await;
@@ -70,7 +70,7 @@ impl Client {
                     let stay = Duration::from_millis(self.chance.u64(50..3_000));
                     self.follow(&mut follower, Some(stay), None).await;
                 }
-                return follower.events;
+                return follower;
             }
             Kind::Stuck => {
                 let socket = self.request(&Follower::default()).await;
@@ -87,7 +87,7 @@ impl Client {
                 }
             }
         }
-        0
+        follower
     }
 
     /// Reads until the end, or for so long.

@@ -8,7 +8,7 @@ pub(super) struct Follower {
     /// The position it comes back with.
     pub(super) position: Option<String>,
     epoch: String,
-    seq: u64,
+    pub(super) seq: u64,
     pub(super) events: u64,
     pub(super) ended: bool,
 }
