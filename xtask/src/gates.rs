@@ -78,6 +78,7 @@ fn fmt(context: &Context) -> Result<Outcome> {
 /// Warnings are denied after `--`, for the workspace alone: in `RUSTFLAGS` they would change every
 /// dependency's fingerprint and have all of them built again.
 fn clippy(context: &Context) -> Result<Outcome> {
+    needs::ensure(User::Build, &context.root)?;
     context
         .cargo(["clippy", "--workspace", "--all-targets", "--all-features"])
         .args(["--", "-D", "warnings"])
@@ -96,6 +97,7 @@ fn rustdoc(context: &Context) -> Result<Outcome> {
 }
 
 fn install_needs(context: &Context) -> Result<Outcome> {
+    needs::ensure(User::Build, &context.root)?;
     needs::ensure(User::Tests, &context.root)?;
     interop::ensure(context)?;
     Ok(Outcome::Passed)

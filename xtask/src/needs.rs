@@ -71,6 +71,16 @@ const NEEDS: &[Need] = &[
         },
         packages: &["curl"],
     },
+    // The allocator of progress-server is built from its C source.
+    Need {
+        name: "make",
+        user: User::Build,
+        sign: Sign::Program {
+            name: "make",
+            variable: "MAKE",
+        },
+        packages: &["make"],
+    },
     // libFuzzer is built from its C++ source.
     Need {
         name: "a C++ compiler",
@@ -86,6 +96,8 @@ const NEEDS: &[Need] = &[
 /// Which gates ask for a need. Installing happens when its user is about to run, not before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum User {
+    /// Whatever compiles the whole workspace.
+    Build,
     Tests,
     Fuzz,
 }
