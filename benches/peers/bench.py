@@ -214,7 +214,7 @@ FIGURES = {
 TABLES = {
     "Fan-out on one task, flow-controlled (never more than 64 events ahead of the slowest subscriber)":
         ["fan100_rate", "fan100_cpu", "fan100_p99", "fan1000_rate", "fan1000_cpu", "fan1000_p99"],
-    "Paced (100 events/s to 100 subscribers) and a burst of 2000 events to 100 subscribers (in-process; nchan: by POST)":
+    "Paced (100 events/s to 100 subscribers) and a burst of 2000 events to 100 subscribers (in-process)":
         ["paced_p50", "paced_p99", "paced_cpu", "burst_share", "burst_rate", "burst_cpu"],
     "1000 tasks with one subscriber each, 20 events per task, one POST per event":
         ["tasks_rate", "tasks_cpu", "tasks_p99"],

@@ -172,14 +172,16 @@ impl GatewayBuilder {
     }
 
     /// Adds a shape that clients can ask for with `?format=name`: see [`encoders`](crate::encoders).
+    /// `progress.v1` is the protocol's own and stays it.
     pub fn format(mut self, name: impl Into<String>, encoder: impl FrameEncoder) -> Self {
         self.formats.insert(name.into(), encoder);
         self
     }
 
-    /// Adds the [`presets`], each under its name.
-    pub fn presets(self) -> Self {
-        presets::all(self)
+    /// Adds the [`presets`], each under its name unless there is a format of that name.
+    pub fn presets(mut self) -> Self {
+        presets::insert_all(&mut self.formats);
+        self
     }
 
     /// Sets the format of connections that ask for none (default: the protocol's own,
@@ -203,7 +205,9 @@ impl GatewayBuilder {
     /// [`EventData`]: crate::encoders::presets::EventData
     pub fn aliases(mut self) -> Self {
         self.aliases = true;
-        self.format(presets::EventData::NAME, presets::EventData::default())
+        let (name, preset) = (presets::EventData::NAME, presets::EventData::default());
+        self.formats.insert_preset(name, preset);
+        self
     }
 
     /// Makes the gateway.

@@ -20,6 +20,7 @@ pub mod encoders;
 mod error;
 mod gateway;
 mod http_api;
+mod kept;
 mod metrics;
 mod msgpack;
 mod query;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::encoders::Kept;
+use crate::kept::Kept;
 
 /// What a WebSocket's client can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -16,7 +16,11 @@ use progress_web::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::{advance, sleep, timeout};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    task::{LocalSet, spawn_local},
+    time::{Instant, advance, sleep, timeout},
+};
 
 use self::support::{Mark, gateway_with, request, secs, task};
 
@@ -130,6 +134,23 @@ async fn transcript(format: &str) -> String {
     lines.extend(texts(&mut idle_watcher).await);
     drop(idle);
 
+    lines.push("# many topics: a channel, one cancelled, and one that runs again".to_owned());
+    let mut many = gateway.web_sockets(&request(&format!("/?{query}")));
+    let first = gateway.tracker().task("again").channel("jobs");
+    let first = first.start().unwrap();
+    let topics =
+        json!([{"channel": "jobs", "replay": "none"}, {"task_id": "again", "replay": "none"}]);
+    many.on_text(&json!({"type": "subscribe", "topics": topics}).to_string());
+    lines.extend(texts(&mut many).await);
+    first.cancel("not wanted").unwrap();
+    lines.extend(texts(&mut many).await);
+    let again = gateway.tracker().task("again").restart().unwrap();
+    let topics = json!([{"task_id": "again"}]);
+    many.on_text(&json!({"type": "subscribe", "topics": topics}).to_string());
+    lines.extend(texts(&mut many).await);
+    drop(again);
+    lines.extend(texts(&mut many).await);
+
     let mut text = String::new();
     for line in lines {
         text.push_str(&timeless(&line));
@@ -146,7 +167,7 @@ fn timeless(line: &str) -> String {
                 for (name, value) in fields {
                     match &**name {
                         "timestamp" | "started_at" | "updated_at" => *value = "…".into(),
-                        "epoch" | "node" | "heads" => *value = "…".into(),
+                        "epoch" | "node" | "heads" | "position" => *value = "…".into(),
                         _ => walk(value),
                     }
                 }
@@ -244,6 +265,161 @@ async fn what_many_are_told_is_made_once() {
     }
     assert_eq!(counting.frames.load(Ordering::Relaxed), 10);
     assert_eq!(counting.snapshots.load(Ordering::Relaxed), 11);
+}
+
+/// What is said, as it is said: read by a task of its own, which sleeps until it is woken.
+fn follow(mut next: impl AsyncFnMut() -> Option<String> + 'static) -> UnboundedReceiver<String> {
+    let (tell, told) = unbounded_channel();
+    spawn_local(async move {
+        while let Some(text) = next().await {
+            if tell.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_delays_nothing_that_comes_after_it() {
+    LocalSet::new().run_until(left_out()).await;
+}
+
+async fn left_out() {
+    let millis = std::time::Duration::from_millis;
+    let gateway = gateway_with(|gateway| gateway.presets().linger(millis(5)));
+    let task = task(&gateway, "t");
+    let mut socket = watch(&gateway, "t", "format=stage_update").await;
+    let many = gateway
+        .event_streams(&request("/?ids=t&format=stage_update"))
+        .await;
+    let mut many = many.unwrap().into_body();
+    let socket = follow(async move || {
+        let mut outputs = Vec::new();
+        let open = socket.next_batch(&mut outputs).await;
+        open.then(|| format!("{outputs:?}"))
+    });
+    let many = follow(async move || {
+        let bytes = many.next().await?;
+        Some(String::from_utf8(bytes.to_vec()).unwrap())
+    });
+    for mut told in [socket, many] {
+        for n in 0..5 {
+            sleep(millis(100)).await;
+            while told.try_recv().is_ok() {}
+            let began = Instant::now();
+            task.emit(Mark { n }).unwrap();
+            assert!(told.recv().await.unwrap().contains("mark"));
+            // Within the moment after it something that nobody is told of.
+            sleep(millis(1)).await;
+            task.log(Level::INFO, "nobody is told");
+            sleep(millis(20)).await;
+            while told.try_recv().is_ok() {}
+            task.emit(Mark { n }).unwrap();
+            assert!(told.recv().await.unwrap().contains("mark"));
+            assert!(began.elapsed() < millis(50), "{:?}", began.elapsed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_does_not_keep_a_connection_from_its_turn() {
+    /// Tells nothing, and has more happen meanwhile.
+    #[derive(Debug)]
+    struct Outpaced(progress_core::Reporter);
+
+    impl FrameEncoder for Outpaced {
+        fn frame(&self, frame: &WireFrame) -> Option<String> {
+            if frame.event_type == "log" {
+                self.0.log(Level::INFO, "and another");
+            }
+            (frame.event_type == "heartbeat").then(|| "alive".to_owned())
+        }
+    }
+
+    let tracker = progress_core::ProgressTracker::new();
+    let task = tracker.task("t").start().unwrap();
+    let open = progress_web::Open::new().named_ids();
+    let gateway = Gateway::builder(tracker)
+        .authorizer(open)
+        .format("outpaced", Outpaced(task.reporter()))
+        .build();
+    task.log(Level::INFO, "one");
+    let mut socket = watch(&gateway, "t", "format=outpaced").await;
+    let mut outputs = Vec::new();
+    let mut polls = 0;
+    let beat = std::future::poll_fn(|cx| {
+        polls += 1;
+        if polls == 10 {
+            return std::task::Poll::Ready(false);
+        }
+        socket.poll_batch(cx, &mut outputs)
+    });
+    assert!(!beat.await, "it never says anything");
+    advance(secs(30)).await;
+    let beat = std::future::poll_fn(|cx| socket.poll_batch(cx, &mut outputs));
+    assert!(beat.await);
+    assert!(matches!(&outputs[0], Output::Frame { text, .. } if text == "alive"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_that_reads_the_same_is_told_once() {
+    let gateway = gateway_with(|gateway| gateway.presets());
+    let task = task(&gateway, "t");
+    let mut watcher = watch(&gateway, "t", "format=status").await;
+    assert_eq!(texts(&mut watcher).await.len(), 1);
+    task.log(Level::INFO, "nothing has changed");
+    assert!(texts(&mut watcher).await.is_empty());
+    task.progress(50.0);
+    sleep(secs(1)).await;
+    assert_eq!(texts(&mut watcher).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bar_of_a_late_watcher_never_goes_back() {
+    for (format, field) in [("stage_update", "progress"), ("event_data", "progress")] {
+        let gateway = gateway_with(|gateway| gateway.presets());
+        let task = task(&gateway, "t");
+        for percent in [10.0, 20.0, 41.0] {
+            task.progress(percent);
+            sleep(secs(1)).await;
+        }
+        task.error(TaskError::new("BUSY", "tried again")).unwrap();
+        let mut late = watch(&gateway, "t", &format!("format={format}")).await;
+        let told = texts(&mut late).await;
+        task.progress(60.0);
+        sleep(secs(1)).await;
+        let later = texts(&mut late).await;
+        let shown = told.iter().chain(&later).filter_map(|text| {
+            let message: Value = serde_json::from_str(text).unwrap();
+            message["data"][field].as_f64()
+        });
+        let shown: Vec<f64> = shown.collect();
+        assert!(shown.is_sorted(), "{format}: {shown:?}");
+        assert_eq!((shown[0], *shown.last().unwrap()), (41.0, 60.0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_of_another_shape_goes_on_where_it_was() {
+    for format in ["stage_update", "flat", "event_data"] {
+        let gateway = gateway_with(|gateway| gateway.presets());
+        let task = task(&gateway, "t");
+        let query = format!("format={format}");
+        let mut first = watch(&gateway, "t", &query).await;
+        task.emit(Mark { n: 1 }).unwrap();
+        let told = texts(&mut first).await;
+        let last: Value = serde_json::from_str(told.last().unwrap()).unwrap();
+        let position = last["position"].as_str().unwrap();
+        task.emit(Mark { n: 2 }).unwrap();
+        let again = format!("{query}&after={position}");
+        let told = texts(&mut watch(&gateway, "t", &again).await).await;
+        assert!(
+            told.iter().all(|text| !text.contains("\"n\":1")),
+            "{told:?}"
+        );
+        assert!(told.last().unwrap().contains("\"n\":2"), "{told:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,6 +32,17 @@ async fn heartbeat_comes_every_30_seconds_with_a_ping_on_a_websocket() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_event_stream_writes_in_silence_has_a_lost_client_found_within_90_seconds() {
+    let gateway = gateway();
+    let _task = task(&gateway, "a");
+    let mut stream = stream(&gateway, "/?ids=a").await;
+    while timeout(secs(0), stream.next()).await.is_ok() {}
+    let began = Instant::now();
+    assert!(stream.next().await.is_some(), "a heartbeat");
+    assert!(began.elapsed() + progress_web::TCP_USER_TIMEOUT <= secs(90));
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_of_60_seconds_is_death() {
     let gateway = gateway();
     let _task = task(&gateway, "a");

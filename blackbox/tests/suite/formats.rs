@@ -86,21 +86,21 @@ async fn worker_of_another_system_is_understood_and_its_clients_are_told_in_its_
         gateway.presets().create_on_publish(true).authorizer(open)
     })
     .await;
-    let lines = concat!(
-        r#"{"event":"progress_update","data":{"status":"PROCESSING","progress":41,"current_stage":"render","estimated_remaining":5}}"#,
-        "\n",
-        r#"{"event":"log","data":{"level":"WARNING","message":"the lamp is low"}}"#,
-        "\n",
-        r#"{"event":"complete","data":{"status":"FAILED","error_code":"GPU_LOST","error_message":"the GPU is gone"}}"#,
-    );
-    let url = format!("http://{}/tasks/video-42/events", server.address);
-    let request = reqwest::Client::new().post(url).body(lines);
-    let request = request.header("content-type", "application/x-ndjson");
-    let answer: Value = request.send().await.unwrap().json().await.unwrap();
-    assert_eq!(
-        (&answer["accepted"], &answer["errors"]),
-        (&json!(3), &json!([]))
-    );
+    let post = async |event: Value| {
+        let url = format!("http://{}/tasks/video-42/events", server.address);
+        let request = reqwest::Client::new().post(url).json(&event);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 202, "{event}");
+    };
+    post(json!({"event": "stage_change", "data": {"current_stage": "script"}})).await;
+    let mut theirs = server.ws("/ws/progress/video-42?format=event_data").await;
+    assert_eq!(theirs.frame().await["data"]["current_stage"], "script");
+    let update = json!({"status": "PROCESSING", "progress": 41, "current_stage": "render", "estimated_remaining": 5});
+    post(json!({"event": "progress_update", "data": update})).await;
+    post(json!({"event": "log", "data": {"level": "WARNING", "message": "the lamp is low"}})).await;
+    let end =
+        json!({"status": "FAILED", "error_code": "GPU_LOST", "error_message": "the GPU is gone"});
+    post(json!({"event": "complete", "data": end})).await;
 
     let mut own = server.ws("/ws/progress/video-42").await;
     let (frames, _) = own.until_close().await;
@@ -116,7 +116,6 @@ async fn worker_of_another_system_is_understood_and_its_clients_are_told_in_its_
     assert_eq!(of("complete")["data"]["status"], "failed");
     assert_eq!(of("complete")["data"]["error"]["code"], "GPU_LOST");
 
-    let mut theirs = server.ws("/ws/progress/video-42?format=event_data").await;
     let (frames, _) = theirs.until_close().await;
     let of = |kind: &str| &frames.iter().rfind(|frame| frame["event"] == kind).unwrap()["data"];
     let update = of("progress_update");

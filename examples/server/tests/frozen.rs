@@ -7,11 +7,12 @@ mod support;
 use std::{
     io::Write as _,
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
-use tokio::time::timeout;
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::support::{PATIENCE, Server};
 
@@ -40,12 +41,52 @@ async fn given_up_on(adapter: &str) {
     .await;
 }
 
-async fn until_sessions(server: &Server, count: usize, mut meanwhile: impl AsyncFnMut()) {
+/// The peer is gone without a word: nothing is acknowledged any more.
+async fn found_gone(flags: &[&str], within: Duration) {
+    for adapter in ["axum", "warp"] {
+        let server = Server::start(&[flags, &["--adapter", adapter]].concat()).await;
+        let task = json!({"event_type": "note", "data": 1});
+        server.post("/tasks/frozen/events", &task).await;
+        let watcher = frozen_watcher(&server);
+        until_sessions(&server, 1, async || {}).await;
+        let drop_all = SockFilter::new(RETURN, 0, 0, 0);
+        SockRef::from(&watcher).attach_filter(&[drop_all]).unwrap();
+        let began = Instant::now();
+        let gone = async {
+            while sessions(&server).await > 0 {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(within, gone).await.expect("it is found in time");
+        println!("{adapter}: found after {:?}", began.elapsed());
+    }
+}
+
+/// Of the packet filter: so many bytes of a packet are let through.
+const RETURN: u16 = 0x06;
+
+#[tokio::test]
+async fn an_event_stream_whose_client_is_gone_is_found_by_its_heartbeats() {
+    let flags = ["--heartbeat", "500ms", "--frozen-after", "1s"];
+    found_gone(&flags, PATIENCE).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn with_the_defaults_it_is_found_within_90_seconds() {
+    found_gone(&[], Duration::from_secs(90)).await;
+}
+
+async fn sessions(server: &Server) -> u64 {
+    let (_, health) = server.get("/health").await;
+    let health: Value = serde_json::from_str(&health).unwrap();
+    health["sessions"].as_u64().unwrap()
+}
+
+async fn until_sessions(server: &Server, count: u64, mut meanwhile: impl AsyncFnMut()) {
     let counted = async {
         loop {
-            let (_, health) = server.get("/health").await;
-            let health: Value = serde_json::from_str(&health).unwrap();
-            if health["sessions"] == count {
+            if sessions(server).await == count {
                 return;
             }
             meanwhile().await;

@@ -52,6 +52,30 @@ async fn open_is_refused_where_others_could_reach_it() {
     );
 }
 
+#[tokio::test]
+async fn clients_of_other_systems_are_served_where_it_is_asked_for() {
+    let server = Server::start(&["--format", "status", "--aliases"]).await;
+    server.work("video-42").await;
+    let (_, told) = server.get("/sse/progress/video-42").await;
+    let last = told
+        .lines()
+        .rfind(|line| line.starts_with("data: "))
+        .unwrap();
+    assert_eq!(
+        last,
+        r#"data: {"id":"video-42","status":"completed","progress":1.0,"error_message":null}"#
+    );
+    let (_, told) = server
+        .get("/sse/progress/video-42?format=progress.v1")
+        .await;
+    assert!(told.contains(r#""event_type":"complete""#), "{told}");
+    let (_, latest) = server.get("/ws/progress/video-42/latest").await;
+    assert!(latest.contains(r#""state":"completed""#), "{latest}");
+    let plain = Server::start(&[]).await;
+    plain.work("video-42").await;
+    assert_eq!(plain.get("/ws/progress/video-42/latest").await.0, 404);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn at_sigterm_clients_are_told_to_come_back_and_the_server_goes() {

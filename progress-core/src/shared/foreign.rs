@@ -2,7 +2,9 @@
 //!
 //! They are read where ours are not said; `docs/protocol.md` has the table.
 
-use crate::event::{Level, Status};
+use std::time::Duration;
+
+use crate::event::{Level, Status, TaskError};
 
 /// What other systems call fields of ours: theirs, ours.
 pub(super) type Names = &'static [(&'static str, &'static str)];
@@ -40,6 +42,26 @@ pub(super) fn status(text: &str) -> Option<Status> {
         ("abandoned", Status::Abandoned),
     ];
     word(&words, text)
+}
+
+/// Seconds as milliseconds; none if it is no time, as in other systems' -1.
+pub(super) fn seconds(json: &str) -> Option<u64> {
+    let seconds: f64 = serde_json::from_str(json).ok()?;
+    let time = Duration::try_from_secs_f64(seconds).ok()?;
+    u64::try_from(time.as_millis()).ok()
+}
+
+/// The error that stands beside a status; none without a code.
+pub(super) fn error<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<TaskError> {
+    let text = |name| {
+        let text: String = serde_json::from_str(field(name)?).ok()?;
+        (!text.is_empty()).then_some(text)
+    };
+    let code = text("error_code")?;
+    let message = text("error_message").or_else(|| text("message"));
+    let retryable = ["retryable", "is_retryable"];
+    let retryable = retryable.iter().any(|name| field(name) == Some("true"));
+    Some(TaskError::new(&code, message.unwrap_or_else(|| code.clone())).retryable(retryable))
 }
 
 fn word<T: Copy>(words: &[(&str, T)], text: &str) -> Option<T> {

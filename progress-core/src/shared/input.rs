@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     error::{PublishError, StageError},
@@ -43,15 +44,40 @@ use crate::{
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Sent")]
 pub struct EventInput {
-    #[serde(alias = "event")]
     pub(crate) event_type: String,
-    #[serde(default = "nothing")]
     pub(crate) data: Payload,
-    #[serde(default)]
     pub(crate) key: Option<Arc<str>>,
-    #[serde(default)]
     pub(crate) id: Option<Arc<str>>,
+}
+
+/// As it was sent, by us or by others.
+#[derive(Deserialize)]
+struct Sent {
+    event_type: Option<String>,
+    event: Option<Value>,
+    #[serde(default = "nothing")]
+    data: Payload,
+    key: Option<Arc<str>>,
+    id: Option<Arc<str>>,
+}
+
+impl TryFrom<Sent> for EventInput {
+    type Error = &'static str;
+
+    fn try_from(sent: Sent) -> Result<Self, Self::Error> {
+        let theirs = sent.event.and_then(|event| match event {
+            Value::String(name) => Some(name),
+            _ => None,
+        });
+        Ok(Self {
+            event_type: sent.event_type.or(theirs).ok_or("there is no event_type")?,
+            data: sent.data,
+            key: sent.key,
+            id: sent.id,
+        })
+    }
 }
 
 impl EventInput {
@@ -115,7 +141,7 @@ impl EventInput {
 }
 
 fn nothing() -> Payload {
-    Payload::from(serde_json::Value::Null)
+    Payload::from(Value::Null)
 }
 
 /// An event from outside does not say what it has to.

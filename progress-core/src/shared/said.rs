@@ -1,6 +1,6 @@
 //! An input, read and checked: what its publisher says.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -135,7 +135,9 @@ fn update(fields: &Fields<'_>, limits: &Limits) -> Result<Update, PublishError> 
         message: fields.text("message", limits.message())?,
         metadata: fields.take("metadata")?.unwrap_or_default(),
         eta_ms: match fields.take("eta_ms")? {
-            None => fields.seconds("estimated_remaining")?,
+            None => fields
+                .json("estimated_remaining")
+                .and_then(foreign::seconds),
             ms => ms,
         },
         stage_eta_ms: fields.take("stage_eta_ms")?,
@@ -172,6 +174,8 @@ fn note(fields: &Fields<'_>, limits: &Limits) -> Result<Note, PublishError> {
 }
 
 fn end(fields: &Fields<'_>, limits: &Limits) -> Result<End, PublishError> {
+    let status = fields.word("status", foreign::status)?;
+    let status = status.ok_or(InvalidInput::Missing { field: "status" })?;
     let error = match fields.json("error") {
         Some(json) => {
             let inner = Fields::read(json).ok_or_else(|| InvalidInput::Field {
@@ -180,15 +184,11 @@ fn end(fields: &Fields<'_>, limits: &Limits) -> Result<End, PublishError> {
             })?;
             Some(error(inner, "error")?)
         }
-        // Beside the status, where other systems have it.
-        None if fields.json("error_code").is_some() => {
-            Some(error(Fields(fields.0.clone()), "error_code")?)
-        }
+        None if status != Status::Completed => foreign::error(|field| fields.json(field)),
         None => None,
     };
-    let status = fields.word("status", foreign::status)?;
     Ok(End {
-        status: status.ok_or(InvalidInput::Missing { field: "status" })?,
+        status,
         result: fields.take("result")?,
         error,
         cause: fields.text("cause", limits.message())?,
@@ -225,6 +225,7 @@ impl<'a> Fields<'a> {
         for (theirs, ours) in names {
             if self.json(ours).is_none()
                 && let Some(value) = self.0.remove(*theirs)
+                && value.get() != EMPTY
             {
                 self.0.insert((*ours).to_owned(), value);
             }
@@ -264,18 +265,6 @@ impl<'a> Fields<'a> {
         Ok(Some(word))
     }
 
-    /// Seconds, as milliseconds.
-    fn seconds(&self, field: &'static str) -> Result<Option<u64>, PublishError> {
-        let Some(seconds) = self.take::<f64>(field)? else {
-            return Ok(None);
-        };
-        let time = Duration::try_from_secs_f64(seconds).map_err(|error| InvalidInput::Field {
-            field,
-            reason: error.to_string(),
-        })?;
-        Ok(u64::try_from(time.as_millis()).ok())
-    }
-
     /// Text; longer than `limit` bytes it is cut.
     fn text(&self, field: &'static str, limit: usize) -> Result<Option<Arc<str>>, PublishError> {
         let text: Option<Arc<str>> = self.take(field)?;
@@ -293,6 +282,9 @@ impl<'a> Fields<'a> {
         Ok(path)
     }
 }
+
+/// A text of which nothing is said.
+const EMPTY: &str = "\"\"";
 
 fn invalid(field: &'static str, error: &serde_json::Error) -> PublishError {
     InvalidInput::Field {
@@ -444,11 +436,39 @@ mod tests {
                 "{text}"
             );
         }
-        for seconds in [json!(-1), json!(1e300), json!("soon")] {
-            let refused = refused("progress_update", json!({"estimated_remaining": seconds}));
-            let named = |field: &str| field == "estimated_remaining";
-            assert!(matches!(refused, InvalidInput::Field { field, .. } if named(field)));
+    }
+
+    #[test]
+    fn words_of_other_systems_that_mean_nothing_here_lose_nothing_else() {
+        for left in [json!(-1), json!(1e300), json!("5 min"), json!(null)] {
+            let data = json!({"progress": 7, "current_stage": "", "estimated_remaining": left});
+            let Said::Update(update) = read("progress_update", data).unwrap() else {
+                panic!("no update");
+            };
+            assert_eq!((update.stage, update.eta_ms), (None, None));
+            assert_eq!(update.progress, Some(7.0));
         }
+        let end = |data: Value| match read("complete", data).unwrap() {
+            Said::Complete(end) => end.error.map(|error| error.message().to_owned()),
+            other => panic!("{other:?}"),
+        };
+        let failed = |fields: Value| {
+            let mut data = json!({"status": "FAILED"});
+            data.as_object_mut()
+                .unwrap()
+                .extend(fields.as_object().unwrap().clone());
+            end(data)
+        };
+        assert_eq!(failed(json!({"error_code": "E"})).as_deref(), Some("E"));
+        let both = json!({"error_code": "E", "error_message": "it broke"});
+        assert_eq!(failed(both).as_deref(), Some("it broke"));
+        for code in [json!(0), json!(""), json!(null)] {
+            assert_eq!(failed(json!({ "error_code": code })), None);
+        }
+        assert_eq!(
+            end(json!({"status": "completed", "error_code": "OK"})),
+            None
+        );
     }
 
     #[test]

@@ -63,8 +63,8 @@ enum Source {
     Awaited(Box<Awaited>),
     /// Whether another node has it is being looked up.
     Sought(Box<Sought>),
-    /// With the task that was read, for who asks how it ended.
-    Over(Option<Arc<TaskShared>>),
+    /// With the task that was read, for who asks how it ended as long as it is kept.
+    Over(Weak<TaskShared>),
 }
 
 /// A task that does not exist yet.
@@ -90,7 +90,7 @@ impl Subscription {
         permit: SubscriptionPermit,
         watch: Option<WatchGuard>,
     ) -> Self {
-        let mut this = Self::new(Source::Over(None), Some(permit), watch);
+        let mut this = Self::new(Source::Over(Weak::new()), Some(permit), watch);
         this.open(task, options);
         this
     }
@@ -118,7 +118,7 @@ impl Subscription {
         permit: SubscriptionPermit,
         waiting: SubscriptionPermit,
     ) -> Self {
-        let mut this = Self::new(Source::Over(None), Some(permit), None);
+        let mut this = Self::new(Source::Over(Weak::new()), Some(permit), None);
         this.wait_for(id, tracker, options, waiting);
         this
     }
@@ -163,7 +163,7 @@ impl Subscription {
         self.stands = verdict.resume != Resume::Fresh;
         self.resume = Some(verdict.resume);
         self.source = match verdict.resume {
-            Resume::Ended => Source::Over(Some(task)),
+            Resume::Ended => Source::Over(Arc::downgrade(&task)),
             _ => Source::Known { task, cursor },
         };
         self.ready.push_back(Frame::Verdict(Box::new(verdict)));
@@ -194,7 +194,7 @@ impl Subscription {
     }
 
     pub(crate) fn rejected(error: SubscribeError) -> Self {
-        let mut this = Self::new(Source::Over(None), None, None);
+        let mut this = Self::new(Source::Over(Weak::new()), None, None);
         this.ready.push_back(Frame::Rejected(error));
         this
     }
@@ -206,23 +206,24 @@ impl Subscription {
         self.stands.then_some(self.position)
     }
 
-    /// Returns the position of the task's newest event; none while there is no task.
+    /// Returns the position of the task's newest event; none while there is no task, nor when it is
+    /// kept no longer after its end.
     #[must_use]
     pub fn head(&self) -> Option<Position> {
         Some(self.task()?.head())
     }
 
     /// Returns the task as it is at its [`head`](Self::head), which is where the reader stands or
-    /// further; none while there is no task.
+    /// further; none where that has none.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
         Some(self.task()?.snapshot())
     }
 
-    fn task(&self) -> Option<&Arc<TaskShared>> {
+    fn task(&self) -> Option<Arc<TaskShared>> {
         match &self.source {
-            Source::Known { task, .. } => Some(task),
-            Source::Over(task) => task.as_ref(),
+            Source::Known { task, .. } => Some(Arc::clone(task)),
+            Source::Over(task) => task.upgrade(),
             Source::Awaited(_) | Source::Sought(_) => None,
         }
     }
@@ -346,7 +347,7 @@ impl Subscription {
             break (tracker, found, located);
         };
         let (id, options) = (sought.id.clone(), sought.options.clone());
-        self.source = Source::Over(None);
+        self.source = Source::Over(Weak::new());
         let Some(tracker) = tracker else {
             return Poll::Ready(());
         };
@@ -404,7 +405,7 @@ impl Subscription {
     fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink<Frame>) -> Poll<()> {
         if let Source::Awaited(awaited) = &mut self.source {
             let Some(tracker) = awaited.tracker.upgrade() else {
-                self.source = Source::Over(None);
+                self.source = Source::Over(Weak::new());
                 return Poll::Ready(());
             };
             let Some(task) = tracker.await_task(&awaited.id, &mut awaited.place, cx) else {
@@ -488,7 +489,10 @@ impl Subscription {
 
     fn over(&mut self) {
         self.release_place();
-        self.source = Source::Over(self.task().cloned());
+        self.source = match &self.source {
+            Source::Known { task, .. } => Source::Over(Arc::downgrade(task)),
+            _ => Source::Over(Weak::new()),
+        };
     }
 
     fn release_place(&mut self) {

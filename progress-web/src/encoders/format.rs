@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, hash_map::RandomState},
-    convert::Infallible,
     fmt,
     hash::BuildHasher,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -11,9 +10,10 @@ use std::{
 use bytes::Bytes;
 use progress_core::{Position, Snapshot};
 
-use super::{FrameEncoder, Kept, WireFrame};
+use super::{FrameEncoder, WireFrame};
 use crate::{
     error::{ApiError, Code},
+    kept::Kept,
     wire::PROTOCOL,
 };
 
@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Format {
     encoder: Box<dyn FrameEncoder>,
-    frames: Kept,
+    live: Kept,
+    history: Kept,
     states: States,
 }
 
@@ -29,19 +30,27 @@ impl Format {
     fn new(encoder: impl FrameEncoder) -> Self {
         Self {
             encoder: Box::new(encoder),
-            frames: Kept::default(),
+            live: Kept::default(),
+            history: Kept::default(),
             states: States::default(),
         }
     }
 
     /// Makes a message of a frame; an empty one is none.
-    pub(crate) fn frame(&self, json: &Bytes) -> Bytes {
-        let made = self.frames.of(json, |json| {
-            let frame = WireFrame::parse(json);
-            let text = frame.and_then(|frame| self.encoder.frame(&frame));
-            Ok::<_, Infallible>(text.unwrap_or_default().into())
-        });
-        made.unwrap_or_else(|never| match never {})
+    ///
+    /// # Errors
+    ///
+    /// If the text is nested deeper than readers of JSON allow, 128 levels.
+    pub(crate) fn frame(&self, json: &Bytes, is_history: bool) -> serde_json::Result<Bytes> {
+        let kept = match is_history {
+            false => &self.live,
+            true => &self.history,
+        };
+        kept.of(json, |json| {
+            let mut frame = WireFrame::parse(json)?;
+            frame.is_history = is_history;
+            Ok(self.encoder.frame(&frame).unwrap_or_default().into())
+        })
     }
 
     pub(crate) fn takes_snapshots(&self) -> bool {
@@ -73,6 +82,13 @@ pub(crate) struct Formats {
 impl Formats {
     pub(crate) fn insert(&mut self, name: String, encoder: impl FrameEncoder) {
         self.by_name.insert(name, Arc::new(Format::new(encoder)));
+    }
+
+    /// What the application has under the name goes before.
+    pub(crate) fn insert_preset(&mut self, name: &str, encoder: impl FrameEncoder) {
+        if !self.by_name.contains_key(name) {
+            self.insert(name.to_owned(), encoder);
+        }
     }
 
     pub(crate) fn set_default(&mut self, name: String) {
@@ -152,6 +168,6 @@ impl fmt::Debug for States {
     }
 }
 
-/// Of so many tasks the newest state is kept, and of each no more than that: 16 MiB at most.
+/// Of so many tasks the newest state is kept, if it is no larger than that: 4 MiB at most.
 const STATES: usize = 256;
-const LARGEST: usize = 64 * 1_024;
+const LARGEST: usize = 16 * 1_024;

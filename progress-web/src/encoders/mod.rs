@@ -12,7 +12,6 @@
 //! [`GatewayBuilder::default_format`]: crate::GatewayBuilder::default_format
 
 mod format;
-mod kept;
 pub mod presets;
 mod wire_frame;
 
@@ -20,11 +19,8 @@ use std::fmt;
 
 use progress_core::Snapshot;
 
+pub(crate) use self::format::{Format, Formats};
 pub use self::wire_frame::WireFrame;
-pub(crate) use self::{
-    format::{Format, Formats},
-    kept::Kept,
-};
 
 /// Makes messages of an application's own shape.
 ///
@@ -58,6 +54,9 @@ pub(crate) use self::{
 pub trait FrameEncoder: fmt::Debug + Send + Sync + 'static {
     /// Makes a message of a frame of `progress.v1`: an event of a task or channel, or a control
     /// frame; none if the application's clients are not told of such.
+    ///
+    /// What was before a watcher came is told again, and says so
+    /// ([`is_history`](WireFrame::is_history)): the watcher knows the state that it led to.
     ///
     /// `heartbeat` is one of them. On an event stream a comment goes out where it makes nothing,
     /// so that a client that is gone is still found.

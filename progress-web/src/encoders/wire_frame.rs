@@ -34,6 +34,9 @@ pub struct WireFrame {
     /// What it says.
     #[serde(default)]
     pub data: Value,
+    /// Whether the watcher has been told a state that takes account of it.
+    #[serde(skip)]
+    pub is_history: bool,
 }
 
 /// What stands around the event of a channel.
@@ -47,19 +50,25 @@ struct InChannel {
 }
 
 impl WireFrame {
-    pub(super) fn parse(json: &[u8]) -> Option<Self> {
+    pub(super) fn parse(json: &[u8]) -> serde_json::Result<Self> {
         // So the text of a channel's event begins, and no other.
         if !json.starts_with(br#"{"channel":"#) {
-            return serde_json::from_slice(json).ok();
+            return serde_json::from_slice(json);
         }
-        let outer: InChannel = serde_json::from_slice(json).ok()?;
-        Some(Self {
+        let outer: InChannel = serde_json::from_slice(json)?;
+        Ok(Self {
             channel: Some(outer.channel),
             epoch: Some(outer.channel_epoch),
             seq: Some(outer.channel_seq),
             from: outer.channel_from,
             ..outer.event
         })
+    }
+
+    /// Returns where an event stands, for a client to come back with.
+    #[must_use]
+    pub fn position(&self) -> Option<String> {
+        Some(format!("{}:{}", self.epoch.as_ref()?, self.seq?))
     }
 
     /// Returns a field of `data`; none also if it is null.

@@ -136,6 +136,11 @@ fn parameter(name: &str) -> Value {
             "Whether frames carry their type as the event's name",
             json!({"enum": ["1", "true"]}),
         ),
+        "format" => (
+            "query",
+            "The shape of frames: `progress.v1`, or one that the service offers",
+            json!({"type": "string"}),
+        ),
         "ids" => ("query", "Task ids, by comma", json!({"type": "string"})),
         "state" => (
             "query",

@@ -1,9 +1,9 @@
 //! Paths that other systems have for what the protocol's routes answer.
 
-use http::{Uri, header, request::Parts, uri::PathAndQuery};
+use http::{Uri, request::Parts, uri::PathAndQuery};
 
 use super::Endpoint;
-use crate::encoders::presets::EventData;
+use crate::{encoders::presets::EventData, msgpack::Subprotocol, query::Query, socket::is_upgrade};
 
 /// A path of another system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,27 +26,33 @@ impl Alias {
 
     /// What a request asks for by it; the query is then as if it had asked for that.
     pub(super) fn resolve(self, request: &mut Parts) -> Endpoint {
-        let upgrades = request.headers.contains_key(header::UPGRADE);
-        let (endpoint, query) = match (self, upgrades) {
-            (Self::ActiveTasks, _) => (self.plain(), "state=active"),
-            (_, false) => (self.plain(), ""),
-            (Self::Latest, true) => (Endpoint::WebSocket, "replay=latest"),
-            (Self::History, true) => (Endpoint::WebSocket, "replay=all"),
-            (Self::Project, true) => (Endpoint::WebSocket, EventData::QUERY),
-        };
-        add(&mut request.uri, query);
-        endpoint
+        let upgrades = is_upgrade(&request.headers);
+        match self {
+            Self::ActiveTasks => add(&mut request.uri, "state", "active"),
+            Self::Latest if upgrades => add(&mut request.uri, "replay", "latest"),
+            Self::History if upgrades => add(&mut request.uri, "replay", "all"),
+            // Who asks for a subprotocol of the protocol gets that.
+            Self::Project if upgrades && Subprotocol::asked(&request.headers).is_none() => {
+                add(&mut request.uri, "format", EventData::NAME);
+            }
+            Self::Latest | Self::History | Self::Project => {}
+        }
+        match self {
+            Self::Latest | Self::History | Self::Project if upgrades => Endpoint::WebSocket,
+            _ => self.plain(),
+        }
     }
 }
 
-/// Adds to a query: behind what the client says itself, which counts first.
-fn add(uri: &mut Uri, query: &str) {
-    if query.is_empty() {
+/// Adds to a query what the client does not say itself.
+fn add(uri: &mut Uri, name: &str, value: &str) {
+    if Query::of(uri).text(name).is_some() {
         return;
     }
+    // In front: the name may be there without a value.
     let text = match uri.query() {
-        Some(asked) => format!("{}?{asked}&{query}", uri.path()),
-        None => format!("{}?{query}", uri.path()),
+        Some(asked) => format!("{}?{name}={value}&{asked}", uri.path()),
+        None => format!("{}?{name}={value}", uri.path()),
     };
     let mut parts = std::mem::take(uri).into_parts();
     // It was a path with a query before, and a query can be as long as one likes.
@@ -60,32 +66,93 @@ mod tests {
 
     use super::*;
 
-    fn asked(alias: Alias, uri: &str, upgrades: bool) -> (Endpoint, String) {
-        let mut request = Request::get(uri).body(()).unwrap().into_parts().0;
-        if upgrades {
-            let websocket = header::HeaderValue::from_static("websocket");
-            request.headers.insert(header::UPGRADE, websocket);
+    fn asked(alias: Alias, uri: &str, headers: &[(&'static str, &str)]) -> (Endpoint, String) {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
+        let mut request = request.body(()).unwrap().into_parts().0;
         let endpoint = alias.resolve(&mut request);
         (endpoint, request.uri.to_string())
     }
 
     #[test]
-    fn what_the_client_says_itself_counts_first() {
-        assert_eq!(
-            asked(Alias::Project, "/x?format=flat", true),
+    fn what_the_client_says_itself_counts() {
+        let upgrade = ("upgrade", "websocket");
+        let msgpack = ("sec-websocket-protocol", "progress.v1.msgpack");
+        for (alias, uri, headers, endpoint, found) in [
             (
+                Alias::Project,
+                "/x",
+                &[upgrade][..],
                 Endpoint::WebSocket,
-                "/x?format=flat&format=event_data".to_owned()
-            )
-        );
-        assert_eq!(
-            asked(Alias::ActiveTasks, "http://host/x", false),
-            (Endpoint::Tasks, "http://host/x?state=active".to_owned())
-        );
-        assert_eq!(
-            asked(Alias::History, "/x?limit=3", false),
-            (Endpoint::History, "/x?limit=3".to_owned())
-        );
+                "/x?format=event_data",
+            ),
+            (
+                Alias::Project,
+                "/x?format=flat",
+                &[upgrade],
+                Endpoint::WebSocket,
+                "/x?format=flat",
+            ),
+            (
+                Alias::Project,
+                "/x?format=",
+                &[upgrade],
+                Endpoint::WebSocket,
+                "/x?format=event_data&format=",
+            ),
+            (
+                Alias::Project,
+                "/x",
+                &[upgrade, msgpack],
+                Endpoint::WebSocket,
+                "/x",
+            ),
+            (
+                Alias::Project,
+                "/x",
+                &[("upgrade", "h2c")],
+                Endpoint::Task,
+                "/x",
+            ),
+            (
+                Alias::ActiveTasks,
+                "http://host/x",
+                &[],
+                Endpoint::Tasks,
+                "http://host/x?state=active",
+            ),
+            (
+                Alias::ActiveTasks,
+                "/x?state=failed",
+                &[upgrade],
+                Endpoint::Tasks,
+                "/x?state=failed",
+            ),
+            (
+                Alias::History,
+                "/x?limit=3",
+                &[],
+                Endpoint::History,
+                "/x?limit=3",
+            ),
+            (
+                Alias::History,
+                "/x",
+                &[upgrade],
+                Endpoint::WebSocket,
+                "/x?replay=all",
+            ),
+            (
+                Alias::Latest,
+                "/x",
+                &[upgrade],
+                Endpoint::WebSocket,
+                "/x?replay=latest",
+            ),
+        ] {
+            assert_eq!(asked(alias, uri, headers), (endpoint, found.to_owned()));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a session makes of the frames of its subscriptions.
 
+use bytes::Bytes;
 use progress_core::{
     ChannelDelivered, ChannelFrame, ChannelVerdict, Data, Delivered, Frame, Position, Resume, Seq,
     Snapshot, Verdict,
@@ -8,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{
     machine::{Machine, Shape},
-    topic::{Name, Phase, Place},
-    writer::Writer,
+    topic::{Name, Phase, Place, Told},
+    writer::{Made, Writer},
 };
 use crate::{
     error::{ApiError, Code},
@@ -33,6 +34,7 @@ impl Machine {
                     snapshot: Some(&gap.snapshot),
                 };
                 self.say_of(index, "gap", data, None);
+                self.tells(index, gap.snapshot.position());
             }
             Frame::Reset(reset) => {
                 if let Some(topic) = &mut self.topics[index] {
@@ -47,6 +49,7 @@ impl Machine {
                 };
                 let id = self.current_id();
                 self.say_of(index, "reset", data, id);
+                self.tells(index, reset.snapshot.position());
             }
             Frame::Rejected(error) => self.reject(index, &ApiError::from(error.clone())),
             // Sessions conflate and never ask to be closed; a new kind of frame is of no use to
@@ -55,34 +58,61 @@ impl Machine {
         }
     }
 
-    /// Tells the task as it stands, where the client's format takes snapshots and there is another
-    /// state than it was told. To be called before the frames of a batch, of which the last may be
-    /// the end.
+    /// Whether the client's format tells the state of tasks, by [`on_state`](Self::on_state).
+    pub(crate) fn takes_snapshots(&self) -> bool {
+        matches!(&self.writer, Writer::Format(format) if format.takes_snapshots())
+    }
+
+    /// Tells the task as it stands, if that is another message than the last. To be called before the
+    /// frames of a batch, of which the last may be the end.
     pub(crate) fn on_state(
         &mut self,
         index: usize,
-        head: Option<Position>,
+        head: Position,
         snapshot: impl FnOnce() -> Option<Snapshot>,
     ) {
-        let (Writer::Format(format), Some(head)) = (&self.writer, head) else {
-            return;
-        };
-        if self.is_deaf(index) || !format.takes_snapshots() {
+        if self.is_deaf(index) {
             return;
         }
-        let Some(topic) = &mut self.topics[index] else {
+        let (Writer::Format(format), Some(topic)) = (&self.writer, &mut self.topics[index]) else {
             return;
         };
         let Name::Task(task) = &topic.name else {
             return;
         };
-        if topic.told.replace(head) == Some(head) {
+        let told = topic.told.as_ref();
+        if told.is_some_and(|told| told.head == head) {
             return;
         }
         let text = format.state(task, head, snapshot);
-        if !text.is_empty() {
+        let is_news = !text.is_empty() && told.is_none_or(|told| told.text != text);
+        topic.told = Some(Box::new(Told {
+            head,
+            text: text.clone(),
+        }));
+        if is_news {
             self.push_text("snapshot", text, None, false);
         }
+    }
+
+    /// A frame with a snapshot goes out: what is at or before it is history from now on.
+    fn tells(&mut self, index: usize, head: Position) {
+        if let Writer::Format(format) = &self.writer
+            && !format.takes_snapshots()
+            && let Some(topic) = &mut self.topics[index]
+        {
+            let text = Bytes::new();
+            topic.told = Some(Box::new(Told { head, text }));
+        }
+    }
+
+    fn is_history(&self, index: usize, position: Position) -> bool {
+        let told = self.topics[index]
+            .as_ref()
+            .and_then(|topic| topic.told.as_ref());
+        told.is_some_and(|told| {
+            told.head.epoch() == position.epoch() && position.seq() <= told.head.seq()
+        })
     }
 
     /// Takes a frame of a channel's subscription.
@@ -163,6 +193,9 @@ impl Machine {
                 self.say_of(index, "connected", self.connected(Some(data)), None);
             }
         }
+        if let Some(snapshot) = snapshot {
+            self.tells(index, snapshot.position());
+        }
         if verdict.resume == Resume::Ended {
             self.over(index);
         }
@@ -194,8 +227,14 @@ impl Machine {
                 topic.phase = Phase::Over;
             }
         }
-        let id = self.event_id(index, now);
-        self.push_frame(delivered.event.event_type(), delivered.to_json(), id, ends);
+        let is_history = self.is_history(index, delivered.event.position());
+        let frame = Made {
+            event_type: delivered.event.event_type(),
+            json: delivered.to_json(),
+            id: self.event_id(index, now),
+            is_history,
+        };
+        self.push_frame(frame, ends);
         if ends {
             self.over(index);
         }
@@ -205,8 +244,13 @@ impl Machine {
         if let Some(topic) = &mut self.topics[index] {
             topic.place = Place::At(delivered.event.position());
         }
-        let id = self.event_id(index, now);
-        self.push_frame(delivered.event.event_type(), delivered.to_json(), id, false);
+        let frame = Made {
+            event_type: delivered.event.event_type(),
+            json: delivered.to_json(),
+            id: self.event_id(index, now),
+            is_history: false,
+        };
+        self.push_frame(frame, false);
     }
 
     /// Whether what comes of a topic is for nobody any more.

@@ -54,6 +54,11 @@ impl Linger {
         self.until.is_none() && self.window.is_some_and(|window| now < window)
     }
 
+    /// Whether nothing waits to go out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
     /// Whether a batch is as large as one may be.
     pub(super) fn is_full(&self) -> bool {
         self.frames >= FRAMES || self.bytes >= BYTES
@@ -61,7 +66,7 @@ impl Linger {
 
     /// Whether what is ready goes out now; if not, [`deadline`](Self::deadline) says when.
     pub(super) fn goes(&mut self, now: Instant) -> bool {
-        if self.frames == 0 {
+        if self.is_empty() {
             return false;
         }
         let window = self.window.filter(|window| now < *window);

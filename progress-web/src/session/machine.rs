@@ -15,7 +15,7 @@ use super::{
     rate::{Bucket, MessageRate},
     topic::{Name, Phase, Place, TopicKey, TopicState},
     vector::VectorIds,
-    writer::Writer,
+    writer::{Made, Writer},
 };
 use crate::{
     error::{ApiError, Code},
@@ -96,7 +96,7 @@ pub(crate) struct Machine {
     pub(super) pace: Pace,
     node: Arc<str>,
     /// Whether frames tell their type apart from their text.
-    named: bool,
+    pub(super) named: bool,
     pub(super) topics: Vec<Option<TopicState>>,
     /// Of a connection that watches what its client asks for, once it asks.
     pub(super) places: Option<Box<Places>>,
@@ -305,7 +305,7 @@ impl Machine {
             channel_heads: Heads(channels),
         };
         let json = Control::about(None, "heartbeat", Some(data)).to_json();
-        self.push_frame("heartbeat", json, None, true);
+        self.push_frame(Made::of("heartbeat", json, None), true);
         if self.is_socket() && !self.closed {
             self.push(Output::Ping, true);
         }
@@ -346,7 +346,7 @@ impl Machine {
         if self.closed {
             return;
         }
-        self.push_frame(event_type, json.clone(), None, true);
+        self.push_frame(Made::of(event_type, json.clone(), None), true);
     }
 
     /// Sends the client away for good.
@@ -364,15 +364,6 @@ impl Machine {
     /// Closes the connection.
     pub(crate) fn close(&mut self, code: Code) {
         self.close_with(code.close_code(), code.as_str());
-    }
-
-    /// Ends the session without a further word.
-    fn break_off(&mut self, code: Code) {
-        self.closed = true;
-        self.out.clear();
-        let (code, reason) = (code.close_code(), code.as_str());
-        let id = None;
-        self.push(Output::Close(Close { code, reason, id }), true);
     }
 
     /// A topic has nothing more.
@@ -448,81 +439,6 @@ impl Machine {
         id: Option<String>,
     ) {
         let json = Control::about(name, event_type, data).to_json();
-        self.push_frame(event_type, json, id, true);
-    }
-
-    /// Has a frame written in the session's shape.
-    pub(super) fn push_frame(
-        &mut self,
-        event_type: &str,
-        json: Bytes,
-        id: Option<String>,
-        urgent: bool,
-    ) {
-        if self.closed {
-            return;
-        }
-        let text = match &self.writer {
-            Writer::Json => json,
-            Writer::Format(format) => format.frame(&json),
-            Writer::MessagePack(transcoder) => {
-                return match transcoder.transcode(&json) {
-                    Ok(binary) => self.push(Output::Binary(binary), urgent),
-                    Err(error) => {
-                        // Nested too deep, by a node that let it in. Rather no frame than another
-                        // than everybody else's.
-                        tracing::error!(%error, "a frame has no form in MessagePack");
-                        self.break_off(Code::Internal);
-                    }
-                };
-            }
-        };
-        if text.is_empty() {
-            self.push_silence(event_type, id);
-        } else {
-            self.push_text(event_type, text, id, urgent);
-        }
-    }
-
-    pub(super) fn push_text(
-        &mut self,
-        event_type: &str,
-        text: Bytes,
-        id: Option<String>,
-        urgent: bool,
-    ) {
-        let event = self.named.then(|| event_type.into());
-        self.push(Output::Frame { text, id, event }, urgent);
-    }
-
-    /// A frame of which the application's clients are not told. An event stream still tells where
-    /// its client stands, and with a heartbeat that it lives.
-    fn push_silence(&mut self, event_type: &str, id: Option<String>) {
-        if self.is_socket() || (id.is_none() && event_type != "heartbeat") {
-            return;
-        }
-        match self.out.back_mut() {
-            // The newer id is all that counts.
-            Some(Output::Frame { text, id: last, .. }) if text.is_empty() => {
-                *last = id.or_else(|| last.take());
-            }
-            _ => self.push(
-                Output::Frame {
-                    text: Bytes::new(),
-                    id,
-                    event: None,
-                },
-                false,
-            ),
-        }
-    }
-
-    fn push(&mut self, output: Output, urgent: bool) {
-        let len = match &output {
-            Output::Frame { text: bytes, .. } | Output::Binary(bytes) => bytes.len(),
-            _ => 0,
-        };
-        self.linger.push(len, urgent);
-        self.out.push_back(output);
+        self.push_frame(Made::of(event_type, json, id), true);
     }
 }

@@ -45,8 +45,11 @@ impl Source {
         let Poll::Ready(count) = count else {
             return Poll::Pending;
         };
-        if let Self::Task(subscription) = self {
-            machine.on_state(index, subscription.head(), || subscription.snapshot());
+        if machine.takes_snapshots()
+            && let Self::Task(subscription) = self
+            && let Some(head) = subscription.head()
+        {
+            machine.on_state(index, head, || subscription.snapshot());
         }
         let now = Instant::now();
         for frame in frames.task.drain(..) {

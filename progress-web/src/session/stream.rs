@@ -302,10 +302,11 @@ impl Session {
     /// Reads what is ready, as far as a batch holds; of each topic `once`, or all.
     fn read_sources(&mut self, cx: &mut Context<'_>, once: bool) {
         let count = self.sources.len();
+        let mut reads = 0;
         for round in 0..count {
             let index = (self.first + round) % count;
-            // Until nothing is ready, so that it is woken for what comes next; but where what was
-            // found is held back anyway, what comes next can wait until then too.
+            // Until nothing is ready, so that it is woken for what comes next; but where something
+            // was found that is held back anyway, what comes next can wait until then too.
             while let Some(source) = &mut self.sources[index]
                 && let Poll::Ready(goes_on) =
                     source.poll_into(cx, index, &mut self.machine, &mut self.frames)
@@ -319,8 +320,16 @@ impl Session {
                     self.more = true;
                     return;
                 }
-                if once {
+                if once && !self.machine.linger.is_empty() {
                     break;
+                }
+                reads += 1;
+                if reads == READS {
+                    // All of it may have been nothing that the client is told: others wait too.
+                    self.first = (index + 1) % count;
+                    self.more = true;
+                    cx.waker().wake_by_ref();
+                    return;
                 }
             }
         }
@@ -436,6 +445,9 @@ impl Session {
         }
     }
 }
+
+/// How often logs are read before others have their turn.
+const READS: usize = 64;
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

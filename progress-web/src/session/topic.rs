@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use progress_core::Position;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -30,14 +31,22 @@ pub(super) struct TopicState {
     pub(super) place: Place,
     /// Whether an event id was sent with one of its events.
     pub(super) has_id: bool,
-    /// The newest of its states that an application's format has told.
-    pub(super) told: Option<Position>,
+    /// The state that an application's format was told last.
+    pub(super) told: Option<Box<Told>>,
     /// Of the command that asked for it, until its verdict.
     pub(super) request_id: Option<Box<Value>>,
     /// Whether it may be watched, as far as is known.
     pub(super) admitted: bool,
     /// When the permission to watch it ends.
     pub(super) expires: Option<Instant>,
+}
+
+/// A state of the task, as it was told.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) head: Position,
+    /// The message; empty where it was a snapshot in a frame.
+    pub(super) text: Bytes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,7 @@ impl Handshake {
             Some("not over HTTP/1.1")
         } else if !lists(headers, &header::CONNECTION, "upgrade") {
             Some("no Connection: upgrade")
-        } else if !lists(headers, &header::UPGRADE, "websocket") {
+        } else if !is_upgrade(headers) {
             Some("no Upgrade: websocket")
         } else if version.is_none_or(|version| version != VERSION) {
             Some("another Sec-WebSocket-Version than 13")
@@ -87,6 +87,11 @@ pub(crate) fn upgrade_required(version: Version) -> Response<Bytes> {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
     response
+}
+
+/// Whether a request asks for a WebSocket, rightly or not.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    lists(headers, &header::UPGRADE, "websocket")
 }
 
 /// Whether a header that is a list names something, in any case.

@@ -14,7 +14,7 @@ use std::{
 use http::{Response, request::Parts};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use self::handshake::upgrade_required;
+pub(crate) use self::handshake::{is_upgrade, upgrade_required};
 use self::{driver::Driver, handshake::Handshake};
 use crate::{body::Body, gateway::Gateway, session::Session};
 

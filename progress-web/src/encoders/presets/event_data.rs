@@ -2,17 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::text;
+use super::{moves, text};
 use crate::encoders::{FrameEncoder, WireFrame};
 
-/// Each event as `{"event","data":{"task_id","timestamp",…}}`.
+/// Each event as `{"event","data":{"task_id","timestamp",…},"position"?}`.
 ///
 /// `progress_update` has `status`, `progress` in whole percent, `current_stage`,
 /// `estimated_remaining` in seconds and `message`; what begins, pauses and resumes a task is one
 /// too. Statuses are in capitals: `PENDING`, `PROCESSING`, `PAUSED`, `STALLED`, and those of
 /// `complete`: `COMPLETED`, `FAILED`, `CANCELLED`, `ABANDONED`. `stage_change`, `log` (its level
 /// `WARNING`, not `WARN`), `error` and an end's error (`error_code`, `error_message`) have the
-/// fields of the protocol else. A watcher is told `connected` with the state, and a heartbeat is
+/// fields of the protocol else. A watcher is told `connected` with the state, and then of what was
+/// before what does not move the task: log lines, errors, custom events, the end. A heartbeat is
 /// `ping`, to be answered `{"event":"pong"}`. Custom events keep their data.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
@@ -21,8 +22,6 @@ pub struct EventData;
 impl EventData {
     /// The name of the format.
     pub const NAME: &str = "event_data";
-    /// The query that asks for it.
-    pub(crate) const QUERY: &str = "format=event_data";
 }
 
 impl FrameEncoder for EventData {
@@ -39,6 +38,8 @@ impl FrameEncoder for EventData {
             }
         };
         match &*frame.event_type {
+            // It led to a state that is told already, and would play backwards.
+            _ if frame.is_history && moves(frame) && frame.event_type != "error" => None,
             "heartbeat" => event(frame, "ping", Map::new()),
             "connected" | "subscribed" => {
                 let state = frame.snapshot().map(state).unwrap_or_default();
@@ -88,7 +89,11 @@ fn event(frame: &WireFrame, name: &str, mut data: Map<String, Value>) -> Option<
     }
     data.entry("timestamp")
         .or_insert_with(|| frame.timestamp.clone().into());
-    text(&json!({"event": name, "data": data}))
+    let mut message = json!({"event": name, "data": data});
+    if let Some(position) = frame.position() {
+        message["position"] = position.into();
+    }
+    text(&message)
 }
 
 fn begun(status: &str) -> Map<String, Value> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::text;
 use crate::encoders::{FrameEncoder, WireFrame};
 
-/// Each event flat: `{"type","timestamp","task_id"?,"channel"?,…}`, with the fields of its data
+/// Each event flat: `{"type","timestamp","task_id"?,"channel"?,"position"?,…}`, with the fields of its data
 /// beside them.
 ///
 /// A field of the data that has one of these names, or the name `data`, is not lost and replaces
@@ -20,16 +20,27 @@ impl FlatEvents {
     pub const NAME: &str = "flat";
 }
 
-const ENVELOPE: [&str; 5] = ["type", "timestamp", "task_id", "channel", "data"];
+const ENVELOPE: [&str; 6] = [
+    "type",
+    "timestamp",
+    "task_id",
+    "channel",
+    "position",
+    "data",
+];
 
 impl FrameEncoder for FlatEvents {
     fn frame(&self, frame: &WireFrame) -> Option<String> {
         let mut flat = Map::new();
         flat.insert("type".into(), frame.event_type.clone().into());
         flat.insert("timestamp".into(), frame.timestamp.clone().into());
-        for (name, value) in [("task_id", &frame.task_id), ("channel", &frame.channel)] {
+        for (name, value) in [
+            ("task_id", frame.task_id.clone()),
+            ("channel", frame.channel.clone()),
+            ("position", frame.position()),
+        ] {
             if let Some(value) = value {
-                flat.insert(name.into(), value.clone().into());
+                flat.insert(name.into(), value.into());
             }
         }
         match &frame.data {

@@ -3,15 +3,16 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::text;
+use super::{has_ended, moves, text};
 use crate::encoders::{FrameEncoder, WireFrame};
 
-/// An envelope `{"type","task_id","data","timestamp"}` around each event.
+/// An envelope `{"type","task_id","position"?,"data","timestamp"}` around each event.
 ///
 /// What moves a task is a `stage_update`, its data `{"stage"?,"status","progress"?,"message"?,
 /// "metadata"?}`: `progress` is percent 0 to 100 and `stage` the stage's path, at the end the end's
 /// status; what an event does not tell is left out. The metadata of an end is its result. A
-/// watcher is first told how the task stands. `heartbeat`, `pong` and an `error` (what was refused,
+/// watcher is first told how the task stands; of what was before, then only the end and custom
+/// events. `heartbeat`, `pong` and an `error` (what was refused,
 /// `{"code","message"}`) have the envelope too, and so have custom events under their own type. Log
 /// lines are not told.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +30,8 @@ struct Envelope<'a> {
     kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
     #[serde(skip_serializing_if = "Value::is_null")]
     data: Value,
     timestamp: &'a str,
@@ -39,20 +42,21 @@ impl FrameEncoder for StageUpdates {
         let (kind, data) = match &*frame.event_type {
             "heartbeat" | "pong" => (&*frame.event_type, Value::Null),
             "connected" | "subscribed" | "reset" | "gap" => ("stage_update", state(frame)?),
+            // It led to a state that is told already, and would play backwards.
+            _ if frame.is_history && moves(frame) => return None,
             "rejected" => {
                 let data = json!({"code": frame.get("code"), "message": frame.get("message")});
                 ("error", data)
             }
             "draining" | "log" => return None,
-            "queued" | "started" | "stage_change" | "progress_update" | "error" | "paused"
-            | "resumed" | "stalled" | "recovered" | "cancel_requested" | "complete" => {
-                ("stage_update", update(frame))
-            }
+            "complete" => ("stage_update", update(frame)),
+            _ if moves(frame) => ("stage_update", update(frame)),
             custom => (custom, frame.data.clone()),
         };
         text(&Envelope {
             kind,
             task_id: frame.task_id.as_deref(),
+            position: frame.position(),
             data,
             timestamp: &frame.timestamp,
         })
@@ -94,12 +98,14 @@ fn update(frame: &WireFrame) -> Value {
     data.into()
 }
 
-/// The update that a watcher is first told.
+/// The update that a watcher is first told; of a task that has ended its end comes anyway.
 fn state(frame: &WireFrame) -> Option<Value> {
     let snapshot = frame.snapshot()?;
     let state = &snapshot["state"];
-    let is_over = ["completed", "failed", "cancelled", "abandoned"];
-    let is_over = state.as_str().is_some_and(|state| is_over.contains(&state));
+    let is_over = has_ended(snapshot);
+    if is_over && frame.text("resume") != Some("ended") {
+        return None;
+    }
     let (stage, metadata) = match (is_over, &snapshot["result"]) {
         (false, _) => (&snapshot["stage"], &snapshot["metadata"]),
         (true, Value::Null) => (state, &snapshot["metadata"]),

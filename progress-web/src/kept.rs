@@ -75,8 +75,8 @@ fn place(text: &Bytes) -> usize {
 
 /// As many as a log's window has: readers of one task are rarely further apart.
 const SLOTS: usize = 256;
-/// Larger texts are not kept: with what was made of them 16 MiB is the most that is.
-const LARGEST: usize = 32 * 1_024;
+/// Larger texts are not kept: with what was made of them 4 MiB is the most that is.
+const LARGEST: usize = 8 * 1_024;
 
 #[cfg(test)]
 mod tests {
