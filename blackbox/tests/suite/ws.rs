@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use blackbox::{Mark, Reader, Ws, forgetful, kind, kinds, mark, position, seqs};
+use http::request::Parts;
 use progress_core::TaskError;
+use progress_web::{Action, Authorizer, Principal, Refusal};
 use serde_json::{Value, json};
 
 use crate::Server;
@@ -301,6 +303,32 @@ async fn request_that_cannot_be_served_is_rejected_and_closed() {
     }
     let mut ws = server.ws(&format!("/ws/progress/{random}")).await;
     assert_eq!(resume(&ws.frame().await), "unknown", "a random id is open");
+}
+
+/// Knows nobody.
+#[derive(Debug)]
+struct Nobody;
+
+#[progress_web::async_trait]
+impl Authorizer for Nobody {
+    async fn authorize(&self, _: &Parts, _: &Action) -> Result<Principal, Refusal> {
+        Err(Refusal::Unauthenticated)
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_known_is_told_4401_and_nothing_of_the_task() {
+    let server = Server::with(|gateway| gateway.authorizer(Nobody)).await;
+    let _task = server.tracker.task("there").start().unwrap();
+    for task in ["there", "nowhere"] {
+        let mut ws = server.ws(&format!("/ws/progress/{task}")).await;
+        let (frames, close) = ws.until_close().await;
+        assert_eq!(kinds(&frames), ["rejected"]);
+        assert_eq!(frames[0]["data"]["code"], "UNAUTHENTICATED");
+        assert_eq!(close, (4401, "UNAUTHENTICATED".to_owned()));
+        let stream = server.get(&format!("/sse/progress/{task}")).await;
+        stream.error(401, "UNAUTHENTICATED");
+    }
 }
 
 #[tokio::test]
