@@ -85,14 +85,15 @@ impl SharePlan {
             previous: None,
             silence: Some(silence),
         };
-        let family = Family::default();
+        let alone = (None, Family::default());
         let task = self
             .tracker
-            .create(self.id, None, family, self.about, run)?;
-        // Nothing but an end could refuse it, and nobody can have ended it yet: who comes first
-        // starts it.
-        let opened = task.open(self.queued);
-        task.note_refusal(opened);
+            .create(self.id, alone, self.about, run, |task| {
+                // Nothing but an end could refuse it, and nobody can have ended it yet: who comes
+                // first starts it.
+                let opened = task.open(self.queued);
+                task.note_refusal(opened);
+            })?;
         Ok(SharedTask::local(self.tracker, task))
     }
 }

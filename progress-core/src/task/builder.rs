@@ -205,13 +205,12 @@ impl TaskBuilder {
         if self.queued {
             return self.queue();
         }
-        let (task, tracker) = self.make()?;
-        // Nothing but an end could refuse it, and nobody has the handle yet; only a parent that
-        // ends at this very moment can have ended it, which the next publish tells.
-        let begun = task.begin();
-        task.note_refusal(begun);
-        task.inherit_request();
-        Ok(Task::new(task, tracker))
+        self.make(|task| {
+            // Nothing but an end could refuse it, and nobody has the handle yet; only a parent that
+            // ends at this very moment can have ended it, which the next publish tells.
+            let begun = task.begin();
+            task.note_refusal(begun);
+        })
     }
 
     /// Starts the task and waits until the broker has confirmed that the id is this node's; at once
@@ -263,11 +262,10 @@ impl TaskBuilder {
     }
 
     fn enqueue(self, place: Option<u64>) -> Result<Task, StartError> {
-        let (task, tracker) = self.make()?;
-        let queued = task.queued(place);
-        task.note_refusal(queued);
-        task.inherit_request();
-        Ok(Task::new(task, tracker))
+        self.make(|task| {
+            let queued = task.queued(place);
+            task.note_refusal(queued);
+        })
     }
 
     /// Starts the next run of a task that has ended: a new epoch, `attempt` one higher. If there is
@@ -340,7 +338,7 @@ impl TaskBuilder {
         })
     }
 
-    fn make(mut self) -> Result<(Arc<TaskShared>, Arc<TrackerShared>), StartError> {
+    fn make(mut self, open: impl FnOnce(&Arc<TaskShared>)) -> Result<Task, StartError> {
         let id = self.id.clone()?;
         let tracker = self.tracker.clone().ok_or(StartError::TrackerGone)?;
         let about = self.describe(&tracker.limits)?;
@@ -364,8 +362,10 @@ impl TaskBuilder {
             previous: self.previous,
             silence: None,
         };
-        let task = tracker.create(id, parent, Family::new(self.policy), about, run)?;
-        Ok((task, tracker))
+        let family = (parent, Family::new(self.policy));
+        let task = tracker.create(id, family, about, run, open)?;
+        task.inherit_request();
+        Ok(Task::new(task, tracker))
     }
 
     /// Checks the description of the task, and takes it out.

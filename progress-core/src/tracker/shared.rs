@@ -88,13 +88,15 @@ impl TrackerShared {
         }
     }
 
+    /// Makes a task and has its first event told by `open`, before those are woken who waited for it:
+    /// the first that they see of it is how it began.
     pub(crate) fn create(
         self: &Arc<Self>,
         id: TaskId,
-        parent: Option<Parent>,
-        family: Family,
+        (parent, family): (Option<Parent>, Family),
         about: Started,
         run: Run,
+        open: impl FnOnce(&Arc<TaskShared>),
     ) -> Result<Arc<TaskShared>, StartError> {
         let number = self.next_number();
         let epoch = match &run.previous {
@@ -117,8 +119,10 @@ impl TrackerShared {
             Some(evicted) => self.give_up(&evicted),
             None => {}
         }
-        drop(inserted?.wake());
+        let wakers = inserted?;
         self.sampler.ensure_running(self);
+        open(&task);
+        drop(wakers.wake());
         Ok(task)
     }
 

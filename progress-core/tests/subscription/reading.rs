@@ -1,6 +1,11 @@
 //! What a subscription yields: lag, replay, resume, a task that comes later, the end.
 
-use futures_util::StreamExt;
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Wake, Waker},
+};
+
+use futures_util::{FutureExt, StreamExt};
 use progress_core::{
     Frame, GapReason, OnLag, Position, ProgressTracker, Replay, ResetReason, Resume, Seq,
     SubscribeOptions, Task, TaskState,
@@ -229,6 +234,50 @@ fn a_task_that_is_awaited_comes_as_reset_and_then_whole() {
         assert_eq!(reset.snapshot.seq, Seq::new(2));
         assert_eq!(seqs(&frames), [1, 2]);
         assert_eq!(subscription.head(), Some(task.head()));
+    }
+}
+
+/// Looks at the task when it is woken.
+struct Looks {
+    tracker: ProgressTracker,
+    seen: Mutex<Vec<(TaskState, Seq)>>,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        let seen = self.tracker.snapshot("t").now_or_never();
+        let seen = seen.unwrap().unwrap();
+        self.seen.lock().unwrap().push((seen.state, seen.seq));
+    }
+}
+
+#[tokio::test]
+async fn who_waited_for_a_task_is_woken_when_it_has_begun() {
+    for shared in [false, true] {
+        let tracker = ProgressTracker::new();
+        let mut subscription = tracker.subscribe("t");
+        let looks = Arc::new(Looks {
+            tracker: tracker.clone(),
+            seen: Mutex::default(),
+        });
+        let waker = Waker::from(Arc::clone(&looks));
+        let mut frames = Vec::new();
+        while subscription
+            .poll_batch(&mut Context::from_waker(&waker), &mut frames)
+            .is_ready()
+        {}
+        let begun = match shared {
+            false => Some(tracker.task("t").start().unwrap()),
+            true => {
+                tracker.task("t").share().await.unwrap();
+                None
+            }
+        };
+        assert_eq!(
+            looks.seen.lock().unwrap()[0],
+            (TaskState::Running, Seq::new(1))
+        );
+        drop(begun);
     }
 }
 
