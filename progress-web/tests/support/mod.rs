@@ -149,3 +149,32 @@ pub(crate) async fn settle(session: &mut Session) -> Vec<Said> {
 pub(crate) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
+
+/// A session after its greeting.
+pub(crate) async fn open(gateway: &Gateway) -> Session {
+    let mut session = gateway.web_sockets(&request("/ws"));
+    let greeting = frames(settle(&mut session).await);
+    assert_eq!(greeting.len(), 1);
+    assert_eq!(greeting[0]["event_type"], "connected");
+    assert_eq!(greeting[0]["data"]["protocol"], "progress.v1");
+    assert!(greeting[0]["data"].get("resume").is_none());
+    session
+}
+
+pub(crate) async fn say(session: &mut Session, command: Value) -> Vec<Value> {
+    session.on_text(&command.to_string());
+    frames(settle(session).await)
+}
+
+pub(crate) fn code(frame: &Value) -> &str {
+    assert_eq!(frame["event_type"], "rejected", "{frame}");
+    frame["data"]["code"].as_str().unwrap()
+}
+
+pub(crate) fn kinds_of(frames: &[Value]) -> Vec<&str> {
+    let kinds = frames.iter().map(|frame| match frame.get("event") {
+        Some(event) => event["event_type"].as_str().unwrap(),
+        None => frame["event_type"].as_str().unwrap(),
+    });
+    kinds.collect()
+}
