@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::{Barrier, watch},
     time::{sleep, timeout},
 };
@@ -25,7 +25,7 @@ pub(super) enum Wire {
 pub(super) enum Kind {
     /// Reads everything.
     Healthy,
-    /// Connects, and never reads.
+    /// Connects, with little room for what comes, and never reads.
     Stuck,
     /// Goes away and comes back with its position.
     Restless,
@@ -73,10 +73,10 @@ impl Client {
                 return follower;
             }
             Kind::Stuck => {
-                let socket = self.request(&Follower::default()).await;
+                let stuck = self.stuck().await;
                 ready.wait().await;
                 drop(over.wait_for(|over| *over).await);
-                drop(socket);
+                drop(stuck);
             }
             Kind::Garbage => {
                 ready.wait().await;
@@ -158,9 +158,34 @@ impl Client {
         }
     }
 
+    /// Asks, and leaves the answer where it is.
+    async fn stuck(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut stream = socket.connect(self.host.parse().unwrap()).await.unwrap();
+        match self.wire {
+            Wire::EventStream => self.ask(&mut stream, &Follower::default()).await,
+            Wire::WebSocket => {
+                let request = format!(
+                    "GET /ws/progress/{} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
+                     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                    self.task, self.host,
+                );
+                stream.write_all(request.as_bytes()).await.unwrap();
+            }
+        }
+        stream
+    }
+
     /// Asks for an event stream.
     async fn request(&self, follower: &Follower) -> TcpStream {
         let mut stream = TcpStream::connect(&self.host).await.unwrap();
+        self.ask(&mut stream, follower).await;
+        stream
+    }
+
+    async fn ask(&self, stream: &mut TcpStream, follower: &Follower) {
         let id = follower
             .position
             .as_ref()
@@ -172,7 +197,6 @@ impl Client {
             id.unwrap_or_default()
         );
         stream.write_all(request.as_bytes()).await.unwrap();
-        stream
     }
 
     async fn garbage(&mut self) {

@@ -51,11 +51,18 @@ async fn two_thousand_connections_of_all_sorts() {
     let Seen { events, missed } = seen;
     println!("{CONNECTIONS} connections for {lasts:?}: {events} events delivered, {missed} missed");
     println!("memory: {before} before, {peak} under load, {after} after");
+    let (_, metrics) = server.get("/metrics").await;
+    for closes in metrics.lines().filter(|line| line.starts_with(CLOSES)) {
+        println!("{closes}");
+    }
     assert_eq!(missed, 0);
     assert!(after.resident <= enough, "the memory has not come back");
     let (_, health) = server.get("/health").await;
     assert!(health.contains(r#""sessions":0"#), "{health}");
 }
+
+/// How the connections of both rounds ended, by code.
+const CLOSES: &str = "progress_session_closes_total";
 
 /// What those saw who read.
 #[derive(Default)]
@@ -82,20 +89,26 @@ async fn round(server: &Server, name: &str, lasts: Duration) -> Seen {
                 2 => Kind::Garbage,
                 _ => Kind::Healthy,
             };
-            let task = format!("{name}-{}", n % TASKS);
+            let task = match kind {
+                // So much that every buffer on the way is full before the end.
+                Kind::Stuck => format!("{name}-fat"),
+                _ => format!("{name}-{}", n % TASKS),
+            };
             let client = client::Client::new(&server.url, wire, &task, n as u64);
             tokio::spawn(client.run(kind, Arc::clone(&ready), is_over.clone()))
         })
         .collect();
+    let small = (0..TASKS).map(|task| (format!("{name}-{task}"), SMALL));
+    let tasks: Vec<_> = small.chain([(format!("{name}-fat"), FAT)]).collect();
     ready.wait().await;
     let begun = Instant::now();
     let mut published = 0_u64;
     while begun.elapsed() < lasts {
-        let batch = join_all((0..TASKS).map(|task| async move {
+        let batch = join_all(tasks.iter().map(|(task, size)| async move {
             let events: Vec<_> = (0..EVENTS)
-                .map(|n| json!({"event_type": "soak", "data": {"n": n, "text": "x".repeat(200)}}))
+                .map(|n| json!({"event_type": "soak", "data": {"n": n, "text": "x".repeat(*size)}}))
                 .collect();
-            let path = format!("/tasks/{name}-{task}/events");
+            let path = format!("/tasks/{task}/events");
             let (status, answer) = server.post(&path, &json!(events)).await;
             assert_eq!(
                 (status, &answer["accepted"]),
@@ -108,11 +121,9 @@ async fn round(server: &Server, name: &str, lasts: Duration) -> Seen {
         let due = begun + EVERY * u32::try_from(published / EVENTS).unwrap();
         sleep(due.saturating_duration_since(Instant::now())).await;
     }
-    for task in 0..TASKS {
+    for (task, _) in &tasks {
         let end = json!({"event_type": "complete", "data": {"status": "completed"}});
-        let (status, answer) = server
-            .post(&format!("/tasks/{name}-{task}/events"), &end)
-            .await;
+        let (status, answer) = server.post(&format!("/tasks/{task}/events"), &end).await;
         assert_eq!(status, 202, "{answer}");
     }
     // All who read come to the end by themselves; the others are told.
@@ -186,3 +197,6 @@ const TASKS: usize = 20;
 /// Events that each task gets at a time.
 const EVENTS: u64 = 10;
 const EVERY: Duration = Duration::from_millis(500);
+/// Text of an event in bytes, for those who read and for those who do not.
+const SMALL: usize = 200;
+const FAT: usize = 16 * 1_024;
