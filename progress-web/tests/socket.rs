@@ -41,8 +41,16 @@ fn photo(task: &Task, bytes: usize) {
 
 fn gateway() -> Gateway {
     Gateway::builder(ProgressTracker::new())
-        .authorizer(Open::new().named_ids())
+        .authorizer(Open::new().named_ids().managing())
         .build()
+}
+
+/// Whether operators see that one connection was closed with a code.
+async fn is_counted(gateway: &Gateway, code: u16) -> bool {
+    let request = Request::get("/metrics").body(()).unwrap().into_parts().0;
+    let text = gateway.metrics(&request).await.into_body();
+    let line = format!("progress_session_closes_total{{code=\"{code}\",kind=\"websocket\"}} 1");
+    String::from_utf8_lossy(&text).contains(&line)
 }
 
 fn task(gateway: &Gateway) -> Task {
@@ -179,6 +187,7 @@ async fn connection_that_takes_no_byte_is_given_up_in_its_time() {
         server.await.unwrap();
         assert_eq!(began.elapsed(), PATIENCE * times + GRACE, "{bytes}");
         assert_eq!(gateway.sessions(), 0);
+        assert!(is_counted(&gateway, 4008).await);
         let mut rest = Vec::new();
         client.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest.len(), 16, "what it held");
@@ -249,6 +258,7 @@ async fn what_is_no_websocket_is_told_so() {
         client.write_all(&bytes).await.unwrap();
         let (code, reason) = close(&mut client).await;
         assert_eq!((code, reason.as_str()), expected);
+        assert!(is_counted(&gateway, code).await, "{code}");
         // What it says meanwhile is taken and means nothing; with its end the server's comes.
         client.write_all(&[7; 100_000]).await.unwrap();
         let began = Instant::now();

@@ -192,11 +192,15 @@ impl Session {
     }
 
     fn count_close(&self, said: &[Output]) {
-        if let Some(Output::Close(close)) = said.last()
-            && let Some(gateway) = self.gateway.upgrade()
-        {
-            let kind = self.machine.shape.kind();
-            gateway.counts().closed(kind, close.code);
+        if let Some(Output::Close(close)) = said.last() {
+            self.was_closed(close.code);
+        }
+    }
+
+    /// Has it counted that the connection was closed with this code, be it by its carrier.
+    pub(crate) fn was_closed(&self, code: u16) {
+        if let Some(gateway) = self.gateway.upgrade() {
+            gateway.counts().closed(self.machine.shape.kind(), code);
         }
     }
 

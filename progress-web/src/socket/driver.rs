@@ -211,6 +211,7 @@ impl Driver {
         };
         tracing::debug!(%error, "the client does not speak WebSocket");
         self.deaf = true;
+        self.session.was_closed(code.into());
         self.close(code, "")
     }
 
@@ -253,6 +254,7 @@ impl Driver {
     fn give_up(&mut self) -> Result<(), Error> {
         let code = Code::TooSlow;
         if matches!(self.phase, Phase::Open) {
+            self.session.was_closed(code.close_code());
             self.close(code.close_code().into(), code.as_str())?;
         }
         self.phase = Phase::Leaving(grace());
