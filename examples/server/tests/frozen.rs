@@ -31,10 +31,10 @@ async fn an_event_stream_that_takes_no_bytes_is_given_up_on_warp() {
 async fn given_up_on(adapter: &str) {
     let server = Server::start(&["--adapter", adapter, "--frozen-after", "1s"]).await;
     let _frozen = frozen_watcher(&server);
-    until_sessions(&server, 1, async || {}).await;
+    until_sessions(&server, 1, PATIENCE, async || {}).await;
     let large = json!({"event_type": "large", "data": "x".repeat(60 * 1024)});
     // As much as fills every buffer on the way, however large they grow.
-    until_sessions(&server, 0, async || {
+    until_sessions(&server, 0, PATIENCE, async || {
         let (status, answer) = server.post("/tasks/frozen/events", &large).await;
         assert_eq!(status, 202, "{answer}");
     })
@@ -48,20 +48,17 @@ async fn found_gone(flags: &[&str], within: Duration) {
         let task = json!({"event_type": "note", "data": 1});
         server.post("/tasks/frozen/events", &task).await;
         let watcher = frozen_watcher(&server);
-        until_sessions(&server, 1, async || {}).await;
+        until_sessions(&server, 1, PATIENCE, async || {}).await;
         let drop_all = SockFilter::new(RETURN, 0, 0, 0);
         SockRef::from(&watcher).attach_filter(&[drop_all]).unwrap();
         let began = Instant::now();
-        let gone = async {
-            while sessions(&server).await > 0 {
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(within, gone).await.expect("it is found in time");
+        // Nothing signals it.
+        until_sessions(&server, 0, within, async || sleep(POLL).await).await;
         println!("{adapter}: found after {:?}", began.elapsed());
     }
 }
 
+const POLL: Duration = Duration::from_millis(50);
 /// Of the packet filter: so many bytes of a packet are let through.
 const RETURN: u16 = 0x06;
 
@@ -83,16 +80,18 @@ async fn sessions(server: &Server) -> u64 {
     health["sessions"].as_u64().unwrap()
 }
 
-async fn until_sessions(server: &Server, count: u64, mut meanwhile: impl AsyncFnMut()) {
+async fn until_sessions(
+    server: &Server,
+    count: u64,
+    within: Duration,
+    mut meanwhile: impl AsyncFnMut(),
+) {
     let counted = async {
-        loop {
-            if sessions(server).await == count {
-                return;
-            }
+        while sessions(server).await != count {
             meanwhile().await;
         }
     };
-    let in_time = timeout(PATIENCE, counted).await;
+    let in_time = timeout(within, counted).await;
     in_time.unwrap_or_else(|_| panic!("there are other than {count} sessions"));
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::process::Stdio;
+use std::{io::Write as _, process::Stdio};
 
 use futures_util::StreamExt as _;
 use serde_json::json;
@@ -50,6 +50,26 @@ async fn open_is_refused_where_others_could_reach_it() {
         said.contains("--open") && said.contains("loopback"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn flags_beat_the_environment_and_that_beats_the_file() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"heartbeat = '3s'\n").unwrap();
+    let config = ["--config", file.path().to_str().unwrap()];
+    let environment = [("PROGRESS_HEARTBEAT", "2s")];
+    let flags = [&config[..], &["--heartbeat", "1s"]].concat();
+    for (server, heartbeat_ms) in [
+        (Server::start(&config).await, 3_000),
+        (Server::start_in(&environment, &config).await, 2_000),
+        (Server::start_in(&environment, &flags).await, 1_000),
+    ] {
+        let url = server.ws("/ws");
+        let (mut socket, _) = connect_async(url).await.unwrap();
+        let greeting = socket.next().await.unwrap().unwrap();
+        let said = format!(r#""heartbeat_ms":{heartbeat_ms},"#);
+        assert!(greeting.to_text().unwrap().contains(&said), "{greeting}");
+    }
 }
 
 #[tokio::test]

@@ -20,9 +20,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(flags: &[&str]) -> Self {
+        Self::start_in(&[], flags).await
+    }
+
+    /// With an environment of its own beside the test's.
+    pub(crate) async fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_progress-server"))
             .args(["--listen", "127.0.0.1:0", "--open"])
             .args(flags)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -26,16 +26,11 @@ impl EventData {
 
 impl FrameEncoder for EventData {
     fn frame(&self, frame: &WireFrame) -> Option<String> {
-        let fields = match &frame.data {
+        // Only what is sent on is copied: a snapshot may be large.
+        let fields = || match &frame.data {
             Value::Object(fields) => fields.clone(),
             Value::Null => Map::new(),
-            other => {
-                return event(
-                    frame,
-                    &frame.event_type,
-                    Map::from_iter([("value".into(), other.clone())]),
-                );
-            }
+            other => Map::from_iter([("value".into(), other.clone())]),
         };
         match &*frame.event_type {
             // It led to a state that is told already, and would play backwards.
@@ -62,22 +57,22 @@ impl FrameEncoder for EventData {
                 event(frame, "progress_update", data)
             }
             "stage_change" => {
-                let mut fields = fields;
+                let mut fields = fields();
                 if let Some(percent) = frame.number("progress") {
                     fields.insert("progress".into(), whole(percent));
                 }
                 event(frame, "stage_change", fields)
             }
             "log" => {
-                let mut fields = fields;
+                let mut fields = fields();
                 if frame.text("level") == Some("WARN") {
                     fields.insert("level".into(), "WARNING".into());
                 }
                 event(frame, "log", fields)
             }
-            "error" | "rejected" => event(frame, "error", error(fields)),
-            "complete" => event(frame, "complete", complete(frame, fields)),
-            _ => event(frame, &frame.event_type, fields),
+            "error" | "rejected" => event(frame, "error", error(fields())),
+            "complete" => event(frame, "complete", complete(frame, fields())),
+            _ => event(frame, &frame.event_type, fields()),
         }
     }
 }
