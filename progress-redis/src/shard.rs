@@ -1,0 +1,348 @@
+//! One Redis: two connections, kept up for ever.
+//!
+//! Commands go over the one and pushes come over the other, so that a reader that is slow, or that
+//! Redis drops for it, holds up no writer. Everything that the transport asks goes through here;
+//! a second shard, or one behind Sentinel, is another one of these.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use progress_core::transport::{NodeId, TransportError, TransportEvent};
+use redis::{Cmd, Pipeline, PushInfo, PushKind, Value};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+};
+
+use crate::{
+    arrivals::Arrivals,
+    connection::{Connection, Failure, Server},
+    functions,
+    keys::Keys,
+};
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    server: Server,
+    keys: Keys,
+    probe_every: Duration,
+    state: watch::Sender<State>,
+    /// The channels to be subscribed to, whatever happens to the connection.
+    wanted: Mutex<HashSet<String>>,
+    arrivals: Arrivals,
+    /// On which this shard hears itself.
+    probe: String,
+    /// The newest probe that was heard.
+    heard: AtomicU64,
+    running: AtomicBool,
+}
+
+/// Whether Redis can be reached.
+#[derive(Debug, Clone)]
+enum State {
+    /// It is being tried for the first time.
+    New,
+    Up(Connected),
+    Down(TransportError),
+}
+
+#[derive(Debug, Clone)]
+struct Connected {
+    commands: Connection,
+    subscriber: Connection,
+    lost: Arc<Lost>,
+}
+
+/// Whether one of a pair of connections is gone; what has to be said about former ones is not heard.
+#[derive(Debug, Default)]
+struct Lost {
+    is: AtomicBool,
+    notify: Notify,
+}
+
+impl Lost {
+    fn set(&self) {
+        self.is.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    async fn wait(&self) -> Failure {
+        while !self.is.load(Ordering::Acquire) {
+            self.notify.notified().await;
+        }
+        Failure::Away(TransportError::new("disconnected"))
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(
+        server: Server,
+        keys: Keys,
+        probe_every: Duration,
+        arrivals: Arrivals,
+    ) -> Self {
+        let probe = keys.probe(NodeId::random().as_str());
+        Self {
+            server,
+            keys,
+            probe_every,
+            state: watch::Sender::new(State::New),
+            wanted: Mutex::default(),
+            arrivals,
+            probe,
+            heard: AtomicU64::new(0),
+            running: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Starts to connect, once. Answers the task that does, for its owner to end.
+    pub(crate) fn run(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+        if self.running.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let shard = Arc::clone(self);
+        Some(tokio::spawn(async move { shard.supervise().await }))
+    }
+
+    /// The connections, as soon as the first try has shown whether there are any.
+    async fn connected(&self) -> Result<Connected, Failure> {
+        let mut state = self.state.subscribe();
+        let patience = self.server.connect_timeout + self.server.answer_timeout;
+        let known = timeout(
+            patience,
+            state.wait_for(|state| !matches!(state, State::New)),
+        );
+        if let Ok(Ok(state)) = known.await {
+            match &*state {
+                State::Up(connected) => return Ok(connected.clone()),
+                State::Down(error) => return Err(Failure::Away(error.clone())),
+                State::New => {}
+            }
+        }
+        Err(Failure::Away(TransportError::new("not connected yet")))
+    }
+
+    /// Has one command done.
+    pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
+        self.connected().await?.commands.call(command).await
+    }
+
+    /// Has a function called, and loads the library if Redis has it not, or no longer.
+    pub(crate) async fn function(&self, call: &Cmd) -> Result<Value, Failure> {
+        let connection = self.connected().await?.commands;
+        match connection.call(call).await {
+            Err(Failure::Refused(error)) if functions::is_missing(&error) => {
+                Self::load(&connection).await?;
+                connection.call(call).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Has commands done as one; see [`Connection::transact`]. None of them may be answered by an error
+    /// because the library is missing: they are done once more then, and have to bear it.
+    pub(crate) async fn transact(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
+        let connection = self.connected().await?.commands;
+        let answers = connection.transact(commands).await?;
+        let missing = answers.iter().any(|answer| match answer {
+            Value::ServerError(error) => functions::is_missing(&error.to_string()),
+            _ => false,
+        });
+        if !missing {
+            return Ok(answers);
+        }
+        Self::load(&connection).await?;
+        connection.transact(commands).await
+    }
+
+    async fn load(connection: &Connection) -> Result<(), Failure> {
+        match connection.call(&functions::load()).await {
+            Err(Failure::Refused(error)) if functions::is_there_already(&error) => Ok(()),
+            loaded => loaded.map(drop),
+        }
+    }
+
+    /// Subscribes to a channel from now on, also after an outage; confirmed when it returns.
+    pub(crate) async fn subscribe(&self, channel: String) -> Result<(), Failure> {
+        // Before the connection is asked for: one that is made meanwhile finds it.
+        let is_new = self.wanted().insert(channel.clone());
+        let channels = [channel];
+        let subscribed = match self.connected().await {
+            Ok(connected) => connected.subscriber.subscribe(&channels).await,
+            Err(failure) => Err(failure),
+        };
+        if subscribed.is_err() && is_new {
+            self.wanted().remove(&channels[0]);
+        }
+        subscribed
+    }
+
+    pub(crate) fn is_wanted(&self, channel: &str) -> bool {
+        self.wanted().contains(channel)
+    }
+
+    pub(crate) async fn unsubscribe(&self, channel: String) -> Result<(), Failure> {
+        self.wanted().remove(&channel);
+        self.connected()
+            .await?
+            .subscriber
+            .unsubscribe(&[channel])
+            .await
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects, and connects again, for ever.
+    async fn supervise(self: Arc<Self>) {
+        let mut before = Vec::new();
+        let mut told_down = false;
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let error = match self.connect(&mut before).await {
+                Ok(connected) => {
+                    tracing::debug!("connected to Redis");
+                    pause = SHORTEST_PAUSE;
+                    self.state.send_replace(State::Up(connected.clone()));
+                    if told_down {
+                        told_down = false;
+                        self.arrivals.event(TransportEvent::Up).await;
+                    }
+                    self.watch_over(&connected).await
+                }
+                Err(error) => error,
+            };
+            let is_refusal = matches!(error, Failure::Refused(_));
+            self.state.send_replace(State::Down(error.clone().into()));
+            if !told_down {
+                told_down = true;
+                // A refusal does not go away by itself: an access rule, a wrong version.
+                if is_refusal {
+                    tracing::error!(%error, "Redis refuses what is needed");
+                } else {
+                    tracing::warn!(%error, "Redis cannot be reached");
+                }
+                self.arrivals.event(TransportEvent::Down).await;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Makes both connections, and subscribes to all that is wanted.
+    async fn connect(self: &Arc<Self>, before: &mut Vec<i64>) -> Result<Connected, Failure> {
+        let lost = Arc::<Lost>::default();
+        let commands = self.server.open(self.pushed(&lost)).await?;
+        let subscriber = self.server.open(self.pushed(&lost)).await?;
+        // A command that was given up may still wait in a socket that Redis has not read. State that it
+        // holds would be written over newer State: the connection goes before anything is written.
+        for id in before.drain(..) {
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg("KILL").arg("ID").arg(id);
+            if let Err(error) = commands.call(&kill).await {
+                tracing::warn!(%error, "a former connection may still be there");
+            }
+        }
+        before.extend([commands.id, subscriber.id]);
+        let mut wanted: Vec<_> = self.wanted().iter().cloned().collect();
+        wanted.push(self.probe.clone());
+        for channels in wanted.chunks(SUBSCRIBED_AT_ONCE) {
+            subscriber.subscribe(channels).await?;
+        }
+        Ok(Connected {
+            commands,
+            subscriber,
+            lost,
+        })
+    }
+
+    /// What is done with a connection's pushes.
+    fn pushed(self: &Arc<Self>, lost: &Arc<Lost>) -> impl Fn(PushInfo) + Send + Sync + 'static {
+        // Not strongly: a connection that outlives its shard tells nobody.
+        let (shard, lost) = (Arc::downgrade(self), Arc::clone(lost));
+        move |push| {
+            let Some(shard) = shard.upgrade() else {
+                return;
+            };
+            match push.kind {
+                PushKind::Disconnection => lost.set(),
+                PushKind::Message => shard.message(push.data),
+                _ => {}
+            }
+        }
+    }
+
+    fn message(&self, data: Vec<Value>) {
+        let mut data = data.into_iter();
+        let (Some(Value::BulkString(channel)), Some(Value::BulkString(payload))) =
+            (data.next(), data.next())
+        else {
+            return;
+        };
+        if channel == self.probe.as_bytes() {
+            let probe = std::str::from_utf8(&payload).ok();
+            if let Some(probe) = probe.and_then(|probe| probe.parse().ok()) {
+                self.heard.fetch_max(probe, Ordering::AcqRel);
+            }
+            return;
+        }
+        self.arrivals.message(&channel, payload);
+    }
+
+    /// Waits until the connections are no longer good. That a socket is alive does not say that what is
+    /// published comes: so something is published, and has to come.
+    async fn watch_over(&self, connected: &Connected) -> Failure {
+        // Of a connection before this one, or of this one: then the next probe shows it.
+        let mut sent = self.heard.load(Ordering::Acquire);
+        let mut missed = 0;
+        let mut ticks = interval_at(Instant::now() + self.probe_every, self.probe_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                failure = connected.lost.wait() => return failure,
+                _ = ticks.tick() => {}
+            }
+            if self.heard.load(Ordering::Acquire) < sent {
+                missed += 1;
+            } else {
+                missed = 0;
+            }
+            if missed >= MISSED {
+                let error = TransportError::new("what is published does not come");
+                return Failure::Away(error);
+            }
+            sent += 1;
+            let mut publish = redis::cmd("PUBLISH");
+            publish.arg(&self.probe).arg(sent);
+            // It need not be waited for here: what counts is that it comes.
+            let (commands, patience) = (connected.commands.clone(), self.probe_every);
+            tokio::select! {
+                failure = connected.lost.wait() => return failure,
+                answer = timeout(patience, commands.call(&publish)) => {
+                    if let Ok(Err(failure @ Failure::Refused(_))) = answer {
+                        return failure;
+                    }
+                }
+            }
+        }
+    }
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Channels in one SUBSCRIBE.
+const SUBSCRIBED_AT_ONCE: usize = 500;
+/// Probes that may be missing before a connection is given up.
+const MISSED: u32 = 2;
