@@ -18,6 +18,11 @@ pub(crate) fn claim(
     why: &Claim,
     times: &Times,
 ) -> Result<Cmd, ClaimError> {
+    if proposed.generation() > MOST_GENERATION {
+        let error =
+            TransportError::new("a generation above 2^53, which Redis's scripts cannot count");
+        return Err(error.into());
+    }
     let mut call = Function::Claim.on(&keys.task(task));
     let mut begin = |why: &str, node: &str, channels: &[ChannelName]| {
         call.arg(keys.prefix())
@@ -167,5 +172,7 @@ pub(crate) fn unexpected(of: &str) -> TransportError {
     TransportError::new(format_args!("an answer to {of} that cannot be read"))
 }
 
+/// The numbers of Redis's scripts are exact up to here.
+const MOST_GENERATION: u64 = 1 << 53;
 /// A century: what is added to the time of day stays a number that Lua keeps exactly.
 const MOST_MILLIS: u64 = 100 * 366 * 24 * 3600 * 1000;

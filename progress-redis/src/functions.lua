@@ -443,7 +443,9 @@ local function expired(keys, args)
   end
   for _, node in ipairs(call('ZRANGEBYSCORE', keys[1], '-inf', text(now))) do
     local own = prefix .. ':i:own:' .. node
-    for _, task in ipairs(full() and {} or call('SMEMBERS', own)) do
+    -- Not all of a large node's at once: what is ended leaves, and the rest is found the next time.
+    local some = full() and {} or call('SRANDMEMBER', own, text(limit))
+    for _, task in ipairs(some) do
       local was = call('HMGET', base_of(prefix, task) .. ':m', 'g', 'o', 'e')
       if not was[1] or was[2] ~= 'n' .. node or was[3] then
         call('SREM', own, task)
@@ -457,7 +459,9 @@ local function expired(keys, args)
     end
   end
   local silent = prefix .. ':i:silent'
-  for _, task in ipairs(full() and {} or call('ZRANGEBYSCORE', silent, '-inf', text(now))) do
+  local due = full() and {}
+    or call('ZRANGEBYSCORE', silent, '-inf', text(now), 'LIMIT', 0, text(limit))
+  for _, task in ipairs(due) do
     local was = call('HMGET', base_of(prefix, task) .. ':m', 'g', 'o', 'e', 'a', 'w', 'x', 't')
     if not was[1] or was[2] ~= 'b' or was[3] then
       call('ZREM', silent, task)
@@ -467,6 +471,8 @@ local function expired(keys, args)
         tell(task, was[1], 's')
       elseif silence >= tonumber(was[5]) and not was[7] then
         tell(task, was[1], 'q')
+      else
+        call('ZADD', silent, text(tonumber(was[4]) + tonumber(was[6])), task)
       end
     end
   end

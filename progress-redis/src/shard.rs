@@ -135,7 +135,7 @@ impl Shard {
 
     /// Has one command done.
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
-        self.connected().await?.commands.call(command).await
+        heard(self.connected().await?.commands.call(command).await)
     }
 
     /// Has a function called, and loads the library if Redis has it not, or no longer.
@@ -144,9 +144,9 @@ impl Shard {
         match connection.call(call).await {
             Err(Failure::Refused(error)) if functions::is_missing(&error) => {
                 Self::load(&connection).await?;
-                connection.call(call).await
+                heard(connection.call(call).await)
             }
-            answer => answer,
+            answer => heard(answer),
         }
     }
 
@@ -154,7 +154,7 @@ impl Shard {
     /// because the library is missing: they are done once more then, and have to bear it.
     pub(crate) async fn transact(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
         let connection = self.connected().await?.commands;
-        let answers = connection.transact(commands).await?;
+        let answers = heard(connection.transact(commands).await)?;
         let missing = answers.iter().any(|answer| match answer {
             Value::ServerError(error) => functions::is_missing(&error.to_string()),
             _ => false,
@@ -163,7 +163,7 @@ impl Shard {
             return Ok(answers);
         }
         Self::load(&connection).await?;
-        connection.transact(commands).await
+        heard(connection.transact(commands).await)
     }
 
     async fn load(connection: &Connection) -> Result<(), Failure> {
@@ -248,13 +248,18 @@ impl Shard {
         let subscriber = self.server.open(self.pushed(&lost)).await?;
         // A command that was given up may still wait in a socket that Redis has not read. State that it
         // holds would be written over newer State: the connection goes before anything is written.
-        for id in before.drain(..) {
+        for id in before.iter() {
             let mut kill = redis::cmd("CLIENT");
-            kill.arg("KILL").arg("ID").arg(id);
-            if let Err(error) = commands.call(&kill).await {
-                tracing::warn!(%error, "a former connection may still be there");
+            kill.arg("KILL").arg("ID").arg(*id);
+            match commands.call(&kill).await {
+                Ok(_) => {}
+                Err(Failure::Refused(error)) => {
+                    tracing::error!(%error, "a former connection may still write");
+                }
+                Err(away) => return Err(away),
             }
         }
+        before.clear();
         before.extend([commands.id, subscriber.id]);
         let mut wanted: Vec<_> = self.wanted().iter().cloned().collect();
         wanted.push(self.probe.clone());
@@ -338,6 +343,16 @@ impl Shard {
             }
         }
     }
+}
+
+/// Says aloud what does not go away by itself: that the access rules lack something.
+fn heard<T>(answer: Result<T, Failure>) -> Result<T, Failure> {
+    if let Err(Failure::Refused(error)) = &answer
+        && (error.contains("NOPERM") || error.contains("No permission"))
+    {
+        tracing::error!(%error, "Redis refuses what is needed");
+    }
+    answer
 }
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);

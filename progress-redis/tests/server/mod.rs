@@ -1,4 +1,5 @@
 //! A `redis-server` of a test's own.
+#![allow(dead_code, reason = "not every test file needs all of it")]
 
 use std::{
     env, fs,
@@ -68,6 +69,14 @@ impl RedisServer {
         let mut answer = [0; 512];
         let length = socket.read(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    }
+
+    /// Has the process stop or go on, by a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("there is such a program").success());
     }
 
     fn try_run(&self) -> bool {
