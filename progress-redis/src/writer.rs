@@ -99,23 +99,18 @@ struct Run {
     keys: OwnedRun,
     generation: u64,
     steps: Vec<Step>,
+    commands: Vec<Cmd>,
     /// The newest State of each key, not yet among the steps, and the messages of all that is not.
     states: Vec<(String, Vec<u8>)>,
     published: Vec<Vec<u8>>,
 }
 
+/// What a command of a run does, to know what its answer means.
 enum Step {
-    Add {
-        seq: u64,
-        command: Cmd,
-    },
-    /// State up to a number.
-    Set(Cmd),
-    End {
-        seq: u64,
-        command: Cmd,
-    },
-    Publish(Cmd),
+    Add { seq: u64 },
+    Set,
+    End { seq: u64 },
+    Publish,
 }
 
 impl<'a> Batch<'a> {
@@ -145,6 +140,7 @@ impl<'a> Batch<'a> {
                 base,
                 generation,
                 steps: Vec::new(),
+                commands: Vec::new(),
                 states: Vec::new(),
                 published: Vec::new(),
             });
@@ -166,16 +162,16 @@ impl<'a> Batch<'a> {
                 .arg(format!("{}-{seq}", run.generation))
                 .arg("r")
                 .arg(&record);
-            Step::Add { seq, command }
+            command
         };
         match event.data().retention() {
             Retention::Milestone => {
-                let step = add(&run.keys.milestones, MILESTONES);
-                run.steps.push(step);
+                let command = add(&run.keys.milestones, MILESTONES);
+                run.push(Step::Add { seq }, command);
             }
             Retention::Log => {
-                let step = add(&run.keys.lines, LINES);
-                run.steps.push(step);
+                let command = add(&run.keys.lines, LINES);
+                run.push(Step::Add { seq }, command);
             }
             Retention::State(key) => match run.states.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, newest)) => newest.clone_from(&record),
@@ -192,7 +188,7 @@ impl<'a> Batch<'a> {
                     .arg(&record)
                     .arg(millis(self.times.retention));
                 // It publishes the end itself, if it is one.
-                run.steps.push(Step::End { seq, command });
+                run.push(Step::End { seq }, command);
                 return;
             }
         }
@@ -210,36 +206,37 @@ impl<'a> Batch<'a> {
             let mut state = redis::cmd("HMGET");
             state.arg(format!("{}:m", run.base)).arg(&["g", "o", "e"]);
             pipeline.add_command(state);
-            for step in &run.steps {
-                pipeline.add_command(step.command().clone());
+            for command in run.commands.drain(..) {
+                pipeline.add_command(command);
             }
         }
         let answers = shard.transact(&pipeline).await?;
         let mut answers = answers.iter();
-        let mut outcomes = HashMap::new();
-        for (id, index) in self.index {
-            outcomes.insert(index, (id, Outcome::default()));
-        }
+        let mut ids: HashMap<_, _> = self.index.into_iter().map(|(id, run)| (run, id)).collect();
+        let mut told = HashMap::with_capacity(self.runs.len());
         for (index, run) in self.runs.iter().enumerate() {
             let standing = Standing::read(answers.next(), run.generation)?;
             let mine: Vec<_> = answers.by_ref().take(run.steps.len()).collect();
-            if let Some((_, outcome)) = outcomes.get_mut(&index) {
-                *outcome = run.outcome(standing, &mine);
-            }
-            if outcomes
-                .get(&index)
-                .is_some_and(|(_, outcome)| outcome.has_made_states)
-            {
+            let outcome = run.outcome(standing, &mine);
+            if outcome.has_made_states {
                 let mut unlink = redis::cmd("UNLINK");
                 unlink.arg(&run.keys.states);
                 shard.call(&unlink).await?;
             }
+            if let Some(id) = ids.remove(&index) {
+                told.insert(id, outcome);
+            }
         }
-        Ok(Outcomes(outcomes.into_values().collect()))
+        Ok(Outcomes(told))
     }
 }
 
 impl Run {
+    fn push(&mut self, step: Step, command: Cmd) {
+        self.steps.push(step);
+        self.commands.push(command);
+    }
+
     /// Has what has been gathered done: writes precede publishes.
     fn flush(&mut self) {
         if !self.states.is_empty() {
@@ -248,12 +245,12 @@ impl Run {
             for (key, record) in self.states.drain(..) {
                 command.arg(key).arg(record);
             }
-            self.steps.push(Step::Set(command));
+            self.push(Step::Set, command);
         }
-        for record in self.published.drain(..) {
+        for record in std::mem::take(&mut self.published) {
             let mut command = redis::cmd("PUBLISH");
             command.arg(&self.base).arg([b"r", &record[..]].concat());
-            self.steps.push(Step::Publish(command));
+            self.push(Step::Publish, command);
         }
     }
 
@@ -271,17 +268,24 @@ impl Run {
                 .steps
                 .iter()
                 .zip(answers)
-                .any(|(step, answer)| matches!((step, answer), (Step::Set(_), Value::Int(_))));
+                .any(|(step, answer)| matches!((step, answer), (Step::Set, Value::Int(_))));
             outcome.fail_from(0, error);
             return outcome;
         }
         for (step, answer) in self.steps.iter().zip(answers) {
             match (step, *answer) {
-                (Step::Add { .. } | Step::End { .. } | Step::Set(_), Value::ServerError(error))
+                // Below what was there before: its owner does not count, and is not to think it told.
+                (Step::End { seq }, Value::ServerError(error))
+                    if is_repetition(&error.to_string()) =>
+                {
+                    let reason = "an end below an event before it".to_owned();
+                    outcome.fail_from(*seq, AppendError::Refused { reason });
+                }
+                (Step::Add { .. } | Step::End { .. } | Step::Set, Value::ServerError(error))
                     if !is_repetition(&error.to_string()) && ended.is_none() =>
                 {
                     let from = match step {
-                        Step::Add { seq, .. } | Step::End { seq, .. } => *seq,
+                        Step::Add { seq } | Step::End { seq } => *seq,
                         // Of several: the first of them is sent again with the rest.
                         _ => 0,
                     };
@@ -289,24 +293,15 @@ impl Run {
                     outcome.fail_from(from, error.into());
                 }
                 // The stream was evicted: the owner claims again, which makes it anew.
-                (Step::Add { seq, .. }, Value::Nil) => {
+                (Step::Add { seq }, Value::Nil) => {
                     outcome.fail_from(*seq, AppendError::Unknown);
                 }
-                (Step::End { seq, .. }, Value::Int(1)) => ended = Some(*seq),
+                (Step::End { seq }, Value::Int(1)) => ended = Some(*seq),
                 _ => {}
             }
         }
         outcome.ended = ended;
         outcome
-    }
-}
-
-impl Step {
-    fn command(&self) -> &Cmd {
-        match self {
-            Self::Add { command, .. } | Self::End { command, .. } => command,
-            Self::Set(command) | Self::Publish(command) => command,
-        }
     }
 }
 
