@@ -348,7 +348,7 @@ impl Shard {
 /// Says aloud what does not go away by itself: that the access rules lack something.
 fn heard<T>(answer: Result<T, Failure>) -> Result<T, Failure> {
     if let Err(Failure::Refused(error)) = &answer
-        && (error.contains("NOPERM") || error.contains("No permission"))
+        && ["NoPerm", "NOPERM", "no permissions"].iter().any(|word| error.contains(word))
     {
         tracing::error!(%error, "Redis refuses what is needed");
     }
