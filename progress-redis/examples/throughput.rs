@@ -63,5 +63,11 @@ fn says(key: &str) -> Result<Data, Box<dyn Error>> {
 fn event(task: &TaskId, run: Epoch, n: usize, data: &Data) -> Arc<Event> {
     let position = Position::new(run, Seq::new(n as u64 + 1));
     let now = Timestamp::now();
-    Arc::new(Event::numbered(task.clone(), position, Seq::ZERO, now, data.clone()))
+    Arc::new(Event::numbered(
+        task.clone(),
+        position,
+        Seq::ZERO,
+        now,
+        data.clone(),
+    ))
 }

@@ -11,7 +11,7 @@ use redis::{
 };
 
 /// Where Redis is and how long it may take.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Server {
     client: Client,
     pub(crate) connect_timeout: Duration,
@@ -68,6 +68,15 @@ impl Server {
             connection.id = id;
         }
         Ok(connection)
+    }
+}
+
+impl fmt::Debug for Server {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", self.client.get_connection_info().addr())
+            .finish_non_exhaustive()
     }
 }
 

@@ -211,6 +211,7 @@ impl Shard {
         let mut told_down = false;
         let mut pause = SHORTEST_PAUSE;
         loop {
+            let began = Instant::now();
             let error = match self.connect(&mut before).await {
                 Ok(connected) => {
                     tracing::debug!("connected to Redis");
@@ -236,7 +237,10 @@ impl Shard {
                 }
                 self.arrivals.event(TransportEvent::Down).await;
             }
-            sleep(pause).await;
+            // One that has served for a while is worth a try at once.
+            if pause > SHORTEST_PAUSE || began.elapsed() < LONGEST_PAUSE {
+                sleep(pause).await;
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -348,7 +352,9 @@ impl Shard {
 /// Says aloud what does not go away by itself: that the access rules lack something.
 fn heard<T>(answer: Result<T, Failure>) -> Result<T, Failure> {
     if let Err(Failure::Refused(error)) = &answer
-        && ["NoPerm", "NOPERM", "no permissions"].iter().any(|word| error.contains(word))
+        && ["NoPerm", "NOPERM", "no permissions"]
+            .iter()
+            .any(|word| error.contains(word))
     {
         tracing::error!(%error, "Redis refuses what is needed");
     }

@@ -9,6 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_core::{Stream, stream::BoxStream};
+use futures_util::future::join_all;
 use progress_core::{
     Epoch, Event, Position, TaskCursor, TaskFilter, TaskId, TaskPage,
     transport::{
@@ -296,18 +297,23 @@ impl Transport for RedisTransport {
             };
             list.arg("-inf").arg("WITHSCORES").arg("LIMIT").arg(0);
             let places = read::places(&shard.call(list.arg(LISTED_AT_ONCE)).await?)?;
-            for (task, place) in &places {
-                before = *place;
-                let held = self.page(&Topic::Task(task.clone()), None).await?;
-                let Some(snapshot) = held.and_then(|held| held.snapshot()) else {
-                    continue;
-                };
-                if !filter.lets_through(&snapshot) {
-                    continue;
-                }
-                tasks.push(snapshot);
-                if tasks.len() == filter.page_len() {
-                    return Ok(TaskPage::new(tasks, Some(TaskCursor::new(*place))));
+            for some in places.chunks(READ_AT_ONCE) {
+                let pages = some.iter().map(async |(task, _)| {
+                    let topic = Topic::Task(task.clone());
+                    self.page(&topic, None).await
+                });
+                for ((_, place), held) in some.iter().zip(join_all(pages).await) {
+                    before = *place;
+                    let Some(snapshot) = held?.and_then(|held| held.snapshot()) else {
+                        continue;
+                    };
+                    if !filter.lets_through(&snapshot) {
+                        continue;
+                    }
+                    tasks.push(snapshot);
+                    if tasks.len() == filter.page_len() {
+                        return Ok(TaskPage::new(tasks, Some(TaskCursor::new(*place))));
+                    }
                 }
             }
             if places.len() < LISTED_AT_ONCE {
@@ -351,3 +357,5 @@ impl Stream for Never {
 
 /// Tasks that are looked at in one go.
 const LISTED_AT_ONCE: usize = 128;
+/// Pages that are read at the same time.
+const READ_AT_ONCE: usize = 16;
