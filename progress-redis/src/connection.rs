@@ -136,6 +136,8 @@ fn refused(answer: Value) -> Result<Value, Failure> {
 pub(crate) enum Failure {
     /// Redis cannot be reached; what was asked may have taken effect.
     Away(TransportError),
+    /// The connection broke; another may be had at once. What was asked may have taken effect.
+    Lost(TransportError),
     /// Redis has answered with an error.
     Refused(String),
 }
@@ -146,7 +148,8 @@ impl From<RedisError> for Failure {
             redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
                 Self::Refused(error.to_string())
             }
-            _ => Self::Away(TransportError::new(error)),
+            _ if error.is_timeout() => Self::Away(TransportError::new(error)),
+            _ => Self::Lost(TransportError::new(error)),
         }
     }
 }
@@ -154,7 +157,7 @@ impl From<RedisError> for Failure {
 impl From<Failure> for TransportError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Away(error) => error,
+            Failure::Away(error) | Failure::Lost(error) => error,
             Failure::Refused(error) => Self::new(error),
         }
     }
@@ -163,7 +166,7 @@ impl From<Failure> for TransportError {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away(error) => fmt::Display::fmt(error, f),
+            Self::Away(error) | Self::Lost(error) => fmt::Display::fmt(error, f),
             Self::Refused(error) => f.write_str(error),
         }
     }

@@ -47,8 +47,9 @@ pub(crate) struct Shard {
 /// Whether Redis can be reached.
 #[derive(Debug, Clone)]
 enum State {
-    /// It is being tried for the first time.
-    New,
+    /// It is being tried for the first time, or for the first time after it could be reached: that is
+    /// worth waiting for.
+    Tried,
     Up(Connected),
     Down(TransportError),
 }
@@ -93,7 +94,7 @@ impl Shard {
             server,
             keys,
             probe_every,
-            state: watch::Sender::new(State::New),
+            state: watch::Sender::new(State::Tried),
             wanted: Mutex::default(),
             arrivals,
             probe,
@@ -121,33 +122,49 @@ impl Shard {
         let patience = self.server.connect_timeout + self.server.answer_timeout;
         let known = timeout(
             patience,
-            state.wait_for(|state| !matches!(state, State::New)),
+            state.wait_for(|state| !matches!(state, State::Tried)),
         );
         if let Ok(Ok(state)) = known.await {
             match &*state {
                 State::Up(connected) => return Ok(connected.clone()),
                 State::Down(error) => return Err(Failure::Away(error.clone())),
-                State::New => {}
+                State::Tried => {}
             }
         }
         Err(Failure::Away(TransportError::new("not connected yet")))
     }
 
-    /// Has one command done.
-    pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
-        heard(self.connected().await?.commands.call(command).await)
+    /// Does something, and does it once more on the next connection if this one breaks.
+    async fn twice(&self, what: Ask<'_>) -> Result<Value, Failure> {
+        let connected = self.connected().await?;
+        match what.of(&connected).await {
+            Err(Failure::Lost(_)) => {
+                connected.lost.set();
+                let mut state = self.state.subscribe();
+                let other = state.wait_for(|state| match state {
+                    State::Up(now) => now.commands.id != connected.commands.id,
+                    State::Tried | State::Down(_) => true,
+                });
+                drop(timeout(self.server.connect_timeout, other).await);
+                what.of(&self.connected().await?).await
+            }
+            answer => answer,
+        }
     }
 
-    /// Has a function called, and loads the library if Redis has it not, or no longer.
+    /// Has one command done that changes nothing when it is done again.
+    pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
+        heard(self.twice(Ask::Call(command)).await)
+    }
+
+    /// Has a function called that changes nothing when it is called again.
     pub(crate) async fn function(&self, call: &Cmd) -> Result<Value, Failure> {
-        let connection = self.connected().await?.commands;
-        match connection.call(call).await {
-            Err(Failure::Refused(error)) if functions::is_missing(&error) => {
-                Self::load(&connection).await?;
-                heard(connection.call(call).await)
-            }
-            answer => heard(answer),
-        }
+        heard(self.twice(Ask::Function(call)).await)
+    }
+
+    /// Has a function called, which may be done or not if there is no answer.
+    pub(crate) async fn function_once(&self, call: &Cmd) -> Result<Value, Failure> {
+        heard(Ask::Function(call).of(&self.connected().await?).await)
     }
 
     /// Has commands done as one; see [`Connection::transact`]. None of them may be answered by an error
@@ -162,15 +179,8 @@ impl Shard {
         if !missing {
             return Ok(answers);
         }
-        Self::load(&connection).await?;
+        load(&connection).await?;
         heard(connection.transact(commands).await)
-    }
-
-    async fn load(connection: &Connection) -> Result<(), Failure> {
-        match connection.call(&functions::load()).await {
-            Err(Failure::Refused(error)) if functions::is_there_already(&error) => Ok(()),
-            loaded => loaded.map(drop),
-        }
     }
 
     /// Subscribes to a channel from now on, also after an outage; confirmed when it returns.
@@ -178,14 +188,11 @@ impl Shard {
         // Before the connection is asked for: one that is made meanwhile finds it.
         let is_new = self.wanted().insert(channel.clone());
         let channels = [channel];
-        let subscribed = match self.connected().await {
-            Ok(connected) => connected.subscriber.subscribe(&channels).await,
-            Err(failure) => Err(failure),
-        };
+        let subscribed = self.twice(Ask::Subscribe(&channels)).await;
         if subscribed.is_err() && is_new {
             self.wanted().remove(&channels[0]);
         }
-        subscribed
+        subscribed.map(drop)
     }
 
     pub(crate) fn is_wanted(&self, channel: &str) -> bool {
@@ -194,11 +201,8 @@ impl Shard {
 
     pub(crate) async fn unsubscribe(&self, channel: String) -> Result<(), Failure> {
         self.wanted().remove(&channel);
-        self.connected()
-            .await?
-            .subscriber
-            .unsubscribe(&[channel])
-            .await
+        let channels = [channel];
+        self.twice(Ask::Unsubscribe(&channels)).await.map(drop)
     }
 
     fn wanted(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -212,6 +216,7 @@ impl Shard {
         let mut pause = SHORTEST_PAUSE;
         loop {
             let began = Instant::now();
+            let mut served = false;
             let error = match self.connect(&mut before).await {
                 Ok(connected) => {
                     tracing::debug!("connected to Redis");
@@ -221,12 +226,18 @@ impl Shard {
                         told_down = false;
                         self.arrivals.event(TransportEvent::Up).await;
                     }
+                    served = true;
                     self.watch_over(&connected).await
                 }
                 Err(error) => error,
             };
             let is_refusal = matches!(error, Failure::Refused(_));
-            self.state.send_replace(State::Down(error.clone().into()));
+            // One that has served for a while is worth a try at once, and a wait for what that brings.
+            let at_once = served && began.elapsed() > LONGEST_PAUSE;
+            self.state.send_replace(match at_once {
+                true => State::Tried,
+                false => State::Down(error.clone().into()),
+            });
             if !told_down {
                 told_down = true;
                 // A refusal does not go away by itself: an access rule, a wrong version.
@@ -237,11 +248,10 @@ impl Shard {
                 }
                 self.arrivals.event(TransportEvent::Down).await;
             }
-            // One that has served for a while is worth a try at once.
-            if pause > SHORTEST_PAUSE || began.elapsed() < LONGEST_PAUSE {
+            if !at_once {
                 sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -346,6 +356,46 @@ impl Shard {
                 }
             }
         }
+    }
+}
+
+/// What is asked of a connection.
+enum Ask<'a> {
+    Call(&'a Cmd),
+    Function(&'a Cmd),
+    Subscribe(&'a [String]),
+    Unsubscribe(&'a [String]),
+}
+
+impl Ask<'_> {
+    async fn of(&self, connected: &Connected) -> Result<Value, Failure> {
+        let connection = &connected.commands;
+        match self {
+            Self::Call(command) => connection.call(command).await,
+            Self::Function(call) => match connection.call(call).await {
+                // Redis has the library not, or no longer.
+                Err(Failure::Refused(error)) if functions::is_missing(&error) => {
+                    load(connection).await?;
+                    connection.call(call).await
+                }
+                answer => answer,
+            },
+            Self::Subscribe(channels) => {
+                connected.subscriber.subscribe(channels).await?;
+                Ok(Value::Okay)
+            }
+            Self::Unsubscribe(channels) => {
+                connected.subscriber.unsubscribe(channels).await?;
+                Ok(Value::Okay)
+            }
+        }
+    }
+}
+
+async fn load(connection: &Connection) -> Result<(), Failure> {
+    match connection.call(&functions::load()).await {
+        Err(Failure::Refused(error)) if functions::is_there_already(&error) => Ok(()),
+        loaded => loaded.map(drop),
     }
 }
 

@@ -183,7 +183,12 @@ impl Transport for RedisTransport {
         for some in drafts.chunks(submit::AT_ONCE) {
             let (call, checked) = submit::submit(shard.keys(), topic, some, &self.inner.times);
             let count = checked.iter().filter(|checked| checked.is_ok()).count();
-            let numbered = match shard.function(&call).await {
+            // Again only what tells that it is the same.
+            let answer = match some.iter().all(|draft| draft.id.is_some()) {
+                true => shard.function(&call).await,
+                false => shard.function_once(&call).await,
+            };
+            let numbered = match answer {
                 Ok(answer) => submit::submitted(&answer, count),
                 Err(failure) => {
                     let error = AppendError::Unavailable(failure.into());
@@ -274,13 +279,17 @@ impl Transport for RedisTransport {
 
     async fn once(&self, key: &str, ttl: Duration) -> Result<bool, TransportError> {
         let shard = self.shard();
+        // Who finds its own word there has written it, and not had the answer.
+        let user = NodeId::random();
         let mut set = redis::cmd("SET");
         set.arg(shard.keys().once(key))
-            .arg("")
+            .arg(user.as_str())
             .arg("NX")
+            .arg("GET")
             .arg("PX")
             .arg(millis(ttl).max(1));
-        Ok(!matches!(shard.call(&set).await?, Value::Nil))
+        let before = shard.call(&set).await?;
+        Ok(matches!(before, Value::Nil) || text(&before) == Some(user.as_str()))
     }
 
     async fn tasks(&self, filter: &TaskFilter) -> Result<TaskPage, TransportError> {
