@@ -1,10 +1,17 @@
-//! The functions that Redis runs; see `functions.lua`.
+//! The functions that Redis runs; see `functions/*.lua`.
 
 use redis::Cmd;
 
 /// The library. Its name and those of its functions hold the version of what they keep, so that nodes of
 /// two versions can share one Redis.
-pub(crate) const LIBRARY: &str = include_str!("functions.lua");
+pub(crate) const LIBRARY: &str = concat!(
+    include_str!("functions/common.lua"),
+    include_str!("functions/runs.lua"),
+    include_str!("functions/submit.lua"),
+    include_str!("functions/read.lua"),
+    include_str!("functions/leases.lua"),
+    include_str!("functions/register.lua"),
+);
 
 /// A function of the library.
 #[derive(Debug, Clone, Copy)]

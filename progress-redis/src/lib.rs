@@ -14,6 +14,7 @@
 )]
 
 mod arrivals;
+mod ask;
 mod builder;
 mod claims;
 mod connection;

@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     arrivals::Arrivals,
+    ask::{Ask, heard, load},
     connection::{Connection, Failure, Server},
     functions,
     keys::Keys,
@@ -137,7 +138,7 @@ impl Shard {
     /// Does something, and does it once more on the next connection if this one breaks.
     async fn twice(&self, what: Ask<'_>) -> Result<Value, Failure> {
         let connected = self.connected().await?;
-        match what.of(&connected).await {
+        match what.of(&connected.commands, &connected.subscriber).await {
             Err(Failure::Lost(_)) => {
                 connected.lost.set();
                 let mut state = self.state.subscribe();
@@ -146,7 +147,8 @@ impl Shard {
                     State::Tried | State::Down(_) => true,
                 });
                 drop(timeout(self.server.connect_timeout, other).await);
-                what.of(&self.connected().await?).await
+                let next = self.connected().await?;
+                what.of(&next.commands, &next.subscriber).await
             }
             answer => answer,
         }
@@ -164,7 +166,8 @@ impl Shard {
 
     /// Has a function called, which may be done or not if there is no answer.
     pub(crate) async fn function_once(&self, call: &Cmd) -> Result<Value, Failure> {
-        heard(Ask::Function(call).of(&self.connected().await?).await)
+        let now = self.connected().await?;
+        heard(Ask::Function(call).of(&now.commands, &now.subscriber).await)
     }
 
     /// Has commands done as one; see [`Connection::transact`]. None of them may be answered by an error
@@ -357,58 +360,6 @@ impl Shard {
             }
         }
     }
-}
-
-/// What is asked of a connection.
-enum Ask<'a> {
-    Call(&'a Cmd),
-    Function(&'a Cmd),
-    Subscribe(&'a [String]),
-    Unsubscribe(&'a [String]),
-}
-
-impl Ask<'_> {
-    async fn of(&self, connected: &Connected) -> Result<Value, Failure> {
-        let connection = &connected.commands;
-        match self {
-            Self::Call(command) => connection.call(command).await,
-            Self::Function(call) => match connection.call(call).await {
-                // Redis has the library not, or no longer.
-                Err(Failure::Refused(error)) if functions::is_missing(&error) => {
-                    load(connection).await?;
-                    connection.call(call).await
-                }
-                answer => answer,
-            },
-            Self::Subscribe(channels) => {
-                connected.subscriber.subscribe(channels).await?;
-                Ok(Value::Okay)
-            }
-            Self::Unsubscribe(channels) => {
-                connected.subscriber.unsubscribe(channels).await?;
-                Ok(Value::Okay)
-            }
-        }
-    }
-}
-
-async fn load(connection: &Connection) -> Result<(), Failure> {
-    match connection.call(&functions::load()).await {
-        Err(Failure::Refused(error)) if functions::is_there_already(&error) => Ok(()),
-        loaded => loaded.map(drop),
-    }
-}
-
-/// Says aloud what does not go away by itself: that the access rules lack something.
-fn heard<T>(answer: Result<T, Failure>) -> Result<T, Failure> {
-    if let Err(Failure::Refused(error)) = &answer
-        && ["NoPerm", "NOPERM", "no permissions"]
-            .iter()
-            .any(|word| error.contains(word))
-    {
-        tracing::error!(%error, "Redis refuses what is needed");
-    }
-    answer
 }
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
