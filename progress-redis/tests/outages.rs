@@ -255,3 +255,18 @@ async fn nothing_is_lost_while_redis_hangs() {
     };
     all_comes_through(&server, hanging).await;
 }
+
+/// Redis keeps nothing on disk: the owner tells it all again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_redis_is_killed() {
+    let server = RedisServer::start();
+    let killing = async {
+        for millis in [100, 500, 3_000] {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.kill();
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            server.restart();
+        }
+    };
+    all_comes_through(&server, killing).await;
+}
