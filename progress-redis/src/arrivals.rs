@@ -23,8 +23,7 @@ use crate::{
 pub(crate) struct Arrivals {
     keys: Keys,
     outlet: mpsc::Sender<Arrival>,
-    /// Topics of which something was lost for want of room.
-    overflown: Arc<Overflown>,
+    left: Arc<Left>,
 }
 
 #[derive(Debug)]
@@ -37,16 +36,12 @@ enum Arrival {
 impl Arrivals {
     pub(crate) fn new(keys: Keys) -> (Self, Arriving) {
         let (outlet, inlet) = mpsc::channel(UNDER_WAY);
-        let overflown = Arc::<Overflown>::default();
+        let left = Arc::<Left>::default();
         let arriving = Arriving {
             inlet,
-            overflown: Arc::clone(&overflown),
+            left: Arc::clone(&left),
         };
-        let arrivals = Self {
-            keys,
-            outlet,
-            overflown,
-        };
+        let arrivals = Self { keys, outlet, left };
         (arrivals, arriving)
     }
 
@@ -62,14 +57,22 @@ impl Arrivals {
         if let Err(error) = self.outlet.try_send(message) {
             // What a node is asked it is told again at its next renewal.
             if let Arrival::Message(Addressee::Topic(topic), _) = error.into_inner() {
-                self.overflown.lock().insert(topic);
+                self.left.lock().topics.insert(topic);
             }
         }
     }
 
-    /// Takes what the connection has to say. Waits for room: it must not be lost, and comes seldom.
-    pub(crate) async fn event(&self, event: TransportEvent) {
-        let _nobody_listens = self.outlet.send(Arrival::Event(event)).await;
+    /// Takes what the connection has to say. It does not wait either: who connects again must not be
+    /// held up by who reads. Of what finds no room the newest counts.
+    pub(crate) fn event(&self, event: TransportEvent) {
+        let mut left = self.left.lock();
+        if left.link.is_some() {
+            left.link = Some(event);
+        } else if let Err(error) = self.outlet.try_send(Arrival::Event(event))
+            && let Arrival::Event(event) = error.into_inner()
+        {
+            left.link = Some(event);
+        }
     }
 }
 
@@ -77,21 +80,33 @@ impl Arrivals {
 #[derive(Debug)]
 pub(crate) struct Arriving {
     inlet: mpsc::Receiver<Arrival>,
-    overflown: Arc<Overflown>,
+    left: Arc<Left>,
 }
 
+/// What found no room, and is said when there is some.
 #[derive(Debug, Default)]
-struct Overflown(Mutex<HashSet<Topic>>);
+struct Left(Mutex<Unsaid>);
 
-impl Overflown {
-    fn lock(&self) -> MutexGuard<'_, HashSet<Topic>> {
+#[derive(Debug, Default)]
+struct Unsaid {
+    link: Option<TransportEvent>,
+    /// Of which something was lost.
+    topics: HashSet<Topic>,
+}
+
+impl Left {
+    fn lock(&self) -> MutexGuard<'_, Unsaid> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<Topic> {
-        let mut topics = self.lock();
-        let topic = topics.iter().next().cloned()?;
-        topics.take(&topic)
+    fn take(&self) -> Option<TransportEvent> {
+        let mut left = self.lock();
+        if let Some(event) = left.link.take() {
+            return Some(event);
+        }
+        let topic = left.topics.iter().next().cloned()?;
+        left.topics.remove(&topic);
+        Some(TransportEvent::Resync(topic))
     }
 }
 
@@ -106,9 +121,10 @@ impl Stream for Arriving {
                     read(&addressee, &payload)
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
-                // There was no room before, so that whoever is here now comes again.
-                Poll::Pending => match self.overflown.take() {
-                    Some(topic) => Some(TransportEvent::Resync(topic)),
+                // There was no room before, so that whoever is here now comes again. Tokio may have said
+                // it though something waits: that does no harm, for what was lost can be read by now.
+                Poll::Pending => match self.left.take() {
+                    Some(event) => Some(event),
                     None => return Poll::Pending,
                 },
             };
@@ -171,3 +187,33 @@ fn epoch(text: &[u8]) -> Option<progress_core::Epoch> {
 
 /// Messages on their way to the node. Past these they are lost, and a resync says so.
 const UNDER_WAY: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_declared_lost() {
+        let (arrivals, arriving) = Arrivals::new(Keys::new("a"));
+        for _ in 0..UNDER_WAY + 2 {
+            arrivals.message(b"a:t:{t}", b"x7".to_vec());
+        }
+        for event in [TransportEvent::Down, TransportEvent::Up] {
+            arrivals.event(event);
+        }
+        let mut arriving = pin!(arriving);
+        // When among the others does not matter: what was lost can be read since.
+        let (mut removed, mut up, mut resync) = (0, 0, 0);
+        for _ in 0..UNDER_WAY + 2 {
+            match poll_fn(|cx| arriving.as_mut().poll_next(cx)).await {
+                Some(TransportEvent::Removed(..)) => removed += 1,
+                Some(TransportEvent::Up) => up += 1,
+                Some(TransportEvent::Resync(Topic::Task(_))) => resync += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((removed, up, resync), (UNDER_WAY, 1, 1));
+    }
+}

@@ -227,7 +227,7 @@ impl Shard {
                     self.state.send_replace(State::Up(connected.clone()));
                     if told_down {
                         told_down = false;
-                        self.arrivals.event(TransportEvent::Up).await;
+                        self.arrivals.event(TransportEvent::Up);
                     }
                     served = true;
                     self.watch_over(&connected).await
@@ -249,7 +249,7 @@ impl Shard {
                 } else {
                     tracing::warn!(%error, "Redis cannot be reached");
                 }
-                self.arrivals.event(TransportEvent::Down).await;
+                self.arrivals.event(TransportEvent::Down);
             }
             if !at_once {
                 sleep(pause).await;
