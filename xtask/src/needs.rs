@@ -71,6 +71,16 @@ const NEEDS: &[Need] = &[
         },
         packages: &["curl"],
     },
+    // Each test of progress-redis runs one of its own.
+    Need {
+        name: "Redis",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "redis-server",
+            variable: "REDIS_SERVER",
+        },
+        packages: &["redis-server"],
+    },
     // The allocator of progress-server is built from its C source.
     Need {
         name: "make",

@@ -1,0 +1,176 @@
+//! One connection to Redis: how it is opened, and what its answers are.
+
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+
+use progress_core::transport::TransportError;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, PushInfo, RedisError, RedisResult, Value,
+    aio::MultiplexedConnection,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+
+/// Where Redis is and how long it may take.
+#[derive(Clone)]
+pub(crate) struct Server {
+    client: Client,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) answer_timeout: Duration,
+}
+
+impl Server {
+    pub(crate) fn new(
+        url: &str,
+        connect_timeout: Duration,
+        answer_timeout: Duration,
+    ) -> RedisResult<Self> {
+        let info: ConnectionInfo = url.into_connection_info()?;
+        // Of a connection that is lost only the third protocol's pushes tell.
+        let redis = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name();
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(TcpKeepalive::new().with_time(DEAD_AFTER));
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let tcp = tcp.set_user_timeout(DEAD_AFTER);
+        let client = Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp))?;
+        Ok(Self {
+            client,
+            connect_timeout,
+            answer_timeout,
+        })
+    }
+
+    /// Opens a connection; `pushed` is told what comes by itself, and must not block.
+    pub(crate) async fn open(
+        &self,
+        pushed: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Connection, Failure> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.answer_timeout))
+            .set_push_sender(Arc::new(move |push| {
+                pushed(push);
+                Ok::<(), Infallible>(())
+            }));
+        let link = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config);
+        let mut connection = Connection {
+            link: link.await?,
+            id: 0,
+        };
+        let id = connection.call(redis::cmd("CLIENT").arg("ID")).await?;
+        if let Value::Int(id) = id {
+            connection.id = id;
+        }
+        Ok(connection)
+    }
+}
+
+impl fmt::Debug for Server {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", self.client.get_connection_info().addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection: a cheap clone of one.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    link: MultiplexedConnection,
+    /// What Redis knows it as.
+    pub(crate) id: i64,
+}
+
+impl Connection {
+    pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
+        let answer = self.link.clone().send_packed_command(command).await?;
+        refused(answer)
+    }
+
+    /// Has commands done one after the other with nothing between, or none of them; answers each.
+    pub(crate) async fn transact(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
+        let count = commands.len();
+        let mut link = self.link.clone();
+        let answers = link.send_packed_commands(commands, count + 1, 1).await?;
+        match answers.into_iter().next().map(refused) {
+            Some(Ok(Value::Array(answers))) if answers.len() == count => Ok(answers),
+            Some(Err(failure)) => Err(failure),
+            _ => Err(Failure::Away(TransportError::new("an answer is missing"))),
+        }
+    }
+
+    /// Subscribes, and waits until Redis has confirmed it.
+    pub(crate) async fn subscribe(&self, channels: &[String]) -> Result<(), Failure> {
+        Ok(self.link.clone().subscribe(channels).await?)
+    }
+
+    pub(crate) async fn unsubscribe(&self, channels: &[String]) -> Result<(), Failure> {
+        Ok(self.link.clone().unsubscribe(channels).await?)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+fn refused(answer: Value) -> Result<Value, Failure> {
+    match answer {
+        Value::ServerError(error) => Err(Failure::Refused(error.to_string())),
+        answer => Ok(answer),
+    }
+}
+
+/// Why a command was not answered.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// Redis cannot be reached; what was asked may have taken effect.
+    Away(TransportError),
+    /// The connection broke; another may be had at once. What was asked may have taken effect.
+    Lost(TransportError),
+    /// Redis has answered with an error.
+    Refused(String),
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        match error.kind() {
+            redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
+                Self::Refused(error.to_string())
+            }
+            _ if error.is_timeout() => Self::Away(TransportError::new(error)),
+            _ => Self::Lost(TransportError::new(error)),
+        }
+    }
+}
+
+impl From<Failure> for TransportError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Away(error) | Failure::Lost(error) => error,
+            Failure::Refused(error) => Self::new(error),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away(error) | Self::Lost(error) => fmt::Display::fmt(error, f),
+            Self::Refused(error) => f.write_str(error),
+        }
+    }
+}
+
+/// How long a peer may leave data unacknowledged, or say nothing to a probe of TCP's.
+const DEAD_AFTER: Duration = Duration::from_secs(10);

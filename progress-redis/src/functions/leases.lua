@@ -1,0 +1,81 @@
+-- KEYS base; ARGV prefix, task, request.
+local function request(keys, args)
+  local was = call('HMGET', keys[1] .. ':m', 'g', 'o', 'e')
+  if not was[1] then
+    return 'unknown'
+  elseif was[3] then
+    return 'ended'
+  end
+  call('HSET', keys[1] .. ':m', 'q', args[3])
+  if was[2] ~= 'b' then
+    local node = string.sub(was[2], 2)
+    call('HSET', args[1] .. ':i:ask:' .. node, args[2], args[3])
+    call('PUBLISH', args[1] .. ':n:' .. node, 'q' .. args[2] .. ' ' .. args[3])
+  end
+  return 'ok'
+end
+
+-- KEYS lease; ARGV prefix, node, milliseconds. Answers tasks and requests in turn.
+local function renew(keys, args)
+  local now = math.floor(now_us() / 1000)
+  call('ZADD', keys[1], text(now + tonumber(args[3])), args[2])
+  sweep(args[1], now)
+  local asked = {}
+  -- In one list, also where a map would be answered as a map.
+  local pairs_ = call('HGETALL', args[1] .. ':i:ask:' .. args[2])
+  for _, word in ipairs(pairs_.map or pairs_) do
+    asked[#asked + 1] = word
+  end
+  return asked
+end
+
+-- KEYS lease; ARGV prefix, limit. Answers task, generation and cause in turn.
+local function expired(keys, args)
+  local prefix, limit = args[1], tonumber(args[2])
+  local now = math.floor(now_us() / 1000)
+  local found = {}
+  local function full()
+    return #found >= 3 * limit
+  end
+  local function tell(task, generation, cause)
+    local at = #found
+    found[at + 1], found[at + 2], found[at + 3] = task, generation, cause
+  end
+  for _, node in ipairs(call('ZRANGEBYSCORE', keys[1], '-inf', text(now))) do
+    local own = prefix .. ':i:own:' .. node
+    -- Not all of a large node's at once: what is ended leaves, and the rest is found the next time.
+    local some = full() and {} or call('SRANDMEMBER', own, text(limit))
+    for _, task in ipairs(some) do
+      local was = call('HMGET', base_of(prefix, task) .. ':m', 'g', 'o', 'e')
+      if not was[1] or was[2] ~= 'n' .. node or was[3] then
+        call('SREM', own, task)
+      elseif not full() then
+        tell(task, was[1], 'l')
+      end
+    end
+    if call('EXISTS', own) == 0 then
+      call('ZREM', keys[1], node)
+      call('DEL', prefix .. ':i:ask:' .. node)
+    end
+  end
+  local silent = prefix .. ':i:silent'
+  local due = full() and {}
+    or call('ZRANGEBYSCORE', silent, '-inf', text(now), 'LIMIT', 0, text(limit))
+  for _, task in ipairs(due) do
+    local was = call('HMGET', base_of(prefix, task) .. ':m', 'g', 'o', 'e', 'a', 'w', 'x', 't')
+    if not was[1] or was[2] ~= 'b' or was[3] then
+      call('ZREM', silent, task)
+    elseif not full() then
+      local silence = now - tonumber(was[4])
+      if silence >= tonumber(was[6]) then
+        tell(task, was[1], 's')
+      elseif silence >= tonumber(was[5]) and not was[7] then
+        tell(task, was[1], 'q')
+      else
+        call('ZADD', silent, text(tonumber(was[4]) + tonumber(was[6])), task)
+      end
+    end
+  end
+  return found
+end
+

@@ -1,0 +1,34 @@
+local function entries(stream, from)
+  local records = call('XRANGE', stream, from, '+')
+  for i, entry in ipairs(records) do
+    records[i] = entry[2][2]
+  end
+  return records
+end
+
+local function one(found)
+  return found[1] and found[1][2][2] or ''
+end
+
+-- One instant of a topic. KEYS base; ARGV generation and seq to read after, both 0 for none.
+local function read(keys, args)
+  local base = keys[1]
+  local was = call('HMGET', base .. ':m', 'g', 'o', 'c', 'q', 'h', 'E')
+  if not was[1] then
+    return false
+  end
+  local run = run_of(base, tonumber(was[1]), was[2])
+  local from = args[1] == was[1] and '(' .. args[1] .. '-' .. args[2] or '-'
+  local ended = {}
+  if was[6] then
+    ended = { entries(base .. ':es', '-'), entries(base .. ':el', '-'), call('HVALS', base .. ':ev') }
+  end
+  return {
+    was[1], was[2], was[3] or '', was[4] or '', was[5] or '',
+    one(call('XRANGE', run .. ':s', '-', '+', 'COUNT', 1)),
+    one(call('XREVRANGE', run .. ':s', '+', '-', 'COUNT', 1)),
+    one(call('XREVRANGE', run .. ':l', '+', '-', 'COUNT', 1)),
+    entries(run .. ':s', from), entries(run .. ':l', from), call('HVALS', run .. ':v'), ended,
+  }
+end
+
