@@ -1,6 +1,10 @@
 //! What the benches publish, and what their baselines send instead.
 
-use std::{borrow::Cow, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use progress_core::EventPayload;
 use serde::Serialize;
@@ -58,4 +62,11 @@ impl EventPayload for PhotoScore {
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed("photo-9"))
     }
+}
+
+/// Microseconds since 1970, for another process to compare.
+#[must_use]
+pub fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_micros() as u64
 }

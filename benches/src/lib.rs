@@ -2,9 +2,11 @@
 //! that both the criterion benches and `validate` measure.
 #![forbid(unsafe_code)]
 
-mod events;
+pub mod events;
 pub mod fanout;
 pub mod inc;
+pub mod rounds;
+pub mod table;
 
 use std::time::Duration;
 

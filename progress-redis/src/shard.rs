@@ -17,7 +17,6 @@ use progress_core::transport::{NodeId, TransportError, TransportEvent};
 use redis::{Cmd, Pipeline, PushInfo, PushKind, Value};
 use tokio::{
     sync::{Notify, watch},
-    task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
 
@@ -42,7 +41,6 @@ pub(crate) struct Shard {
     probe: String,
     /// The newest probe that was heard.
     heard: AtomicU64,
-    running: AtomicBool,
 }
 
 /// Whether Redis can be reached.
@@ -100,21 +98,11 @@ impl Shard {
             arrivals,
             probe,
             heard: AtomicU64::new(0),
-            running: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
-    }
-
-    /// Starts to connect, once. Answers the task that does, for its owner to end.
-    pub(crate) fn run(self: &Arc<Self>) -> Option<JoinHandle<()>> {
-        if self.running.swap(true, Ordering::AcqRel) {
-            return None;
-        }
-        let shard = Arc::clone(self);
-        Some(tokio::spawn(async move { shard.supervise().await }))
     }
 
     /// The connections, as soon as the first try has shown whether there are any.
@@ -213,7 +201,7 @@ impl Shard {
     }
 
     /// Connects, and connects again, for ever.
-    async fn supervise(self: Arc<Self>) {
+    pub(crate) async fn supervise(self: Arc<Self>) {
         let mut before = Vec::new();
         let mut told_down = false;
         let mut pause = SHORTEST_PAUSE;

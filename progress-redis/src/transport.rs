@@ -18,7 +18,7 @@ use progress_core::{
     },
 };
 use redis::Value;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     arrivals::{Arrivals, Arriving},
@@ -26,6 +26,7 @@ use crate::{
     claims::{self, millis, text, unexpected},
     connection::{Failure, Server},
     functions::Function,
+    home::{Home, Running},
     keys::Keys,
     read,
     shard::Shard,
@@ -35,8 +36,9 @@ use crate::{
 
 /// One node's connection to a Redis that several share. A cheap clone.
 ///
-/// Made by [`builder`](Self::builder). It connects when it is first used, within a tokio runtime; while
-/// Redis cannot be reached every call fails, and it connects again for ever.
+/// Made by [`builder`](Self::builder). It connects when it is first used, on the tokio runtime that it was
+/// made on, or on a thread of its own if there was none; while Redis cannot be reached every call
+/// fails, and it connects again for ever.
 #[derive(Debug, Clone)]
 pub struct RedisTransport {
     inner: Arc<Inner>,
@@ -48,7 +50,8 @@ struct Inner {
     writer: Writer,
     times: Times,
     arriving: Mutex<Option<Arriving>>,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
+    home: Home,
+    supervisor: Mutex<Option<Running>>,
 }
 
 /// How long things last.
@@ -81,6 +84,7 @@ impl RedisTransport {
                 abandoned_after: builder.abandoned_after,
             },
             arriving: Mutex::new(Some(arriving)),
+            home: Home::here(),
             supervisor: Mutex::default(),
         };
         Self {
@@ -124,26 +128,14 @@ impl RedisTransport {
 
 impl Inner {
     fn shard(&self) -> &Arc<Shard> {
-        if let Some(task) = self.shard.run() {
-            let mut supervisor = self
-                .supervisor
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *supervisor = Some(task);
+        let mut supervisor = self
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if supervisor.as_ref().is_none_or(Running::is_over) {
+            *supervisor = Some(self.home.run(Arc::clone(&self.shard).supervise()));
         }
         &self.shard
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let supervisor = self
-            .supervisor
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = supervisor.take() {
-            task.abort();
-        }
     }
 }
 

@@ -15,17 +15,14 @@ use progress_benches::{
     MESSAGE, PhotoApproved, PhotoScore, PlainEvent,
     fanout::{Fanout, Reading},
     inc::{on_one_thread, on_two_threads},
+    rounds::{Effort, each, rounds},
+    table::{Row, Table},
 };
 use progress_core::{ProgressTracker, Subscription, Task, TaskError};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::broadcast::{self, error::TryRecvError},
     task::yield_now,
-};
-
-use crate::{
-    rounds::{Effort, each, rounds},
-    table::{Row, Table},
 };
 
 pub(crate) fn counter(effort: Effort, table: &mut Table) {
@@ -227,7 +224,7 @@ pub(crate) fn fanout(effort: Effort, table: &mut Table) {
             .ratio_at_most(1.35),
     );
     let [broadcast_call, next_call, batch_call] =
-        publishing.map(|calls| crate::rounds::median(calls.into_iter()));
+        publishing.map(|calls| progress_benches::rounds::median(calls.into_iter()));
     let own = next_call.max(batch_call);
     table.push(
         Row::new("publish, each sleeper it wakes", own, "ns")

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{
+use progress_benches::{
     rounds::Effort,
     table::{Row, Table},
 };

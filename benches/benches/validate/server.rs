@@ -4,10 +4,11 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use demo::server::{Settings, bind};
+use progress_benches::events::now_us;
 use progress_core::{EventPayload, TaskId};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
@@ -23,11 +24,6 @@ struct Sent {
 
 impl EventPayload for Sent {
     const EVENT_TYPE: &'static str = "sent";
-}
-
-pub(crate) fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_micros() as u64
 }
 
 /// The server's process: says where it listens and which task it has, then for each line `N MICROS`

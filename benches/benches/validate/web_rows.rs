@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use progress_benches::{
+    events::now_us,
+    rounds::{Effort, median, quantile},
+    table::{Row, Table},
+};
 use tokio::{runtime::Builder, task::JoinSet};
 
 use crate::{
-    rounds::{Effort, median, quantile},
-    server::{Server, now_us},
-    table::{Row, Table},
+    server::Server,
     watchers::{Sse, Ws},
 };
 

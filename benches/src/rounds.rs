@@ -6,37 +6,37 @@ use std::time::Duration;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Effort {
-    pub(crate) rounds: usize,
+pub struct Effort {
+    pub rounds: usize,
     /// What numbers of repetitions are divided by.
-    pub(crate) divisor: u64,
+    pub divisor: u64,
 }
 
 impl Effort {
-    pub(crate) const FULL: Self = Self {
+    pub const FULL: Self = Self {
         rounds: 41,
         divisor: 1,
     };
     /// Once, to see that it runs.
-    pub(crate) const LEAST: Self = Self {
+    pub const LEAST: Self = Self {
         rounds: 1,
         divisor: 100,
     };
 
-    pub(crate) fn repeat(self, times: u64) -> u64 {
+    pub fn repeat(self, times: u64) -> u64 {
         (times / self.divisor).max(1)
     }
 }
 
 /// The medians of a contender's rounds, and of their ratios to the first contender's.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Medians {
-    pub(crate) value: f64,
-    pub(crate) ratio: f64,
+pub struct Medians {
+    pub value: f64,
+    pub ratio: f64,
 }
 
 /// Runs all contenders in each round, after one that does not count. Each gives a cost.
-pub(crate) fn rounds<const N: usize>(
+pub fn rounds<const N: usize>(
     effort: Effort,
     mut contenders: [&mut dyn FnMut() -> f64; N],
 ) -> [Medians; N] {
@@ -56,12 +56,12 @@ pub(crate) fn rounds<const N: usize>(
     })
 }
 
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(values, 0.5)
 }
 
 /// The value that a part of all are at or below.
-pub(crate) fn quantile(values: impl Iterator<Item = f64>, part: f64) -> f64 {
+pub fn quantile(values: impl Iterator<Item = f64>, part: f64) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     let last = values.len() - 1;
@@ -69,6 +69,6 @@ pub(crate) fn quantile(values: impl Iterator<Item = f64>, part: f64) -> f64 {
 }
 
 /// Nanoseconds of each of so many.
-pub(crate) fn each(whole: Duration, count: u64) -> f64 {
+pub fn each(whole: Duration, count: u64) -> f64 {
     whole.as_nanos() as f64 / count as f64
 }

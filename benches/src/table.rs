@@ -1,14 +1,17 @@
 //! Rows: a name, a target, what was measured beside its baseline, and whether it will do.
 
-use std::fmt;
+use std::{env, fmt, process::ExitCode};
+
+use crate::rounds::Effort;
 
 /// The rows, judged with one slack.
-pub(crate) struct Table {
+pub struct Table {
     slack: f64,
     rows: Vec<Row>,
 }
 
-pub(crate) struct Row {
+#[must_use]
+pub struct Row {
     name: String,
     unit: &'static str,
     measured: f64,
@@ -22,31 +25,28 @@ enum Target {
     AtMost(f64),
     AtLeast(f64),
     RatioAtMost(f64),
+    RatioAtLeast(f64),
 }
 
 impl Table {
-    pub(crate) fn new(slack: f64) -> Self {
+    fn new(slack: f64) -> Self {
         Self {
             slack,
             rows: Vec::new(),
         }
     }
 
-    pub(crate) fn push(&mut self, row: Row) {
+    pub fn push(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    pub(crate) fn is_met(&self) -> bool {
+    fn is_met(&self) -> bool {
         self.rows.iter().all(|row| row.is_met(self.slack))
     }
 }
 
 impl Row {
-    pub(crate) fn new(name: impl Into<String>, measured: f64, unit: &'static str) -> Self {
+    pub fn new(name: impl Into<String>, measured: f64, unit: &'static str) -> Self {
         Self {
             name: name.into(),
             unit,
@@ -57,24 +57,29 @@ impl Row {
         }
     }
 
-    pub(crate) fn beside(mut self, baseline: f64, ratio: f64) -> Self {
+    pub fn beside(mut self, baseline: f64, ratio: f64) -> Self {
         self.baseline = Some(baseline);
         self.ratio = Some(ratio);
         self
     }
 
-    pub(crate) fn at_most(mut self, value: f64) -> Self {
+    pub fn at_most(mut self, value: f64) -> Self {
         self.targets.push(Target::AtMost(value));
         self
     }
 
-    pub(crate) fn at_least(mut self, value: f64) -> Self {
+    pub fn at_least(mut self, value: f64) -> Self {
         self.targets.push(Target::AtLeast(value));
         self
     }
 
-    pub(crate) fn ratio_at_most(mut self, ratio: f64) -> Self {
+    pub fn ratio_at_most(mut self, ratio: f64) -> Self {
         self.targets.push(Target::RatioAtMost(ratio));
+        self
+    }
+
+    pub fn ratio_at_least(mut self, ratio: f64) -> Self {
+        self.targets.push(Target::RatioAtLeast(ratio));
         self
     }
 
@@ -84,6 +89,7 @@ impl Row {
             Target::AtMost(value) => self.measured <= value * slack,
             Target::AtLeast(value) => self.measured >= value / slack,
             Target::RatioAtMost(value) => self.ratio.is_some_and(|ratio| ratio <= value * slack),
+            Target::RatioAtLeast(value) => self.ratio.is_some_and(|ratio| ratio >= value / slack),
         })
     }
 
@@ -95,6 +101,7 @@ impl Row {
                 Target::AtMost(value) => format!("<= {value} {}", self.unit),
                 Target::AtLeast(value) => format!(">= {value} {}", self.unit),
                 Target::RatioAtMost(value) => format!("<= {value}x"),
+                Target::RatioAtLeast(value) => format!(">= {value}x"),
             })
             .collect();
         targets.join(", ")
@@ -156,4 +163,67 @@ fn digits(value: f64) -> String {
         10.0.. => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
+}
+
+/// A name, and what measures its rows.
+pub type Part = (&'static str, fn(Effort, &mut Table));
+
+/// Measures the parts that the command line asks for and prints the table; fails if a row misses its
+/// target. `--slack 10` makes every target ten times as easy; `--only NAME` measures one part; `--test`
+/// only shows that everything runs.
+#[must_use]
+pub fn run(parts: &[Part]) -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let only_run = arguments.iter().any(|argument| argument == "--test");
+    let only = after(&arguments, "--only");
+    let slack = match slack(&arguments) {
+        Ok(slack) => slack,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let effort = if only_run {
+        Effort::LEAST
+    } else {
+        Effort::FULL
+    };
+    // Single short turns say nothing about speed.
+    let mut table = Table::new(if only_run { f64::INFINITY } else { slack });
+    for (name, rows) in parts {
+        if only.is_none_or(|only| only == *name) {
+            rows(effort, &mut table);
+        }
+    }
+    if table.rows.is_empty() {
+        let names: Vec<_> = parts.iter().map(|(name, _)| *name).collect();
+        eprintln!("error: --only takes one of {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+
+    print!("{table}");
+    if table.is_met() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// From `--slack N`, else 1.
+fn slack(arguments: &[String]) -> Result<f64, String> {
+    let Some(value) = after(arguments, "--slack") else {
+        return Ok(1.0);
+    };
+    match value.parse() {
+        Ok(slack) if slack >= 1.0 && f64::is_finite(slack) => Ok(slack),
+        _ => Err(format!(
+            "--slack takes a number of at least 1, not `{value}`"
+        )),
+    }
+}
+
+/// The value of an option; empty if there is none behind it.
+fn after<'a>(arguments: &'a [String], option: &str) -> Option<&'a str> {
+    let at = arguments.iter().position(|argument| argument == option)?;
+    Some(arguments.get(at + 1).map_or("", String::as_str))
 }
