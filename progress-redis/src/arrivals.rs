@@ -2,9 +2,13 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     pin::Pin,
     str,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -39,6 +43,7 @@ impl Arrivals {
         let left = Arc::<Left>::default();
         let arriving = Arriving {
             inlet,
+            open: None,
             left: Arc::clone(&left),
         };
         let arrivals = Self { keys, outlet, left };
@@ -53,12 +58,20 @@ impl Arrivals {
         let Some(addressee) = addressee else {
             return;
         };
+        let size = payload.len();
         let message = Arrival::Message(addressee, payload);
-        if let Err(error) = self.outlet.try_send(message) {
-            // What a node is asked it is told again at its next renewal.
-            if let Arrival::Message(Addressee::Topic(topic), _) = error.into_inner() {
-                self.left.lock().topics.insert(topic);
-            }
+        let held = self.left.bytes.fetch_add(size, Ordering::AcqRel);
+        let lost = match held + size > MOST_BYTES && held > 0 {
+            true => message,
+            false => match self.outlet.try_send(message) {
+                Ok(()) => return,
+                Err(error) => error.into_inner(),
+            },
+        };
+        self.left.bytes.fetch_sub(size, Ordering::AcqRel);
+        // What a node is asked it is told again at its next renewal.
+        if let Arrival::Message(Addressee::Topic(topic), _) = lost {
+            self.left.lock().topics.insert(topic);
         }
     }
 
@@ -80,12 +93,18 @@ impl Arrivals {
 #[derive(Debug)]
 pub(crate) struct Arriving {
     inlet: mpsc::Receiver<Arrival>,
+    /// The records of one message that have not been taken yet.
+    open: Option<(Topic, Records)>,
     left: Arc<Left>,
 }
 
 /// What found no room, and is said when there is some.
 #[derive(Debug, Default)]
-struct Left(Mutex<Unsaid>);
+struct Left {
+    unsaid: Mutex<Unsaid>,
+    /// What waits in messages.
+    bytes: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct Unsaid {
@@ -96,7 +115,7 @@ struct Unsaid {
 
 impl Left {
     fn lock(&self) -> MutexGuard<'_, Unsaid> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Option<TransportEvent> {
@@ -115,10 +134,23 @@ impl Stream for Arriving {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TransportEvent>> {
         loop {
+            if let Some((topic, records)) = &mut self.open {
+                match records.next(topic) {
+                    Some(event) => return Poll::Ready(Some(event)),
+                    None => self.open = None,
+                }
+            }
             let event = match self.inlet.poll_recv(cx) {
                 Poll::Ready(Some(Arrival::Event(event))) => Some(event),
                 Poll::Ready(Some(Arrival::Message(addressee, payload))) => {
-                    read(&addressee, &payload)
+                    self.left.bytes.fetch_sub(payload.len(), Ordering::AcqRel);
+                    match addressee {
+                        Addressee::Topic(topic) if payload.first() == Some(&b'R') => {
+                            self.open = Some((topic, Records::behind(payload, 1)));
+                            continue;
+                        }
+                        addressee => read(&addressee, &payload),
+                    }
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 // There was no room before, so that whoever is here now comes again. Tokio may have said
@@ -135,20 +167,49 @@ impl Stream for Arriving {
     }
 }
 
+/// A message of several records.
+#[derive(Debug)]
+struct Records {
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl Records {
+    fn behind(text: Vec<u8>, at: usize) -> Self {
+        Self { text, at }
+    }
+
+    /// The next one that can be read.
+    fn next(&mut self, topic: &Topic) -> Option<TransportEvent> {
+        loop {
+            let mut rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
+            let record = record::take_first(&mut rest);
+            self.at = match record {
+                Some(_) => self.text.len() - rest.len(),
+                None => self.text.len(),
+            };
+            match record.map(|record| record::decode(topic, record)) {
+                Some(Ok(record)) => return Some(TransportEvent::Record(record)),
+                _ => not_ours(topic, self.text.len()),
+            }
+        }
+    }
+}
+
 fn read(addressee: &Addressee, payload: &[u8]) -> Option<TransportEvent> {
     let event = match addressee {
         Addressee::Topic(topic) => of_topic(topic, payload),
         Addressee::Node => of_node(payload),
     };
     if event.is_none() {
-        // Others may publish on these channels as well: it is not believed, and not fatal.
-        tracing::warn!(
-            ?addressee,
-            bytes = payload.len(),
-            "a message that is none of ours"
-        );
+        not_ours(addressee, payload.len());
     }
     event
+}
+
+/// Others may publish on these channels as well: it is not believed, and not fatal.
+fn not_ours(on: &impl fmt::Debug, bytes: usize) {
+    tracing::warn!(?on, bytes, "a message that is none of ours");
 }
 
 fn of_topic(topic: &Topic, payload: &[u8]) -> Option<TransportEvent> {
@@ -187,6 +248,8 @@ fn epoch(text: &[u8]) -> Option<progress_core::Epoch> {
 
 /// Messages on their way to the node. Past these they are lost, and a resync says so.
 const UNDER_WAY: usize = 65_536;
+/// What they may hold together, but for one that holds more alone.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -1,24 +1,25 @@
 //! Records as text: `<generation>-<seq> <prev> <lines> <kind><JSON>`.
 //!
 //! What the broker decides stands before the JSON, so that a function of its can put it there without
-//! reading that. The kind is `e` for an event, of a task or of the channel itself, and `c` for a copy
-//! of a task's event in a channel.
+//! reading that; so the JSON says neither the topic nor the numbers. The kind is `e` for an event, of
+//! a task or of the channel itself, and `c` for a copy of a task's event in a channel, which says
+//! where it stands in its task.
+//!
+//! What is published of a topic at once is one message: each record behind its length and a space.
 
 use std::{fmt, io::Write, str};
 
 use progress_core::{
-    Data, Epoch, Event, Position, Seq,
+    Data, Epoch, Event, Seq,
     transport::{Draft, DraftBody, Record, Topic},
 };
 
 /// Writes an event that its owner has numbered.
-pub(crate) fn encode(event: &Event) -> Vec<u8> {
+pub(crate) fn encode(event: &Event, text: &mut Vec<u8>) {
     let lines = match event.data() {
         Data::Log(line) => line.n,
         _ => 0,
     };
-    let json = event.to_json(event.seq(), 0);
-    let mut text = Vec::with_capacity(json.len() + 48);
     let _a_vec_takes_all = write!(
         text,
         "{}-{} {} {lines} e",
@@ -26,34 +27,46 @@ pub(crate) fn encode(event: &Event) -> Vec<u8> {
         event.seq(),
         event.prev()
     );
-    text.extend_from_slice(&json);
-    text
+    event.write_body(text);
 }
 
 /// Writes what follows the numbers of a draft; none of a sort that this version does not know.
 pub(crate) fn encode_body(draft: &Draft) -> Option<Vec<u8>> {
-    Some(match &draft.body {
-        DraftBody::Event(event) => [b"c", &event.to_json(event.seq(), 0)[..]].concat(),
-        DraftBody::Data(data) => {
-            // The task and the position are not read again: the topic and the numbers say them.
-            let task = "-".parse().expect("a task id by its form");
-            let position = Position::new(Epoch::FOREIGN, Seq::ZERO);
-            let event = Event::numbered(task, position, Seq::ZERO, draft.timestamp, data.clone());
-            [b"e", &event.to_json(Seq::ZERO, 0)[..]].concat()
-        }
+    let mut text = vec![match &draft.body {
+        DraftBody::Event(_) => b'c',
+        DraftBody::Data(_) => b'e',
         _ => return None,
-    })
+    }];
+    draft.write_json(&mut text);
+    Some(text)
+}
+
+/// Adds a record to a message of several.
+pub(crate) fn gather(message: &mut Vec<u8>, record: &[u8]) {
+    let _a_vec_takes_all = write!(message, "{} ", record.len());
+    message.extend_from_slice(record);
+}
+
+/// Takes the first record of a message of several.
+pub(crate) fn take_first<'a>(message: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let space = message.iter().position(|byte| *byte == b' ')?;
+    let length = str::from_utf8(&message[..space]).ok()?.parse().ok()?;
+    let (record, rest) = message[space + 1..].split_at_checked(length)?;
+    *message = rest;
+    Some(record)
 }
 
 /// Reads a record of a topic.
 pub(crate) fn decode(topic: &Topic, text: &[u8]) -> Result<Record, Malformed> {
     let (head, kind, json) = split(text).ok_or(Malformed("its numbers"))?;
-    let event = Event::from_json(json).map_err(|_| Malformed("its JSON"))?;
     let draft = match kind {
-        b'e' => Draft::new(event.data().clone(), event.timestamp()),
-        b'c' => Draft::copy_of(event.into()),
+        b'e' => Draft::from_json(json).ok(),
+        b'c' => Event::from_json(json)
+            .ok()
+            .map(|event| Draft::copy_of(event.into())),
         _ => return Err(Malformed("its kind")),
     };
+    let draft = draft.ok_or(Malformed("its JSON"))?;
     let Head {
         generation,
         seq,
@@ -61,7 +74,7 @@ pub(crate) fn decode(topic: &Topic, text: &[u8]) -> Result<Record, Malformed> {
         lines,
     } = head;
     draft
-        .number(
+        .into_record(
             topic,
             Epoch::new(generation),
             Seq::new(seq),
@@ -120,7 +133,7 @@ impl std::error::Error for Malformed {}
 mod tests {
     use std::sync::Arc;
 
-    use progress_core::Note;
+    use progress_core::{Note, Position};
 
     use super::*;
 
@@ -134,8 +147,9 @@ mod tests {
             progress_core::Timestamp::now(),
             Data::Stalled(Note::default()),
         );
-        let text = encode(&event);
-        assert!(text.starts_with(b"7-3 2 0 e{"));
+        let mut text = Vec::new();
+        encode(&event, &mut text);
+        assert!(text.starts_with(br#"7-3 2 0 e{"event_type":"stalled","#));
         let Ok(Record::Task(read)) = decode(&task, &text) else {
             panic!("it was written above");
         };

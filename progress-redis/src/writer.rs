@@ -100,9 +100,9 @@ struct Run {
     generation: u64,
     steps: Vec<Step>,
     commands: Vec<Cmd>,
-    /// The newest State of each key, not yet among the steps, and the messages of all that is not.
+    /// The newest State of each key, not yet among the steps, and the message of all that is not.
     states: Vec<(String, Vec<u8>)>,
-    published: Vec<Vec<u8>>,
+    published: Vec<u8>,
 }
 
 /// What a command of a run does, to know what its answer means.
@@ -147,13 +147,15 @@ impl<'a> Batch<'a> {
             runs.len() - 1
         });
         let run = &mut runs[index];
-        let record = record::encode(event);
+        let mut record = Vec::with_capacity(RECORD);
+        record::encode(event, &mut record);
         self.events += 1;
         self.bytes += 2 * record.len();
         let seq = event.seq().get();
         let add = |stream: &str, most: usize| {
-            let mut command = redis::cmd("XADD");
+            let mut command = Cmd::with_capacity(8, stream.len() + record.len() + 96);
             command
+                .arg("XADD")
                 .arg(stream)
                 .arg("NOMKSTREAM")
                 .arg("MAXLEN")
@@ -192,7 +194,10 @@ impl<'a> Batch<'a> {
                 return;
             }
         }
-        run.published.push(record);
+        if run.published.is_empty() {
+            run.published.push(b'R');
+        }
+        record::gather(&mut run.published, &record);
     }
 
     async fn send(mut self, shard: &Shard) -> Result<Outcomes, Failure> {
@@ -247,9 +252,11 @@ impl Run {
             }
             self.push(Step::Set, command);
         }
-        for record in std::mem::take(&mut self.published) {
-            let mut command = redis::cmd("PUBLISH");
-            command.arg(&self.base).arg([b"r", &record[..]].concat());
+        if !self.published.is_empty() {
+            let size = self.base.len() + self.published.len() + 16;
+            let mut command = Cmd::with_capacity(3, size);
+            command.arg("PUBLISH").arg(&self.base).arg(&self.published);
+            self.published.clear();
             self.push(Step::Publish, command);
         }
     }
@@ -406,3 +413,5 @@ const LINES: usize = 200;
 /// What goes out at once.
 const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 128 * 1024;
+/// Bytes that most records do not exceed.
+const RECORD: usize = 320;

@@ -54,29 +54,13 @@ impl Event {
     /// [`DecodeError`] if the text is not an event of `progress.v1`.
     pub fn from_json(text: &[u8]) -> Result<Self, DecodeError> {
         let wire: Wire<'_> = serde_json::from_slice(text)?;
-        let data = wire.data.get();
-        let data = match wire.event_type.as_str() {
-            "queued" => Data::Queued(serde_json::from_str(data)?),
-            "started" => Data::Started(serde_json::from_str(data)?),
-            "stage_change" => Data::StageChange(serde_json::from_str(data)?),
-            "progress_update" => Data::ProgressUpdate(serde_json::from_str(data)?),
-            "log" => Data::Log(serde_json::from_str(data)?),
-            "error" => Data::Error(serde_json::from_str(data)?),
-            "paused" => Data::Paused(serde_json::from_str(data)?),
-            "resumed" => Data::Resumed(serde_json::from_str(data)?),
-            "stalled" => Data::Stalled(serde_json::from_str(data)?),
-            "recovered" => Data::Recovered(serde_json::from_str(data)?),
-            "cancel_requested" => Data::CancelRequested(serde_json::from_str(data)?),
-            "complete" => Data::Complete(serde_json::from_str(data)?),
-            custom => {
-                check_event_type(custom).map_err(|error| DecodeError(error.to_string()))?;
-                Data::Custom(Custom {
-                    event_type: Cow::Owned(wire.event_type),
-                    key: wire.key,
-                    data: Payload::new(wire.data)?,
-                })
-            }
+        let said = Said {
+            event_type: wire.event_type,
+            timestamp: wire.timestamp,
+            key: wire.key,
+            data: wire.data,
         };
+        let (data, timestamp) = said.read()?;
         let origin = Origin {
             task_id: wire.task_id,
             epoch: wire.epoch,
@@ -85,9 +69,22 @@ impl Event {
             Arc::new(origin),
             wire.seq,
             Seq::ZERO,
-            wire.timestamp,
+            timestamp,
             data,
         ))
+    }
+
+    /// Writes what the event says as one JSON object, without where it stands, which a broker keeps
+    /// beside it: `event_type`, `key`, `timestamp` and `data`. [`Draft::from_json`] reads it.
+    ///
+    /// [`Draft::from_json`]: crate::transport::Draft::from_json
+    pub fn write_body(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        match self.json.get() {
+            // Behind the comma.
+            Some(json) => out.extend_from_slice(&json.text[json.splice + 1..]),
+            None => write_said(out, &self.data, self.timestamp),
+        }
     }
 
     fn encode(&self) -> EventJson {
@@ -103,36 +100,8 @@ impl Event {
             ),
         );
         let splice = text.len();
-        write_infallible(
-            &mut text,
-            format_args!(",\"event_type\":\"{}\"", self.event_type()),
-        );
-        if let Data::Custom(custom) = &self.data
-            && let Some(key) = &custom.key
-        {
-            text.extend_from_slice(b",\"key\":");
-            write_json(&mut text, key);
-        }
-        write_infallible(
-            &mut text,
-            format_args!(",\"timestamp\":\"{}\",\"data\":", self.timestamp),
-        );
-        match &self.data {
-            Data::Queued(data) => write_json(&mut text, data),
-            Data::Started(data) => write_json(&mut text, data),
-            Data::StageChange(data) => write_json(&mut text, data),
-            Data::ProgressUpdate(data) => write_json(&mut text, data),
-            Data::Log(data) => write_json(&mut text, data),
-            Data::Error(data) => write_json(&mut text, data),
-            Data::Paused(data)
-            | Data::Resumed(data)
-            | Data::Stalled(data)
-            | Data::Recovered(data)
-            | Data::CancelRequested(data) => write_json(&mut text, data),
-            Data::Complete(data) => write_json(&mut text, data),
-            Data::Custom(custom) => text.extend_from_slice(custom.data.json().as_bytes()),
-        }
-        text.push(b'}');
+        text.push(b',');
+        write_said(&mut text, &self.data, self.timestamp);
         EventJson {
             text: text.into(),
             splice,
@@ -140,17 +109,98 @@ impl Event {
     }
 }
 
+/// What an event says, as text, up to its closing brace.
+pub(crate) fn write_said(text: &mut Vec<u8>, data: &Data, timestamp: Timestamp) {
+    write_infallible(
+        text,
+        format_args!("\"event_type\":\"{}\"", data.event_type()),
+    );
+    if let Data::Custom(custom) = data
+        && let Some(key) = &custom.key
+    {
+        text.extend_from_slice(b",\"key\":");
+        write_json(text, key);
+    }
+    write_infallible(
+        text,
+        format_args!(",\"timestamp\":\"{}\",\"data\":", timestamp),
+    );
+    match data {
+        Data::Queued(data) => write_json(text, data),
+        Data::Started(data) => write_json(text, data),
+        Data::StageChange(data) => write_json(text, data),
+        Data::ProgressUpdate(data) => write_json(text, data),
+        Data::Log(data) => write_json(text, data),
+        Data::Error(data) => write_json(text, data),
+        Data::Paused(data)
+        | Data::Resumed(data)
+        | Data::Stalled(data)
+        | Data::Recovered(data)
+        | Data::CancelRequested(data) => write_json(text, data),
+        Data::Complete(data) => write_json(text, data),
+        Data::Custom(custom) => text.extend_from_slice(custom.data.json().as_bytes()),
+    }
+    text.push(b'}');
+}
+
+/// Reads what an event says, wherever it stands.
+pub(crate) fn read_said(text: &[u8]) -> Result<(Data, Timestamp), DecodeError> {
+    serde_json::from_slice::<Said<'_>>(text)?.read()
+}
+
 #[derive(Deserialize)]
 struct Wire<'a> {
     task_id: TaskId,
     epoch: Epoch,
     seq: Seq,
-    event_type: String,
+    // Not flattened: that would read `data` into values first.
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
     timestamp: Timestamp,
     #[serde(default)]
     key: Option<Arc<str>>,
     #[serde(borrow)]
     data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
+    timestamp: Timestamp,
+    #[serde(default)]
+    key: Option<Arc<str>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+impl Said<'_> {
+    fn read(self) -> Result<(Data, Timestamp), DecodeError> {
+        let data = self.data.get();
+        let data = match &*self.event_type {
+            "queued" => Data::Queued(serde_json::from_str(data)?),
+            "started" => Data::Started(serde_json::from_str(data)?),
+            "stage_change" => Data::StageChange(serde_json::from_str(data)?),
+            "progress_update" => Data::ProgressUpdate(serde_json::from_str(data)?),
+            "log" => Data::Log(serde_json::from_str(data)?),
+            "error" => Data::Error(serde_json::from_str(data)?),
+            "paused" => Data::Paused(serde_json::from_str(data)?),
+            "resumed" => Data::Resumed(serde_json::from_str(data)?),
+            "stalled" => Data::Stalled(serde_json::from_str(data)?),
+            "recovered" => Data::Recovered(serde_json::from_str(data)?),
+            "cancel_requested" => Data::CancelRequested(serde_json::from_str(data)?),
+            "complete" => Data::Complete(serde_json::from_str(data)?),
+            custom => {
+                check_event_type(custom).map_err(|error| DecodeError(error.to_string()))?;
+                Data::Custom(Custom {
+                    event_type: Cow::Owned(self.event_type.into_owned()),
+                    key: self.key,
+                    data: Payload::new(self.data)?,
+                })
+            }
+        };
+        Ok((data, self.timestamp))
+    }
 }
 
 fn write_infallible(text: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {

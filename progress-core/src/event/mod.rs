@@ -18,6 +18,7 @@ use crate::{
 };
 
 use self::json::EventJson;
+pub(crate) use self::json::{read_said, write_said};
 pub use self::{
     custom::{EventPayload, InvalidEventType, check_event_type},
     data::{

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     channel::{ChannelBody, ChannelEvent, ChannelName},
-    event::{Data, Event, Retention},
+    event::{Data, DecodeError, Event, Retention, read_said, write_said},
     id::TaskId,
     position::{Epoch, Position, Seq},
     snapshot::Snapshot,
@@ -278,6 +278,29 @@ impl Draft {
         self
     }
 
+    /// Reads a draft of an event of its own from its JSON text, of which `event_type`, `timestamp`, `data` and `key`
+    /// count: what [`write_json`](Self::write_json) and [`Event::write_body`] write.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if the text says no event of `progress.v1`.
+    pub fn from_json(text: &[u8]) -> Result<Self, DecodeError> {
+        let (data, timestamp) = read_said(text)?;
+        Ok(Self::new(data, timestamp))
+    }
+
+    /// Writes what it says as one JSON object: an event of its own without where it stands, which
+    /// nobody knows yet, the copy of a task's event with it.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match &self.body {
+            DraftBody::Data(data) => {
+                out.push(b'{');
+                write_said(out, data, self.timestamp);
+            }
+            DraftBody::Event(event) => out.extend_from_slice(&event.to_json(event.seq(), 0)),
+        }
+    }
+
     /// Makes the record of it that a broker has numbered: `prev` is the newest milestone before
     /// it, `lines` how many log lines there are up to and including it.
     ///
@@ -292,9 +315,24 @@ impl Draft {
         prev: Seq,
         lines: u64,
     ) -> Result<Record, AppendError> {
-        match (topic, &self.body) {
-            (Topic::Task(task), DraftBody::Data(data)) => {
-                let mut data = data.clone();
+        self.clone().into_record(topic, epoch, seq, prev, lines)
+    }
+
+    /// The same as [`number`](Self::number), of one that is not needed any more.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Refused`] if it is not of this topic's kind.
+    pub fn into_record(
+        self,
+        topic: &Topic,
+        epoch: Epoch,
+        seq: Seq,
+        prev: Seq,
+        lines: u64,
+    ) -> Result<Record, AppendError> {
+        match (topic, self.body) {
+            (Topic::Task(task), DraftBody::Data(mut data)) => {
                 if let Data::Log(line) = &mut data {
                     line.n = lines;
                 }
@@ -304,9 +342,9 @@ impl Draft {
             }
             (Topic::Channel(channel), body) => {
                 let body = match body {
-                    DraftBody::Event(event) => ChannelBody::Task(Arc::clone(event)),
+                    DraftBody::Event(event) => ChannelBody::Task(event),
                     DraftBody::Data(Data::Custom(custom)) => ChannelBody::Own {
-                        custom: Box::new(custom.clone()),
+                        custom: Box::new(custom),
                         timestamp: self.timestamp,
                     },
                     DraftBody::Data(data) => {
