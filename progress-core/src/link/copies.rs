@@ -2,9 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use tokio::time::Instant;
+
 use crate::{
     channel::ChannelName,
-    event::Event,
+    event::{Event, Retention},
     id::TaskId,
     link::{Backoff, Link},
     position::{Position, Seq},
@@ -18,13 +20,40 @@ impl Link {
         if events.is_empty() {
             return;
         }
-        let copies = events.iter().flat_map(|event| {
-            let listed = event.data().is_listed().then(ChannelName::tasks);
-            let channels = channels.iter().cloned().chain(listed);
-            channels.map(|channel| (channel, Draft::copy_of(Arc::clone(event))))
-        });
+        let mut copies = Vec::new();
+        let mut copy = |channel: ChannelName, event: &Arc<Event>| {
+            copies.push((channel, Draft::copy_of(Arc::clone(event))));
+        };
+        for event in events {
+            for channel in channels {
+                copy(channel.clone(), event);
+            }
+            if !event.data().is_listed() {
+                continue;
+            }
+            if let Retention::State(_) = event.data().retention() {
+                self.listed.put(event);
+                continue;
+            }
+            // Before it, as in the task.
+            if let Some(state) = self.listed.take(event.task_id()) {
+                copy(ChannelName::tasks(), &state);
+            }
+            copy(ChannelName::tasks(), event);
+        }
         self.copies.extend(copies);
         self.wake_outbox();
+    }
+
+    /// Has State go into the live list that has waited long enough; all that waits if `now` is none.
+    pub(super) fn list_state(&self, now: Option<Instant>) {
+        let room = match now {
+            Some(_) => MOST_WAITING.saturating_sub(self.copies_waiting()),
+            None => usize::MAX,
+        };
+        let listed = self.listed.take_due(now, room).into_iter();
+        let copies = listed.map(|event| (ChannelName::tasks(), Draft::copy_of(event)));
+        self.copies.extend(copies);
     }
 
     pub(super) fn copies_waiting(&self) -> usize {

@@ -16,6 +16,7 @@ mod copies;
 mod drafts;
 mod inbox;
 mod keeper;
+mod listed;
 mod outbox;
 mod sync;
 mod tidy;
@@ -55,6 +56,7 @@ pub(crate) struct Link {
     outbox: outbox::Dirty,
     waiting: channels::Waiting,
     copies: drafts::Drafts,
+    listed: listed::Listed,
     watches: Watches,
     syncs: Syncs,
     /// Since when the broker has been seen without a break.
@@ -88,6 +90,7 @@ impl Link {
             outbox: outbox::Dirty::default(),
             waiting: channels::Waiting::default(),
             copies: drafts::Drafts::default(),
+            listed: listed::Listed::default(),
             watches: Watches::default(),
             syncs: Syncs::default(),
             up_since: Mutex::new(None),

@@ -200,6 +200,8 @@ impl Link {
     /// Waits until all that the logs hold is with the broker.
     pub(crate) async fn sent_all(&self) {
         loop {
+            self.list_state(None);
+            self.wake_outbox();
             let idle = self.outbox.idle.notified();
             // Both under the lock under which a task goes from the one to the other.
             let empty = {
@@ -224,6 +226,7 @@ impl Link {
     pub(super) async fn send(&self) {
         let mut backoff = Backoff::new();
         while !self.is_closed() {
+            self.list_state(Some(Instant::now()));
             let copied = self.send_copies().await;
             let batch = match self.too_many_copies() {
                 true => Vec::new(),
@@ -231,7 +234,11 @@ impl Link {
             };
             if batch.is_empty() && self.nothing_waits() && self.copies_waiting() == 0 {
                 self.outbox.idle.notify_waiters();
-                self.outbox.wake.notified().await;
+                let woken = self.outbox.wake.notified();
+                match self.listed.due() {
+                    Some(due) => drop(timeout_at(due, woken).await),
+                    None => woken.await,
+                }
                 continue;
             }
             let sent = self.send_batch(&batch).await;

@@ -1,13 +1,14 @@
 //! Channels that several nodes publish into: the broker numbers them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use progress_core::{
-    ChannelFrame, ChannelSubscription, EventInput, EventPayload, PublishError, Resume,
-    SubscribeError, SubscribeOptions,
+    ChannelFrame, ChannelName, ChannelSubscription, Data, EventInput, EventPayload, PublishError,
+    Resume, SubscribeError, SubscribeOptions,
     testing::{Faults, MemoryBus},
 };
 use serde::Serialize;
+use tokio::time::{sleep, timeout};
 
 use super::support::{PATIENCE, node};
 
@@ -21,7 +22,7 @@ impl EventPayload for Approved {
 }
 
 async fn next(events: &mut ChannelSubscription) -> ChannelFrame {
-    tokio::time::timeout(PATIENCE, events.next())
+    timeout(PATIENCE, events.next())
         .await
         .expect("nothing came")
         .expect("the stream has ended")
@@ -76,7 +77,7 @@ async fn g1_every_node_sees_a_channels_events_at_the_same_seq_whatever_goes_wron
                 .channel("jobs")
                 .emit(Approved { photo: 100 + photo })
                 .unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(20)).await;
         }
         task.complete(()).unwrap();
         let (here, there) = (events(&mut here, 42).await, events(&mut there, 42).await);
@@ -256,4 +257,48 @@ async fn what_comes_from_outside_is_numbered_and_a_repetition_is_published_once(
         .map(|(seq, _)| *seq)
         .collect();
     assert_eq!(seqs, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_live_list_is_told_of_state_once_a_second() {
+    let bus = MemoryBus::new();
+    let (worker, web) = (node(&bus), node(&bus));
+    let mut list = web
+        .tracker
+        .subscribe_channel(ChannelName::TASKS, SubscribeOptions::new().buffer(1_000));
+    assert!(matches!(list.next().await, Some(ChannelFrame::Verdict(_))));
+    let task = worker.tracker.task("a").start_confirmed().await.unwrap();
+    for n in 1..=50 {
+        task.progress(f64::from(n));
+        sleep(Duration::from_millis(100)).await;
+        if n == 25 {
+            task.pause("lunch");
+            task.resume();
+        }
+    }
+    let mut seen = Vec::new();
+    let told = timeout(Duration::from_secs(3), async {
+        loop {
+            let Some(ChannelFrame::Event(delivered)) = list.next().await else {
+                panic!("a closed list");
+            };
+            let event = Arc::clone(delivered.event.event().unwrap());
+            seen.push(event);
+            if let Data::ProgressUpdate(update) = seen[seen.len() - 1].data()
+                && update.progress == 50.0
+            {
+                break;
+            }
+        }
+    });
+    told.await.expect("the newest comes");
+    assert!(seen.is_sorted_by_key(|event| event.seq()), "{seen:?}");
+    let states = seen
+        .iter()
+        .filter(|event| event.event_type() == "progress_update");
+    // One a second, and one before the pause.
+    assert!((5..=8).contains(&states.count()), "{seen:?}");
+    let paused = seen.iter().position(|event| event.event_type() == "paused");
+    let before = &seen[paused.expect("it is told") - 1];
+    assert!(matches!(before.data(), Data::ProgressUpdate(update) if update.progress == 25.0));
 }
