@@ -4,7 +4,10 @@ use std::{
     collections::HashSet,
     pin::Pin,
     str,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -51,15 +54,23 @@ impl Arrivals {
             .ok()
             .and_then(|channel| self.keys.addressee(channel));
         let Some(addressee) = addressee else {
+            self.left.foreign.fetch_add(1, Ordering::Relaxed);
             return;
         };
         let message = Arrival::Message(addressee, payload);
         if let Err(error) = self.outlet.try_send(message) {
+            self.left.dropped.fetch_add(1, Ordering::Relaxed);
             // What a node is asked it is told again at its next renewal.
             if let Arrival::Message(Addressee::Topic(topic), _) = error.into_inner() {
                 self.left.lock().topics.insert(topic);
             }
         }
+    }
+
+    /// How many were dropped for want of room, and how many were none of ours.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (count(&self.left.dropped), count(&self.left.foreign))
     }
 
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
@@ -83,9 +94,13 @@ pub(crate) struct Arriving {
     left: Arc<Left>,
 }
 
-/// What found no room, and is said when there is some.
+/// What found no room, and is said when there is some; and what else was not handed on.
 #[derive(Debug, Default)]
-struct Left(Mutex<Unsaid>);
+struct Left {
+    unsaid: Mutex<Unsaid>,
+    dropped: AtomicU64,
+    foreign: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Unsaid {
@@ -96,7 +111,7 @@ struct Unsaid {
 
 impl Left {
     fn lock(&self) -> MutexGuard<'_, Unsaid> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Option<TransportEvent> {
@@ -118,7 +133,11 @@ impl Stream for Arriving {
             let event = match self.inlet.poll_recv(cx) {
                 Poll::Ready(Some(Arrival::Event(event))) => Some(event),
                 Poll::Ready(Some(Arrival::Message(addressee, payload))) => {
-                    read(&addressee, &payload)
+                    let event = read(&addressee, &payload);
+                    if event.is_none() {
+                        self.left.foreign.fetch_add(1, Ordering::Relaxed);
+                    }
+                    event
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 // There was no room before, so that whoever is here now comes again. Tokio may have said
@@ -215,5 +234,6 @@ mod tests {
             }
         }
         assert_eq!((removed, up, resync), (UNDER_WAY, 1, 1));
+        assert_eq!(arrivals.counts(), (2, 0));
     }
 }

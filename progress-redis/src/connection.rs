@@ -44,6 +44,14 @@ impl Server {
         })
     }
 
+    /// What is not to be shown to anybody.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        self.client
+            .get_connection_info()
+            .redis_settings()
+            .password()
+    }
+
     /// Opens a connection; `pushed` is told what comes by itself, and must not block.
     pub(crate) async fn open(
         &self,

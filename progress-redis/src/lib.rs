@@ -19,6 +19,7 @@ mod builder;
 mod claims;
 mod connection;
 mod functions;
+mod health;
 mod keys;
 mod read;
 mod record;
