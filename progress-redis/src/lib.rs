@@ -25,6 +25,8 @@ mod read;
 mod record;
 mod shard;
 mod submit;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod writer;
 
