@@ -54,7 +54,7 @@ impl Arrivals {
             .ok()
             .and_then(|channel| self.keys.addressee(channel));
         let Some(addressee) = addressee else {
-            self.left.foreign.fetch_add(1, Ordering::Relaxed);
+            self.left.malformed.fetch_add(1, Ordering::Relaxed);
             return;
         };
         let message = Arrival::Message(addressee, payload);
@@ -70,7 +70,7 @@ impl Arrivals {
     /// How many were dropped for want of room, and how many were none of ours.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (count(&self.left.dropped), count(&self.left.foreign))
+        (count(&self.left.dropped), count(&self.left.malformed))
     }
 
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
@@ -99,7 +99,7 @@ pub(crate) struct Arriving {
 struct Left {
     unsaid: Mutex<Unsaid>,
     dropped: AtomicU64,
-    foreign: AtomicU64,
+    malformed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ impl Stream for Arriving {
                 Poll::Ready(Some(Arrival::Message(addressee, payload))) => {
                     let event = read(&addressee, &payload);
                     if event.is_none() {
-                        self.left.foreign.fetch_add(1, Ordering::Relaxed);
+                        self.left.malformed.fetch_add(1, Ordering::Relaxed);
                     }
                     event
                 }

@@ -113,7 +113,7 @@ impl Shard {
 
     pub(crate) fn health(&self) -> TransportHealth {
         let mut health = self.pulse.read();
-        (health.dropped, health.foreign) = self.arrivals.counts();
+        (health.dropped, health.malformed) = self.arrivals.counts();
         health
     }
 

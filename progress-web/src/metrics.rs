@@ -222,7 +222,7 @@ struct OfTransport {
     round_trip: GaugeVec,
     reconnects: IntCounter,
     dropped: IntCounter,
-    foreign: IntCounter,
+    malformed: IntCounter,
     outbox_tasks: IntGauge,
     outbox_events: IntGauge,
     holes: IntCounter,
@@ -264,9 +264,9 @@ impl OfTransport {
                 "progress_transport_dropped_total",
                 "Messages of other nodes dropped for want of room; their topics were read again.",
             ),
-            foreign: counter(
+            malformed: counter(
                 all,
-                "progress_transport_foreign_total",
+                "progress_transport_malformed_total",
                 "Messages that are none that a node publishes.",
             ),
             outbox_tasks: gauge(
@@ -332,7 +332,7 @@ impl OfTransport {
         }
         catch_up(&self.reconnects, health.reconnects);
         catch_up(&self.dropped, health.dropped);
-        catch_up(&self.foreign, health.foreign);
+        catch_up(&self.malformed, health.malformed);
     }
 }
 

@@ -23,7 +23,7 @@ pub struct TransportHealth {
     /// Messages that came and were dropped for want of room; their topics were read again.
     pub dropped: u64,
     /// Messages that came and are none that a node publishes.
-    pub foreign: u64,
+    pub malformed: u64,
 }
 
 impl TransportHealth {
@@ -37,7 +37,7 @@ impl TransportHealth {
             last_error: None,
             reconnects: 0,
             dropped: 0,
-            foreign: 0,
+            malformed: 0,
         }
     }
 

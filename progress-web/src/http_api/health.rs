@@ -93,7 +93,7 @@ struct Connections {
     last_error: Option<LastErrorBody>,
     reconnects: u64,
     dropped: u64,
-    foreign: u64,
+    malformed: u64,
 }
 
 #[derive(Serialize)]
@@ -170,7 +170,7 @@ impl Connections {
             }),
             reconnects: health.reconnects,
             dropped: health.dropped,
-            foreign: health.foreign,
+            malformed: health.malformed,
         }
     }
 }

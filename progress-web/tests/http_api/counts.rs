@@ -86,7 +86,7 @@ fn stale() -> TransportHealth {
     ));
     let error = TransportError::new("no permission to publish");
     health.last_error = Some(LastError::new(error, at(3_000)));
-    (health.reconnects, health.dropped, health.foreign) = (1, 2, 3);
+    (health.reconnects, health.dropped, health.malformed) = (1, 2, 3);
     health
 }
 
@@ -122,7 +122,7 @@ async fn health_tells_how_the_connections_are_and_degrades_with_one() {
             "last_error": {
                 "message": "no permission to publish", "timestamp": "1970-01-01T00:00:03.000Z",
             },
-            "reconnects": 1, "dropped": 2, "foreign": 3, "outbox_tasks": 0, "outbox_events": 0,
+            "reconnects": 1, "dropped": 2, "malformed": 3, "outbox_tasks": 0, "outbox_events": 0,
             "holes": 0, "gaps": 0, "resyncs": 0, "resends": 0, "superseded": 0,
         })
     );
@@ -161,7 +161,7 @@ async fn metrics_tell_how_the_connections_are() {
         "progress_transport_probe_round_trip_seconds 0.00125",
         "progress_transport_reconnects_total 1",
         "progress_transport_dropped_total 2",
-        "progress_transport_foreign_total 3",
+        "progress_transport_malformed_total 3",
         "progress_transport_outbox_tasks 0",
         "progress_transport_outbox_events 0",
         "progress_transport_holes_total 0",

@@ -67,7 +67,7 @@ pub(super) fn bodies() -> Map<String, Value> {
                             "properties": {"message": text, "timestamp": reference("Timestamp")},
                             "required": ["message", "timestamp"],
                         },
-                        "reconnects": count, "dropped": count, "foreign": count,
+                        "reconnects": count, "dropped": count, "malformed": count,
                         "outbox_tasks": count, "outbox_events": count,
                         "holes": count, "gaps": count, "resyncs": count, "resends": count,
                         "superseded": count,
