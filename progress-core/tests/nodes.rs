@@ -2,6 +2,7 @@
 
 mod nodes {
     mod channels;
+    mod counted;
     mod faults;
     mod holes;
     mod leases;

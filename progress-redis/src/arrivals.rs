@@ -7,7 +7,7 @@ use std::{
     str,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -56,6 +56,7 @@ impl Arrivals {
             .ok()
             .and_then(|channel| self.keys.addressee(channel));
         let Some(addressee) = addressee else {
+            self.left.malformed.fetch_add(1, Ordering::Relaxed);
             return;
         };
         let size = payload.len();
@@ -69,10 +70,17 @@ impl Arrivals {
             },
         };
         self.left.bytes.fetch_sub(size, Ordering::AcqRel);
+        self.left.dropped.fetch_add(1, Ordering::Relaxed);
         // What a node is asked it is told again at its next renewal.
         if let Arrival::Message(Addressee::Topic(topic), _) = lost {
             self.left.lock().topics.insert(topic);
         }
+    }
+
+    /// How many were dropped for want of room, and how many were none of ours.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (count(&self.left.dropped), count(&self.left.malformed))
     }
 
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
@@ -98,12 +106,14 @@ pub(crate) struct Arriving {
     left: Arc<Left>,
 }
 
-/// What found no room, and is said when there is some.
+/// What found no room, and is said when there is some; and what else was not handed on.
 #[derive(Debug, Default)]
 struct Left {
     unsaid: Mutex<Unsaid>,
     /// What waits in messages.
     bytes: AtomicUsize,
+    dropped: AtomicU64,
+    malformed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -134,10 +144,11 @@ impl Stream for Arriving {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TransportEvent>> {
         loop {
-            if let Some((topic, records)) = &mut self.open {
-                match records.next(topic) {
+            let this = &mut *self;
+            if let Some((topic, records)) = &mut this.open {
+                match records.next(topic, &this.left.malformed) {
                     Some(event) => return Poll::Ready(Some(event)),
-                    None => self.open = None,
+                    None => this.open = None,
                 }
             }
             let event = match self.inlet.poll_recv(cx) {
@@ -149,7 +160,13 @@ impl Stream for Arriving {
                             self.open = Some((topic, Records::behind(payload, 1)));
                             continue;
                         }
-                        addressee => read(&addressee, &payload),
+                        addressee => {
+                            let event = read(&addressee, &payload);
+                            if event.is_none() {
+                                self.left.malformed.fetch_add(1, Ordering::Relaxed);
+                            }
+                            event
+                        }
                     }
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -180,7 +197,7 @@ impl Records {
     }
 
     /// The next one that can be read.
-    fn next(&mut self, topic: &Topic) -> Option<TransportEvent> {
+    fn next(&mut self, topic: &Topic, malformed: &AtomicU64) -> Option<TransportEvent> {
         loop {
             let mut rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
             let record = record::take_first(&mut rest);
@@ -190,7 +207,10 @@ impl Records {
             };
             match record.map(|record| record::decode(topic, record)) {
                 Some(Ok(record)) => return Some(TransportEvent::Record(record)),
-                _ => not_ours(topic, self.text.len()),
+                _ => {
+                    malformed.fetch_add(1, Ordering::Relaxed);
+                    not_ours(topic, self.text.len());
+                }
             }
         }
     }
@@ -278,5 +298,6 @@ mod tests {
             }
         }
         assert_eq!((removed, up, resync), (UNDER_WAY, 1, 1));
+        assert_eq!(arrivals.counts(), (2, 0));
     }
 }

@@ -2,6 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisResult};
+
+#[cfg(feature = "tls")]
+use {crate::tls::Tls, redis::ConnectionAddr};
+
 use crate::{connection::Server, keys::Keys, transport::RedisTransport};
 
 /// Makes a [`RedisTransport`].
@@ -28,6 +33,8 @@ pub struct RedisTransportBuilder {
     connect_timeout: Duration,
     answer_timeout: Duration,
     probe_every: Duration,
+    #[cfg(feature = "tls")]
+    tls: Tls,
 }
 
 impl RedisTransportBuilder {
@@ -41,6 +48,8 @@ impl RedisTransportBuilder {
             connect_timeout: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(2),
             probe_every: Duration::from_secs(1),
+            #[cfg(feature = "tls")]
+            tls: Tls::default(),
         }
     }
 
@@ -85,19 +94,82 @@ impl RedisTransportBuilder {
         self
     }
 
+    /// Believes the servers whose certificates this CA has signed, and no others: one certificate or several,
+    /// in PEM. Without it those that the platform believes.
+    ///
+    /// The name in the URL has to be in the server's certificate.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.ca = Some(pem.into());
+        self
+    }
+
+    /// Shows a certificate to servers that ask for one: it, with those between it and its CA, and its key, in PEM.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn client_certificate(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.client = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
     /// Makes the transport. It connects when it is first used, and Redis need not be there yet.
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the URL or the prefix cannot be one.
+    /// [`BuildError`] if the URL, the prefix or a certificate cannot be one, or the URL is one of TLS and the
+    /// feature `tls` is off.
     pub fn build(self) -> Result<RedisTransport, BuildError> {
         if self.prefix.is_empty() || self.prefix.contains(['{', '}', ' ']) {
             return Err(BuildError::Prefix);
         }
-        let server = Server::new(&self.url, self.connect_timeout, self.answer_timeout);
+        let (info, make) = self.client()?;
+        let server = Server::new(info, self.connect_timeout, self.answer_timeout, make);
         let server = server.map_err(|error| BuildError::Url(error.to_string()))?;
         let keys = Keys::new(&self.prefix);
         Ok(RedisTransport::new(server, keys, self.probe_every, &self))
+    }
+}
+
+impl RedisTransportBuilder {
+    /// Where Redis is, and what makes a client of that.
+    fn client(
+        &self,
+    ) -> Result<
+        (
+            ConnectionInfo,
+            impl FnOnce(ConnectionInfo) -> RedisResult<Client>,
+        ),
+        BuildError,
+    > {
+        let is_tls = self.url.split_once(':').is_some_and(|(scheme, _)| {
+            let names = ["rediss", "valkeys"];
+            names.iter().any(|name| scheme.eq_ignore_ascii_case(name))
+        });
+        if is_tls && !cfg!(feature = "tls") {
+            return Err(BuildError::TlsFeature);
+        }
+        let info = self.url.as_str().into_connection_info();
+        let info = info.map_err(|error| BuildError::Url(error.to_string()))?;
+        #[cfg(feature = "tls")]
+        {
+            if self.tls.is_asked_for() && !is_tls {
+                return Err(BuildError::NotTls);
+            }
+            if matches!(info.addr(), ConnectionAddr::TcpTls { insecure, .. } if *insecure) {
+                let error = "a server is not believed without a certificate".to_owned();
+                return Err(BuildError::Url(error));
+            }
+            self.tls.check().map_err(BuildError::Certificate)?;
+            let tls = self.tls.clone();
+            Ok((info, move |info| tls.client(info)))
+        }
+        #[cfg(not(feature = "tls"))]
+        Ok((info, Client::open))
     }
 }
 
@@ -119,6 +191,12 @@ pub enum BuildError {
     Url(String),
     /// The prefix is empty, or holds a brace or a space.
     Prefix,
+    /// The URL is one of TLS, `rediss:`, for which the crate's feature `tls` is needed.
+    TlsFeature,
+    /// Certificates were given for a URL that is not one of TLS.
+    NotTls,
+    /// A certificate or a key cannot be one, or they do not belong together.
+    Certificate(String),
 }
 
 impl fmt::Display for BuildError {
@@ -126,8 +204,39 @@ impl fmt::Display for BuildError {
         match self {
             Self::Url(error) => write!(f, "not a URL of Redis: {error}"),
             Self::Prefix => f.write_str("a prefix is not empty and holds no brace and no space"),
+            Self::TlsFeature => {
+                f.write_str("a URL of TLS needs the feature `tls` of progress-redis")
+            }
+            Self::NotTls => f.write_str("certificates are for URLs of TLS, rediss:"),
+            Self::Certificate(error) => f.write_str(error),
         }
     }
 }
 
 impl std::error::Error for BuildError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_url_or_a_prefix_is_refused() {
+        let refused = |url: &str, prefix: &str| {
+            let transport = RedisTransport::builder(url).prefix(prefix).build();
+            transport.expect_err("it cannot be one")
+        };
+        assert!(matches!(refused("http://a", "p"), BuildError::Url(_)));
+        assert_eq!(refused("redis://a", "{p}"), BuildError::Prefix);
+        assert_eq!(refused("redis://a", ""), BuildError::Prefix);
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn a_url_of_tls_names_the_feature_that_it_needs() {
+        for url in ["rediss://localhost", "REDISS://localhost", "valkeys://a"] {
+            let error = RedisTransport::builder(url).build().expect_err("it is off");
+            assert_eq!(error, BuildError::TlsFeature);
+            assert!(error.to_string().contains("`tls`"), "{error}");
+        }
+    }
+}

@@ -4,11 +4,13 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use progress_core::transport::TransportError;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushInfo, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
+    RedisError, RedisResult, Value,
     aio::MultiplexedConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
+#[cfg(feature = "tls")]
+use {crate::tls::choose_cryptography, redis::ConnectionAddr};
 
 /// Where Redis is and how long it may take.
 #[derive(Clone)]
@@ -20,11 +22,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(
-        url: &str,
+        info: ConnectionInfo,
         connect_timeout: Duration,
         answer_timeout: Duration,
+        make: impl FnOnce(ConnectionInfo) -> RedisResult<Client>,
     ) -> RedisResult<Self> {
-        let info: ConnectionInfo = url.into_connection_info()?;
         // Of a connection that is lost only the third protocol's pushes tell.
         let redis = info
             .redis_settings()
@@ -36,7 +38,7 @@ impl Server {
             .set_keepalive(TcpKeepalive::new().with_time(DEAD_AFTER));
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
         let tcp = tcp.set_user_timeout(DEAD_AFTER);
-        let client = Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp))?;
+        let client = make(info.set_redis_settings(redis).set_tcp_settings(tcp))?;
         Ok(Self {
             client,
             connect_timeout,
@@ -44,11 +46,26 @@ impl Server {
         })
     }
 
+    /// What is not to be shown to anybody.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        self.client
+            .get_connection_info()
+            .redis_settings()
+            .password()
+    }
+
     /// Opens a connection; `pushed` is told what comes by itself, and must not block.
     pub(crate) async fn open(
         &self,
         pushed: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Connection, Failure> {
+        #[cfg(feature = "tls")]
+        if matches!(
+            self.client.get_connection_info().addr(),
+            ConnectionAddr::TcpTls { .. }
+        ) {
+            choose_cryptography();
+        }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.answer_timeout))

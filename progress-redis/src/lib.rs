@@ -19,12 +19,15 @@ mod builder;
 mod claims;
 mod connection;
 mod functions;
+mod health;
 mod home;
 mod keys;
 mod read;
 mod record;
 mod shard;
 mod submit;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod writer;
 

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use progress_core::transport::{NodeId, TransportError, TransportEvent};
+use progress_core::transport::{NodeId, TransportError, TransportEvent, TransportHealth};
 use redis::{Cmd, Pipeline, PushInfo, PushKind, Value};
 use tokio::{
     sync::{Notify, watch},
@@ -25,6 +25,7 @@ use crate::{
     ask::{Ask, heard, load},
     connection::{Connection, Failure, Server},
     functions,
+    health::Pulse,
     keys::Keys,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Shard {
     probe: String,
     /// The newest probe that was heard.
     heard: AtomicU64,
+    pulse: Pulse,
 }
 
 /// Whether Redis can be reached.
@@ -98,11 +100,18 @@ impl Shard {
             arrivals,
             probe,
             heard: AtomicU64::new(0),
+            pulse: Pulse::new(probe_every),
         }
     }
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    pub(crate) fn health(&self) -> TransportHealth {
+        let mut health = self.pulse.read();
+        (health.dropped, health.malformed) = self.arrivals.counts();
+        health
     }
 
     /// The connections, as soon as the first try has shown whether there are any.
@@ -144,25 +153,25 @@ impl Shard {
 
     /// Has one command done that changes nothing when it is done again.
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
-        heard(self.twice(Ask::Call(command)).await)
+        self.noted(self.twice(Ask::Call(command)).await)
     }
 
     /// Has a function called that changes nothing when it is called again.
     pub(crate) async fn function(&self, call: &Cmd) -> Result<Value, Failure> {
-        heard(self.twice(Ask::Function(call)).await)
+        self.noted(self.twice(Ask::Function(call)).await)
     }
 
     /// Has a function called, which may be done or not if there is no answer.
     pub(crate) async fn function_once(&self, call: &Cmd) -> Result<Value, Failure> {
         let now = self.connected().await?;
-        heard(Ask::Function(call).of(&now.commands, &now.subscriber).await)
+        self.noted(Ask::Function(call).of(&now.commands, &now.subscriber).await)
     }
 
     /// Has commands done as one; see [`Connection::transact`]. None of them may be answered by an error
     /// because the library is missing: they are done once more then, and have to bear it.
     pub(crate) async fn transact(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
         let connection = self.connected().await?.commands;
-        let answers = heard(connection.transact(commands).await)?;
+        let answers = self.noted(connection.transact(commands).await)?;
         let missing = answers.iter().any(|answer| match answer {
             Value::ServerError(error) => functions::is_missing(&error.to_string()),
             _ => false,
@@ -171,7 +180,15 @@ impl Shard {
             return Ok(answers);
         }
         load(&connection).await?;
-        heard(connection.transact(commands).await)
+        self.noted(connection.transact(commands).await)
+    }
+
+    /// Has a refusal shown to operators.
+    fn noted<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(failure @ Failure::Refused(_)) = &answer {
+            self.pulse.failed(failure, self.server.secret());
+        }
+        heard(answer)
     }
 
     /// Subscribes to a channel from now on, also after an outage; confirmed when it returns.
@@ -212,6 +229,7 @@ impl Shard {
                 Ok(connected) => {
                     tracing::debug!("connected to Redis");
                     pause = SHORTEST_PAUSE;
+                    self.pulse.connected();
                     self.state.send_replace(State::Up(connected.clone()));
                     if told_down {
                         told_down = false;
@@ -222,6 +240,8 @@ impl Shard {
                 }
                 Err(error) => error,
             };
+            self.pulse.failed(&error, self.server.secret());
+            self.pulse.disconnected();
             let is_refusal = matches!(error, Failure::Refused(_));
             // One that has served for a while is worth a try at once, and a wait for what that brings.
             let at_once = served && began.elapsed() > LONGEST_PAUSE;
@@ -305,6 +325,7 @@ impl Shard {
             let probe = std::str::from_utf8(&payload).ok();
             if let Some(probe) = probe.and_then(|probe| probe.parse().ok()) {
                 self.heard.fetch_max(probe, Ordering::AcqRel);
+                self.pulse.heard(probe);
             }
             return;
         }
@@ -334,16 +355,17 @@ impl Shard {
                 return Failure::Away(error);
             }
             sent += 1;
+            self.pulse.sent(sent);
             let mut publish = redis::cmd("PUBLISH");
             publish.arg(&self.probe).arg(sent);
             // It need not be waited for here: what counts is that it comes.
             let (commands, patience) = (connected.commands.clone(), self.probe_every);
             tokio::select! {
                 failure = connected.lost.wait() => return failure,
-                answer = timeout(patience, commands.call(&publish)) => {
-                    if let Ok(Err(failure @ Failure::Refused(_))) = answer {
-                        return failure;
-                    }
+                answer = timeout(patience, commands.call(&publish)) => match answer {
+                    Ok(Ok(_)) => self.pulse.answered(),
+                    Ok(Err(failure @ Failure::Refused(_))) => return failure,
+                    Ok(Err(_)) | Err(_) => {}
                 }
             }
         }

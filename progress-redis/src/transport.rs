@@ -14,7 +14,7 @@ use progress_core::{
     Epoch, Event, Position, TaskCursor, TaskFilter, TaskId, TaskPage,
     transport::{
         AppendError, Claim, ClaimError, Draft, Expired, NodeId, Page, Request, RequestError, Topic,
-        Transport, TransportError, TransportEvent,
+        Transport, TransportError, TransportEvent, TransportHealth,
     },
 };
 use redis::Value;
@@ -143,6 +143,10 @@ impl Inner {
 impl Transport for RedisTransport {
     fn kind(&self) -> &'static str {
         "redis"
+    }
+
+    fn health(&self) -> Option<TransportHealth> {
+        Some(self.inner.shard.health())
     }
 
     async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError> {

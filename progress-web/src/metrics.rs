@@ -6,9 +6,13 @@ use std::{
 };
 
 use http::{Method, StatusCode};
-use progress_core::{ProgressTracker, TrackerStats};
+use progress_core::{
+    ProgressTracker, TrackerStats,
+    transport::{ConnectionState, TransportHealth},
+};
 use prometheus::{
-    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 /// The counts of one gateway, in a registry of its own: two gateways of a process do not mix.
@@ -29,7 +33,7 @@ struct OfTracker {
     channels: IntGauge,
     subscriptions: IntGaugeVec,
     bytes: IntGauge,
-    connected: IntGauge,
+    transport: OfTransport,
     reports_refused: IntCounter,
     superseded: IntCounter,
     resyncs: IntCounter,
@@ -109,7 +113,11 @@ impl Metrics {
         // Counts cannot be left half changed.
         let of_tracker = self.tracker.lock();
         let of_tracker = of_tracker.unwrap_or_else(PoisonError::into_inner);
-        of_tracker.take(tracker.stats(), tracker.is_connected());
+        let stats = tracker.stats();
+        of_tracker.take(stats);
+        let health = tracker.transport_health();
+        let transport = &of_tracker.transport;
+        transport.take(&stats, tracker.is_connected(), health.as_ref());
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .expect("metrics have names and a text takes all of them")
@@ -150,11 +158,7 @@ impl OfTracker {
                 "progress_log_bytes",
                 "Bytes of the events that are kept, about.",
             ),
-            connected: gauge(
-                all,
-                "progress_transport_up",
-                "1 if the other nodes can be reached as far as is known, or there are none.",
-            ),
+            transport: OfTransport::new(all),
             reports_refused: counter(
                 all,
                 "progress_reports_refused_total",
@@ -183,7 +187,7 @@ impl OfTracker {
         }
     }
 
-    fn take(&self, stats: TrackerStats, connected: bool) {
+    fn take(&self, stats: TrackerStats) {
         let live = stats.tasks.saturating_sub(stats.ended);
         set(&self.tasks.with_label_values(&["live"]), live);
         set(&self.tasks.with_label_values(&["ended"]), stats.ended);
@@ -198,7 +202,6 @@ impl OfTracker {
             stats.waiting,
         );
         set(&self.bytes, stats.bytes);
-        self.connected.set(connected.into());
         for (counter, now) in [
             (&self.reports_refused, stats.refused),
             (&self.superseded, stats.superseded),
@@ -206,9 +209,136 @@ impl OfTracker {
             (&self.unsent, stats.unsent),
             (&self.broker_refused, stats.refused_by_broker),
         ] {
-            counter.inc_by(now.saturating_sub(counter.get()));
+            catch_up(counter, now);
         }
     }
+}
+
+/// The way to the other nodes.
+struct OfTransport {
+    up: IntGauge,
+    connections: IntGaugeVec,
+    probe_age: GaugeVec,
+    round_trip: GaugeVec,
+    reconnects: IntCounter,
+    dropped: IntCounter,
+    malformed: IntCounter,
+    outbox_tasks: IntGauge,
+    outbox_events: IntGauge,
+    holes: IntCounter,
+    gaps: IntCounter,
+    resends: IntCounter,
+}
+
+impl OfTransport {
+    fn new(all: &Registry) -> Self {
+        Self {
+            up: gauge(
+                all,
+                "progress_transport_up",
+                "1 if the other nodes can be reached as far as is known, or there are none.",
+            ),
+            connections: gauges(
+                all,
+                "progress_transport_connection",
+                "1 for the state that a connection to the broker is in, else 0.",
+                &["connection", "state"],
+            ),
+            probe_age: times(
+                all,
+                "progress_transport_probe_age_seconds",
+                "How long ago the newest came that this node has published to itself.",
+            ),
+            round_trip: times(
+                all,
+                "progress_transport_probe_round_trip_seconds",
+                "How long that was under way.",
+            ),
+            reconnects: counter(
+                all,
+                "progress_transport_reconnects_total",
+                "Times that a connection to the broker was made in place of one that was lost.",
+            ),
+            dropped: counter(
+                all,
+                "progress_transport_dropped_total",
+                "Messages of other nodes dropped for want of room; their topics were read again.",
+            ),
+            malformed: counter(
+                all,
+                "progress_transport_malformed_total",
+                "Messages that are none that a node publishes.",
+            ),
+            outbox_tasks: gauge(
+                all,
+                "progress_transport_outbox_tasks",
+                "Tasks of this node with something to tell that the broker has not had yet.",
+            ),
+            outbox_events: gauge(
+                all,
+                "progress_transport_outbox_events",
+                "Events for channels that the broker has not had yet.",
+            ),
+            holes: counter(
+                all,
+                "progress_transport_holes_total",
+                "Times that something had come before what was missing, which was read.",
+            ),
+            gaps: counter(
+                all,
+                "progress_transport_gaps_total",
+                "Times that something which was to come was lost for good, as readers are told.",
+            ),
+            resends: counter(
+                all,
+                "progress_transport_resends_total",
+                "Times that a task was told from its start again to a broker that had forgotten it.",
+            ),
+        }
+    }
+
+    fn take(&self, stats: &TrackerStats, connected: bool, health: Option<&TransportHealth>) {
+        self.up.set(connected.into());
+        set(&self.outbox_tasks, stats.outbox_tasks);
+        set(&self.outbox_events, stats.outbox_events);
+        catch_up(&self.holes, stats.holes);
+        catch_up(&self.gaps, stats.gaps);
+        catch_up(&self.resends, stats.resends);
+        // What is not known is not told as zero.
+        self.probe_age.reset();
+        self.round_trip.reset();
+        let Some(health) = health else {
+            return;
+        };
+        for (name, connection) in [
+            ("publisher", health.publisher),
+            ("subscriber", health.subscriber),
+        ] {
+            for state in [
+                ConnectionState::Up,
+                ConnectionState::Stale,
+                ConnectionState::Down,
+            ] {
+                let gauge = self.connections.with_label_values(&[name, state.as_str()]);
+                gauge.set((connection.state == state).into());
+            }
+        }
+        if let Some(probe) = health.probe {
+            let none: [&str; 0] = [];
+            let age = self.probe_age.with_label_values(&none);
+            age.set(probe.age.as_secs_f64());
+            let round_trip = self.round_trip.with_label_values(&none);
+            round_trip.set(probe.round_trip.as_secs_f64());
+        }
+        catch_up(&self.reconnects, health.reconnects);
+        catch_up(&self.dropped, health.dropped);
+        catch_up(&self.malformed, health.malformed);
+    }
+}
+
+/// Has a counter tell what something else has counted.
+fn catch_up(counter: &IntCounter, now: u64) {
+    counter.inc_by(now.saturating_sub(counter.get()));
 }
 
 /// One more in a gauge, until it is dropped.
@@ -246,4 +376,8 @@ fn gauge(all: &Registry, name: &str, help: &str) -> IntGauge {
 
 fn gauges(all: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     registered(all, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn times(all: &Registry, name: &str, help: &str) -> GaugeVec {
+    registered(all, GaugeVec::new(Opts::new(name, help), &[]))
 }

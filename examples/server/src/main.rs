@@ -1,6 +1,7 @@
 //! Every route of the protocol as a server of its own; see the README.
 
 mod bench;
+mod broker;
 mod serve;
 mod settings;
 
@@ -36,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
         let listen = settings.listen;
         anyhow::anyhow!("cannot listen on {listen}: {error}; another can be set with --listen")
     })?;
-    let gateway = gateway(&settings);
+    let gateway = gateway(&settings)?;
     println!("{}", url(&settings, &listener)?);
     std::io::stdout().flush()?;
     serve::run(listener, gateway, &settings, stop()).await
@@ -50,7 +51,7 @@ fn url(settings: &Settings, listener: &TcpListener) -> std::io::Result<String> {
     }
 }
 
-fn gateway(settings: &Settings) -> Gateway {
+fn gateway(settings: &Settings) -> anyhow::Result<Gateway> {
     let mut limits = Limits::default();
     if let Some(tasks) = settings.max_tasks {
         limits = limits.tasks(tasks);
@@ -58,8 +59,13 @@ fn gateway(settings: &Settings) -> Gateway {
     let tracker = ProgressTracker::builder()
         .limits(limits)
         .tick(settings.tick)
-        .retention(settings.retention)
-        .build();
+        .retention(settings.retention);
+    let tracker = match &settings.redis {
+        Some(url) => broker::join(tracker, url, settings)?.build(),
+        None => tracker.build(),
+    };
+    // So that health tells how that goes before anybody needs it.
+    tracker.connect();
     let mut gateway = Gateway::builder(tracker)
         .heartbeat(settings.heartbeat)
         .dead_after(settings.dead_after)
@@ -92,7 +98,7 @@ fn gateway(settings: &Settings) -> Gateway {
     if let Some(bytes) = settings.max_message {
         gateway = gateway.message(bytes);
     }
-    gateway.build()
+    Ok(gateway.build())
 }
 
 /// Waits for Ctrl-C or, on Unix, SIGTERM.

@@ -75,6 +75,19 @@ pub(crate) struct Options {
     /// Answer on the paths of other systems too, such as `/ws/active-tasks`
     #[arg(long, env = "PROGRESS_ALIASES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     aliases: Option<bool>,
+    /// The Redis that several servers share, such as `redis://user:password@host:6379`: what is published to one is
+    /// watched on all. It need not be there yet [default: this server is alone]
+    // Its value may hold a password, which the help would show.
+    #[arg(
+        long,
+        env = "PROGRESS_REDIS",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    redis: Option<String>,
+    /// What all keys in Redis begin with [default: pgs]
+    #[arg(long, env = "PROGRESS_REDIS_PREFIX", value_name = "PREFIX")]
+    redis_prefix: Option<String>,
     /// What carries the routes [default: axum]
     #[arg(long, env = "PROGRESS_ADAPTER", value_name = "ADAPTER")]
     adapter: Option<Adapter>,
@@ -110,6 +123,8 @@ pub(crate) struct Settings {
     pub bench: bool,
     pub format: Option<String>,
     pub aliases: bool,
+    pub redis: Option<String>,
+    pub redis_prefix: Option<String>,
     pub adapter: Adapter,
 }
 
@@ -153,6 +168,8 @@ impl Options {
             bench: self.bench.or(file.bench).unwrap_or(false),
             format: self.format.or(file.format),
             aliases: self.aliases.or(file.aliases).unwrap_or(false),
+            redis: self.redis.or(file.redis),
+            redis_prefix: self.redis_prefix.or(file.redis_prefix),
             adapter: self.adapter.or(file.adapter).unwrap_or_default(),
         };
         ensure!(
@@ -169,6 +186,10 @@ impl Options {
                 presets.join(", ")
             );
         }
+        ensure!(
+            settings.redis.is_some() || settings.redis_prefix.is_none(),
+            "redis-prefix: there is no redis that it could be for"
+        );
         Ok(settings)
     }
 }
@@ -217,6 +238,19 @@ mod tests {
         assert!(error.to_string().contains("stage_update"), "{error}");
         let settings = options(&["--format", "flat"]).resolve().unwrap();
         assert_eq!(settings.format.as_deref(), Some("flat"));
+    }
+
+    #[test]
+    fn a_prefix_is_for_a_redis() {
+        let error = options(&["--redis-prefix", "shop"]).resolve().unwrap_err();
+        assert!(error.to_string().contains("redis-prefix"), "{error}");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "redis = 'redis://localhost'").unwrap();
+        let path = file.path().to_str().unwrap();
+        let settings = options(&["--config", path, "--redis-prefix", "shop"]);
+        let settings = settings.resolve().unwrap();
+        assert_eq!(settings.redis.as_deref(), Some("redis://localhost"));
+        assert_eq!(settings.redis_prefix.as_deref(), Some("shop"));
     }
 
     #[test]

@@ -107,8 +107,8 @@ impl ChannelShared {
     }
 
     /// Takes over what the broker holds after a position; refuses what begins past what is held
-    /// here.
-    pub(crate) fn merge(&self, page: &Page, after: Option<Position>) -> bool {
+    /// here. Calls `gap` if something of it is lost for good that was to come.
+    pub(crate) fn merge(&self, page: &Page, after: Option<Position>, gap: impl FnOnce()) -> bool {
         let after = after
             .filter(|after| after.epoch() == page.epoch)
             .map_or(Seq::ZERO, Position::seq);
@@ -120,7 +120,8 @@ impl ChannelShared {
             if page.epoch > inner.epoch {
                 inner.restart(page.epoch);
             }
-            if after > inner.log.head() {
+            let before = inner.log.head();
+            if after > before {
                 return false;
             }
             inner.log.lose(page.floor);
@@ -131,6 +132,9 @@ impl ChannelShared {
                 if event.seq() > inner.log.head() {
                     inner.push_received(event);
                 }
+            }
+            if before > Seq::ZERO && inner.log.floor() > before {
+                gap();
             }
             inner.sleepers.take()
         };

@@ -82,7 +82,11 @@ impl Link {
     }
 
     pub(super) fn nothing_waits(&self) -> bool {
-        self.waiting.drafts.len() == 0
+        self.waiting_drafts() == 0
+    }
+
+    pub(super) fn waiting_drafts(&self) -> usize {
+        self.waiting.drafts.len()
     }
 
     fn draft(&self, custom: Custom, now: Timestamp) -> Draft {

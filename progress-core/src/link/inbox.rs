@@ -33,23 +33,34 @@ impl Link {
         };
         match event {
             TransportEvent::Record(record) => {
-                let complete = match &record {
-                    Record::Task(event) => match tracker.find(event.task_id()) {
-                        Some(task) if task.is_mirror() => task.receive(event) == Received::Taken,
-                        // An owner's own events come back to it, unless somebody has ended its run.
-                        Some(task) => {
-                            task.epoch == event.epoch()
-                                || !(task.is_before(event.epoch()) || task.is_superseded())
-                        }
-                        None => false,
-                    },
-                    Record::Channel(event) => tracker
-                        .channels
-                        .get(event.channel())
-                        .is_some_and(|channel| channel.receive(event).is_ok()),
-                };
-                if !complete {
-                    self.resync(record.topic());
+                let mut hole = false;
+                let complete =
+                    match &record {
+                        Record::Task(event) => match tracker.find(event.task_id()) {
+                            Some(task) if task.is_mirror() => {
+                                let received = task.receive(event);
+                                hole = received == Received::Early;
+                                received == Received::Taken
+                            }
+                            // An owner's own events come back to it, unless somebody has ended its run.
+                            Some(task) => {
+                                task.epoch == event.epoch()
+                                    || !(task.is_before(event.epoch()) || task.is_superseded())
+                            }
+                            None => false,
+                        },
+                        Record::Channel(event) => tracker
+                            .channels
+                            .get(event.channel())
+                            .is_some_and(|channel| {
+                                let received = channel.receive(event);
+                                let epoch = event.position().epoch();
+                                hole = received.is_err() && channel.head().epoch() == epoch;
+                                received.is_ok()
+                            }),
+                    };
+                if !complete && self.resync(record.topic()) && hole {
+                    self.counts.holes.fetch_add(1, Ordering::Relaxed);
                 }
             }
             TransportEvent::Request(id, request) => tracker.requested(&id, &request),
@@ -58,7 +69,9 @@ impl Link {
                     self.resync(Topic::Task(id));
                 }
             }
-            TransportEvent::Resync(topic) => self.resync(topic),
+            TransportEvent::Resync(topic) => {
+                self.resync(topic);
+            }
             TransportEvent::Down => self.went_away(),
             TransportEvent::Up => {
                 // It may have been away without anybody here having noticed.
@@ -68,11 +81,13 @@ impl Link {
         }
     }
 
-    fn resync(&self, topic: Topic) {
-        if self.is_watched(&topic) || self.is_own(&topic) {
+    /// Has a topic read of which something is missing; tells whether that is news.
+    fn resync(&self, topic: Topic) -> bool {
+        let news = (self.is_watched(&topic) || self.is_own(&topic)) && self.sync_soon(topic);
+        if news {
             self.counts.resyncs.fetch_add(1, Ordering::Relaxed);
-            self.sync_soon(topic);
         }
+        news
     }
 
     pub(super) fn resync_all(&self) {

@@ -34,7 +34,7 @@ use futures_util::future::BoxFuture;
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 pub(crate) use self::{
-    outbox::Outbox,
+    outbox::{Backlog, Outbox},
     watches::{Located, WatchGuard},
 };
 use self::{sync::Syncs, watches::Watches};
@@ -75,6 +75,9 @@ pub(crate) struct Link {
 pub(crate) struct LinkCounts {
     pub(crate) superseded: AtomicU64,
     pub(crate) resyncs: AtomicU64,
+    pub(crate) holes: AtomicU64,
+    pub(crate) gaps: AtomicU64,
+    pub(crate) resends: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) unsent: AtomicU64,
 }

@@ -165,6 +165,13 @@ impl Outbox {
     }
 }
 
+/// What waits to be sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Backlog {
+    pub(crate) tasks: usize,
+    pub(crate) events: usize,
+}
+
 impl Link {
     /// Has a task's log sent on from where it has been told.
     pub(crate) fn send_soon(&self, task: &Arc<TaskShared>) {
@@ -190,6 +197,15 @@ impl Link {
                 outbox.told.lock().verify = true;
                 self.send_soon(&task);
             }
+        }
+    }
+
+    /// What waits, or is on its way: tasks with something to tell, and events for channels.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let tasks = self.outbox.tasks.lock();
+        Backlog {
+            tasks: tasks.len() + self.outbox.sending.load(Ordering::Acquire),
+            events: self.waiting_drafts() + self.copies_waiting(),
         }
     }
 
@@ -242,6 +258,13 @@ impl Link {
                 continue;
             }
             let sent = self.send_batch(&batch).await;
+            if sent.is_err() {
+                for task in &batch {
+                    self.send_soon(task);
+                }
+            }
+            // Told, or among the others again.
+            self.outbox.sending.store(0, Ordering::Release);
             let emitted = self.send_waiting().await;
             // One of the three may fail by itself; the others go on.
             match copied.and(sent).and(emitted) {
@@ -253,9 +276,6 @@ impl Link {
                 }
                 Err(error) => {
                     tracing::debug!(node = %self.node, %error, "not sent");
-                    for task in &batch {
-                        self.send_soon(task);
-                    }
                     self.pause(&mut backoff).await;
                 }
             }
@@ -370,7 +390,7 @@ impl Link {
         match page {
             Some(page) if page.epoch > told.epoch() => self.superseded(task, page.epoch),
             Some(page) if page.epoch == told.epoch() && page.head >= told.seq() => {}
-            _ => outbox.begin_again(),
+            _ => self.tell_again(outbox),
         }
         Ok(())
     }
@@ -400,7 +420,7 @@ impl Link {
                     return Ok(told);
                 }
                 Err(AppendError::Unknown) => {
-                    outbox.begin_again();
+                    self.tell_again(outbox);
                     self.send_soon(task);
                     return Ok(told);
                 }
@@ -435,6 +455,11 @@ impl Link {
             self.send_soon(task);
         }
         Ok(told)
+    }
+
+    fn tell_again(&self, outbox: &Outbox) {
+        self.counts.resends.fetch_add(1, Ordering::Relaxed);
+        outbox.begin_again();
     }
 
     /// Another run is the one that counts.

@@ -31,16 +31,17 @@ struct Queue {
 }
 
 impl Link {
-    /// Has a topic read; once, however often it is asked for meanwhile.
-    pub(super) fn sync_soon(&self, topic: Topic) {
+    /// Has a topic read; once, however often it is asked for meanwhile. Tells whether this was the first.
+    pub(super) fn sync_soon(&self, topic: Topic) -> bool {
         {
             let mut queue = self.syncs.queue.lock();
             if !queue.queued.insert(topic.clone()) {
-                return;
+                return false;
             }
             queue.order.push_back(topic);
         }
         self.syncs.wake.notify_one();
+        true
     }
 
     /// Reads what is to be read, as long as the link is open.
@@ -133,7 +134,9 @@ impl Link {
         };
         match found {
             Some(found) => self.located(topic, found),
-            None => self.sync_soon(topic.clone()),
+            None => {
+                self.sync_soon(topic.clone());
+            }
         }
         Ok(())
     }

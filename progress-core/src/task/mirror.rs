@@ -85,13 +85,14 @@ impl TaskShared {
             .filter(|after| after.epoch() == page.epoch)
             .map_or(Seq::ZERO, Position::seq);
         let wall = self.clock.at(Instant::now());
-        let mut merged = true;
+        let (mut merged, mut gap) = (true, false);
         let _infallible = self.change(|inner, now| {
             if after > inner.log.head() {
                 merged = false;
                 return Ok(());
             }
-            if inner.log.head() == Seq::ZERO {
+            let before = inner.log.head();
+            if before == Seq::ZERO {
                 for event in &page.ended_run {
                     // The run that this one ends: not in its log, but what the snapshot tells.
                     inner.fold.apply(event);
@@ -109,10 +110,14 @@ impl TaskShared {
                 inner.take_over(event, now, wall);
             }
             inner.take_early_to(page.head.get(), now, wall);
+            gap = before > Seq::ZERO && inner.log.floor() > before;
             // What came past the page's head waits on for what comes between.
             inner.take_early(now, wall);
             Ok(())
         });
+        if gap && let Some(tracker) = self.tracker.upgrade() {
+            tracker.found_gap();
+        }
         merged
     }
 

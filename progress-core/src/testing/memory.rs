@@ -30,7 +30,7 @@ use crate::{
     tracker::{TaskCursor, TaskFilter, TaskPage},
     transport::{
         AppendError, Claim, ClaimError, Draft, Expired, ExpiredCause, NodeId, Owner, Page, Record,
-        Request, RequestError, Topic, Transport, TransportError, TransportEvent,
+        Request, RequestError, Topic, Transport, TransportError, TransportEvent, TransportHealth,
     },
 };
 
@@ -40,6 +40,7 @@ pub struct MemoryTransport {
     bus: MemoryBus,
     link: usize,
     inlet: Arc<Mutex<Option<mpsc::Receiver<Sent>>>>,
+    health: Arc<Mutex<Option<TransportHealth>>>,
 }
 
 impl MemoryTransport {
@@ -48,6 +49,7 @@ impl MemoryTransport {
             bus,
             link,
             inlet: Arc::new(Mutex::new(Some(inlet))),
+            health: Arc::default(),
         }
     }
 
@@ -64,6 +66,12 @@ impl MemoryTransport {
     /// Sets what goes wrong from now on; `seed` decides when.
     pub fn faults(&self, faults: Faults, seed: u64) {
         self.bus.lock().set_faults(self.link, faults, seed);
+    }
+
+    /// Sets what it says of its [health](Transport::health), which it does not watch itself: for tests of
+    /// what shows it.
+    pub fn says(&self, health: TransportHealth) {
+        *self.health.lock() = Some(health);
     }
 
     /// Runs a call at the broker, if it can be reached and the answer comes back.
@@ -105,6 +113,10 @@ impl MemoryTransport {
 impl Transport for MemoryTransport {
     fn kind(&self) -> &'static str {
         "memory"
+    }
+
+    fn health(&self) -> Option<TransportHealth> {
+        self.health.lock().clone()
     }
 
     async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError> {

@@ -27,7 +27,7 @@ use crate::{
         ChannelSubscription, Delivered, SubscribeError, SubscribeOptions, Subscription,
     },
     task::{TaskBuilder, TaskShared, ask_descendants, shorten},
-    transport::TransportError,
+    transport::{TransportError, TransportHealth},
 };
 
 pub use self::{
@@ -328,6 +328,21 @@ impl ProgressTracker {
     pub fn transport_kind(&self) -> Option<&'static str> {
         let link = self.shared.link.as_ref()?;
         Some(link.transport.kind())
+    }
+
+    /// Returns how the connections to the broker are; none without a transport, or if the transport does
+    /// not watch them.
+    #[must_use]
+    pub fn transport_health(&self) -> Option<TransportHealth> {
+        self.shared.link.as_ref()?.transport.health()
+    }
+
+    /// Begins to connect to the broker, which is done else when something first needs it; does
+    /// nothing without a transport. Within a tokio runtime it uses that one.
+    pub fn connect(&self) {
+        if let Some(link) = &self.shared.link {
+            link.ensure_running(&self.shared);
+        }
     }
 
     /// Waits until all that was published here is with the broker, to the deadline; at once without

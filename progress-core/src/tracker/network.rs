@@ -113,12 +113,21 @@ impl TrackerShared {
                 .take_task_page(id, page, after)
                 .then_some(Located::Known),
             Topic::Channel(name) => match self.channel(name) {
-                Ok(channel) => channel.merge(page, after).then_some(Located::Known),
+                Ok(channel) => channel
+                    .merge(page, after, || self.found_gap())
+                    .then_some(Located::Known),
                 Err(error) => {
                     tracing::warn!(channel = %name, %error, "channel not mirrored");
                     Some(Located::Unknown)
                 }
             },
+        }
+    }
+
+    /// Counts that something is lost for good which was to come here.
+    pub(crate) fn found_gap(&self) {
+        if let Some(link) = &self.link {
+            link.counts.gaps.fetch_add(1, Ordering::Relaxed);
         }
     }
 

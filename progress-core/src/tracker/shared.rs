@@ -17,7 +17,7 @@ use crate::{
     event::Started,
     id::TaskId,
     limits::Limits,
-    link::Link,
+    link::{Backlog, Link, LinkCounts},
     position::{Epoch, Position},
     subscription::{SubscribeError, SubscribeOptions, Subscription, Wakers},
     sync::RwLock,
@@ -420,6 +420,10 @@ impl TrackerShared {
 
     pub(super) fn stats(&self) -> TrackerStats {
         let link = self.link.as_deref();
+        let backlog = link.map_or_else(Backlog::default, Link::backlog);
+        let counted = |count: fn(&LinkCounts) -> &AtomicU64| {
+            link.map_or(0, |link| count(&link.counts).load(Ordering::Relaxed))
+        };
         let registry = self.registry.read();
         TrackerStats {
             tasks: registry.len(),
@@ -429,10 +433,15 @@ impl TrackerShared {
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             bytes: usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0),
             refused: self.refused.load(Ordering::Relaxed),
-            superseded: link.map_or(0, |link| link.counts.superseded.load(Ordering::Relaxed)),
-            resyncs: link.map_or(0, |link| link.counts.resyncs.load(Ordering::Relaxed)),
-            unsent: link.map_or(0, |link| link.counts.unsent.load(Ordering::Relaxed)),
-            refused_by_broker: link.map_or(0, |link| link.counts.refused.load(Ordering::Relaxed)),
+            superseded: counted(|counts| &counts.superseded),
+            resyncs: counted(|counts| &counts.resyncs),
+            holes: counted(|counts| &counts.holes),
+            gaps: counted(|counts| &counts.gaps),
+            resends: counted(|counts| &counts.resends),
+            outbox_tasks: backlog.tasks,
+            outbox_events: backlog.events,
+            unsent: counted(|counts| &counts.unsent),
+            refused_by_broker: counted(|counts| &counts.refused),
         }
     }
 
@@ -545,6 +554,16 @@ pub struct TrackerStats {
     pub superseded: u64,
     /// Times that records from other nodes were found missing and read again.
     pub resyncs: u64,
+    /// Those of them for which something had come before what was missing.
+    pub holes: u64,
+    /// Times that something which was to come here was lost for good, as readers are told.
+    pub gaps: u64,
+    /// Times that a task was told to the broker from its start again, because that had forgotten it.
+    pub resends: u64,
+    /// Tasks of this node with something to tell that the broker has not had yet.
+    pub outbox_tasks: usize,
+    /// Events for channels that the broker has not had yet.
+    pub outbox_events: usize,
     /// Tasks that were forgotten before the broker had had all of them.
     pub unsent: u64,
     /// Events that the broker refused.

@@ -9,6 +9,7 @@
 //! mirrors what it watches. An adapter for a broker implements the trait and passes the
 //! conformance suite of `progress_core::testing` (feature `testing`).
 
+mod health;
 mod types;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -17,9 +18,12 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use tokio::time::Instant;
 
-pub use self::types::{
-    AppendError, Claim, ClaimError, Draft, DraftBody, Expired, ExpiredCause, NodeId, Owner, Page,
-    Record, Request, RequestError, Topic, TransportError, TransportEvent,
+pub use self::{
+    health::{ConnectionHealth, ConnectionState, LastError, Probe, TransportHealth},
+    types::{
+        AppendError, Claim, ClaimError, Draft, DraftBody, Expired, ExpiredCause, NodeId, Owner,
+        Page, Record, Request, RequestError, Topic, TransportError, TransportEvent,
+    },
 };
 use crate::{
     event::Event,
@@ -58,6 +62,12 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// Returns what sort of broker it is, in a word: to be shown to operators.
     fn kind(&self) -> &'static str {
         "broker"
+    }
+
+    /// Returns how its connections are, without waiting: to be shown to operators, who need no
+    /// permission. None if it does not watch them itself.
+    fn health(&self) -> Option<TransportHealth> {
+        None
     }
 
     /// Claims a run of a task under the generation that the node has minted, and answers the one

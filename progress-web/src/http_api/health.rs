@@ -1,7 +1,13 @@
 //! Is the service well? How much is there of everything?
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use progress_core::{
+    ProgressTracker, Timestamp, TrackerStats,
+    transport::{ConnectionHealth, TransportHealth},
+};
 use serde::Serialize;
 
 use super::{answer, json};
@@ -9,36 +15,31 @@ use crate::{auth::Action, error::ApiError, gateway::Gateway};
 
 impl Gateway {
     /// Answers `GET /health`, which needs no permission: `ok`; `degraded` while other nodes cannot
-    /// be reached, when this one's own tasks go on; `down`, with 503, while the tracker drains, when
-    /// nothing new should be sent here.
+    /// be reached, or what they publish does not come, when this one's own tasks go on; `down`, with 503,
+    /// while the tracker drains, when nothing new should be sent here.
     #[must_use]
     pub fn health(&self) -> Response<Bytes> {
         #[derive(Serialize)]
         struct Health {
             status: &'static str,
-            transport: Transport,
+            transport: TransportBody,
             tasks: usize,
             sessions: usize,
         }
-        #[derive(Serialize)]
-        struct Transport {
-            kind: &'static str,
-            status: &'static str,
-        }
         let tracker = self.tracker();
-        let connected = tracker.is_connected();
-        let (status, code) = match (tracker.is_draining(), connected) {
+        // A node that nobody has used yet would seem cut off for ever.
+        tracker.connect();
+        let stats = tracker.stats();
+        let transport = TransportBody::of(tracker, &stats);
+        let (status, code) = match (tracker.is_draining(), transport.status) {
             (true, _) => ("down", StatusCode::SERVICE_UNAVAILABLE),
-            (false, false) => ("degraded", StatusCode::OK),
-            (false, true) => ("ok", StatusCode::OK),
+            (false, "ok") => ("ok", StatusCode::OK),
+            (false, _) => ("degraded", StatusCode::OK),
         };
         let body = Health {
             status,
-            transport: Transport {
-                kind: tracker.transport_kind().unwrap_or("none"),
-                status: if connected { "ok" } else { "down" },
-            },
-            tasks: tracker.stats().tasks,
+            transport,
+            tasks: stats.tasks,
             sessions: self.sessions(),
         };
         let mut response = json(code, &body);
@@ -68,4 +69,113 @@ impl Gateway {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
+}
+
+/// What is told of the way to the other nodes.
+#[derive(Serialize)]
+struct TransportBody {
+    kind: &'static str,
+    status: &'static str,
+    #[serde(flatten)]
+    connections: Option<Connections>,
+    /// None if there are no other nodes.
+    #[serde(flatten)]
+    counts: Option<Counts>,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    publisher: Connection,
+    subscriber: Connection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe: Option<ProbeBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<LastErrorBody>,
+    reconnects: u64,
+    dropped: u64,
+    malformed: u64,
+}
+
+#[derive(Serialize)]
+struct Connection {
+    state: &'static str,
+    since: Timestamp,
+}
+
+#[derive(Serialize)]
+struct ProbeBody {
+    age_ms: f64,
+    round_trip_ms: f64,
+}
+
+#[derive(Serialize)]
+struct LastErrorBody {
+    message: String,
+    timestamp: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    outbox_tasks: usize,
+    outbox_events: usize,
+    holes: u64,
+    gaps: u64,
+    resyncs: u64,
+    resends: u64,
+    superseded: u64,
+}
+
+impl TransportBody {
+    fn of(tracker: &ProgressTracker, stats: &TrackerStats) -> Self {
+        let kind = tracker.transport_kind();
+        let health = tracker.transport_health();
+        let is_up = health.as_ref().is_none_or(TransportHealth::is_up);
+        Self {
+            kind: kind.unwrap_or("none"),
+            status: match (tracker.is_connected(), is_up) {
+                (false, _) => "down",
+                (true, false) => "stale",
+                (true, true) => "ok",
+            },
+            connections: health.map(Connections::of),
+            counts: kind.map(|_| Counts {
+                outbox_tasks: stats.outbox_tasks,
+                outbox_events: stats.outbox_events,
+                holes: stats.holes,
+                gaps: stats.gaps,
+                resyncs: stats.resyncs,
+                resends: stats.resends,
+                superseded: stats.superseded,
+            }),
+        }
+    }
+}
+
+impl Connections {
+    fn of(health: TransportHealth) -> Self {
+        let connection = |connection: ConnectionHealth| Connection {
+            state: connection.state.as_str(),
+            since: connection.since,
+        };
+        Self {
+            publisher: connection(health.publisher),
+            subscriber: connection(health.subscriber),
+            probe: health.probe.map(|probe| ProbeBody {
+                age_ms: millis(probe.age),
+                round_trip_ms: millis(probe.round_trip),
+            }),
+            last_error: health.last_error.map(|last| LastErrorBody {
+                message: last.error.to_string(),
+                timestamp: last.timestamp,
+            }),
+            reconnects: health.reconnects,
+            dropped: health.dropped,
+            malformed: health.malformed,
+        }
+    }
+}
+
+/// To the microsecond.
+fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1_000.0
 }

@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use http::header;
-use progress_core::{ProgressTracker, testing::MemoryBus};
+use progress_core::{
+    ProgressTracker, Timestamp,
+    testing::{MemoryBus, MemoryTransport},
+    transport::{
+        ConnectionHealth, ConnectionState, LastError, Probe, TransportError, TransportHealth,
+    },
+};
 use progress_web::{Gateway, Output};
 use serde_json::json;
 
@@ -33,7 +39,10 @@ async fn health_tells_of_the_broker_and_of_the_drain() {
     let _first = joined.tracker().task("t").start_confirmed().await.unwrap();
     assert_eq!(
         told(&joined.health()).1["transport"],
-        json!({"kind": "memory", "status": "ok"})
+        json!({
+            "kind": "memory", "status": "ok", "outbox_tasks": 0, "outbox_events": 0,
+            "holes": 0, "gaps": 0, "resyncs": 0, "resends": 0, "superseded": 0,
+        })
     );
     link.disconnect();
     while joined.tracker().is_connected() {
@@ -54,6 +63,116 @@ async fn health_tells_of_the_broker_and_of_the_drain() {
         (told(&response).0, &told(&response).1["status"]),
         (503, &json!("down"))
     );
+}
+
+/// A gateway on a bus, and its connection.
+fn joined() -> (Gateway, MemoryTransport) {
+    let link = MemoryBus::new().connect();
+    let tracker = ProgressTracker::builder().transport(link.clone()).build();
+    let gateway = Gateway::builder(tracker).authorizer(everything()).build();
+    (gateway, link)
+}
+
+/// What a transport says whose subscriber hears nothing.
+fn stale() -> TransportHealth {
+    let at = Timestamp::from_millis;
+    let mut health = TransportHealth::new(
+        ConnectionHealth::new(ConnectionState::Up, at(1_000)),
+        ConnectionHealth::new(ConnectionState::Stale, at(2_000)),
+    );
+    health.probe = Some(Probe::new(
+        Duration::from_millis(2_500),
+        Duration::from_micros(1_250),
+    ));
+    let error = TransportError::new("no permission to publish");
+    health.last_error = Some(LastError::new(error, at(3_000)));
+    (health.reconnects, health.dropped, health.malformed) = (1, 2, 3);
+    health
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    assert!(waited.is_ok(), "{what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_tells_how_the_connections_are_and_degrades_with_one() {
+    let (gateway, link) = joined();
+    let tracker = gateway.tracker();
+    let health = || told(&gateway.health()).1;
+    assert_eq!(health()["status"], "degraded", "nobody has asked yet");
+    until("asking connects", || tracker.is_connected()).await;
+    assert_eq!(health()["status"], "ok");
+
+    link.says(stale());
+    let (status, body) = told(&gateway.health());
+    assert_eq!((status, &body["status"]), (200, &json!("degraded")));
+    assert_eq!(
+        body["transport"],
+        json!({
+            "kind": "memory", "status": "stale",
+            "publisher": {"state": "up", "since": "1970-01-01T00:00:01.000Z"},
+            "subscriber": {"state": "stale", "since": "1970-01-01T00:00:02.000Z"},
+            "probe": {"age_ms": 2500.0, "round_trip_ms": 1.25},
+            "last_error": {
+                "message": "no permission to publish", "timestamp": "1970-01-01T00:00:03.000Z",
+            },
+            "reconnects": 1, "dropped": 2, "malformed": 3, "outbox_tasks": 0, "outbox_events": 0,
+            "holes": 0, "gaps": 0, "resyncs": 0, "resends": 0, "superseded": 0,
+        })
+    );
+
+    link.disconnect();
+    until("it is cut off", || !tracker.is_connected()).await;
+    let _task = tracker.task("t").start().unwrap();
+    assert_eq!(health()["transport"]["status"], "down");
+    assert_eq!(health()["transport"]["outbox_tasks"], 1);
+    link.reconnect();
+    until("all is sent", || tracker.stats().outbox_tasks == 0).await;
+    assert_eq!(health()["transport"]["outbox_tasks"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_tell_how_the_connections_are() {
+    let (gateway, link) = joined();
+    let unknown = metrics(&gateway).await;
+    assert!(unknown.iter().any(|line| line == "progress_transport_up 0"));
+    for name in ["progress_transport_connection{", "progress_transport_probe"] {
+        assert!(!unknown.iter().any(|line| line.starts_with(name)), "{name}");
+    }
+    link.says(stale());
+    gateway.tracker().connect();
+    until("it connects", || gateway.tracker().is_connected()).await;
+    // Told twice they are the same: they are not counted here.
+    drop(metrics(&gateway).await);
+    let told = metrics(&gateway).await;
+    for line in [
+        "progress_transport_up 1",
+        "progress_transport_connection{connection=\"publisher\",state=\"up\"} 1",
+        "progress_transport_connection{connection=\"subscriber\",state=\"up\"} 0",
+        "progress_transport_connection{connection=\"subscriber\",state=\"stale\"} 1",
+        "progress_transport_connection{connection=\"subscriber\",state=\"down\"} 0",
+        "progress_transport_probe_age_seconds 2.5",
+        "progress_transport_probe_round_trip_seconds 0.00125",
+        "progress_transport_reconnects_total 1",
+        "progress_transport_dropped_total 2",
+        "progress_transport_malformed_total 3",
+        "progress_transport_outbox_tasks 0",
+        "progress_transport_outbox_events 0",
+        "progress_transport_holes_total 0",
+        "progress_transport_gaps_total 0",
+        "progress_transport_resends_total 0",
+    ] {
+        assert!(
+            told.iter().any(|found| found == line),
+            "{line} in {told:#?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

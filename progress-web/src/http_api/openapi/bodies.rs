@@ -9,6 +9,7 @@ pub(super) fn bodies() -> Map<String, Value> {
     let text = json!({"type": "string"});
     let text_or_none = json!({"type": ["string", "null"]});
     let count = json!({"type": "integer", "minimum": 0});
+    let time = json!({"type": "number", "minimum": 0});
     let Value::Object(bodies) = json!({
         "Refusal": {"type": "object", "properties": {"error": reference("TaskError")}, "required": ["error"]},
         "Tasks": {
@@ -53,12 +54,36 @@ pub(super) fn bodies() -> Map<String, Value> {
                 "status": {"enum": ["ok", "degraded", "down"]},
                 "transport": {
                     "type": "object",
-                    "properties": {"kind": text, "status": {"enum": ["ok", "down"]}},
+                    "properties": {
+                        "kind": text, "status": {"enum": ["ok", "stale", "down"]},
+                        "publisher": reference("Connection"), "subscriber": reference("Connection"),
+                        "probe": {
+                            "type": "object",
+                            "properties": {"age_ms": time, "round_trip_ms": time},
+                            "required": ["age_ms", "round_trip_ms"],
+                        },
+                        "last_error": {
+                            "type": "object",
+                            "properties": {"message": text, "timestamp": reference("Timestamp")},
+                            "required": ["message", "timestamp"],
+                        },
+                        "reconnects": count, "dropped": count, "malformed": count,
+                        "outbox_tasks": count, "outbox_events": count,
+                        "holes": count, "gaps": count, "resyncs": count, "resends": count,
+                        "superseded": count,
+                    },
                     "required": ["kind", "status"],
                 },
                 "tasks": count, "sessions": count,
             },
             "required": ["status", "transport", "tasks", "sessions"],
+        },
+        "Connection": {
+            "type": "object",
+            "properties": {
+                "state": {"enum": ["up", "stale", "down"]}, "since": reference("Timestamp"),
+            },
+            "required": ["state", "since"],
         },
         "Document": {"type": "object"},
         "Reason": {"type": "object", "properties": {"reason": text}},
