@@ -155,6 +155,8 @@ fn of_topic(topic: &Topic, payload: &[u8]) -> Option<TransportEvent> {
     match (payload.split_first()?, topic) {
         ((b'r', text), _) => match record::decode(topic, text) {
             Ok(record) => Some(TransportEvent::Record(record)),
+            // Numbered, and so written: who reads the topic is told that it is lost.
+            Err(_) if record::seq_of(text) > 0 => Some(TransportEvent::Resync(topic.clone())),
             Err(_) => None,
         },
         ((b'x', run), Topic::Task(task)) => {

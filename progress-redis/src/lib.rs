@@ -18,6 +18,7 @@ mod ask;
 mod builder;
 mod claims;
 mod connection;
+mod foreign;
 mod functions;
 mod keys;
 mod read;

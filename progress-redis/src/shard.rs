@@ -25,6 +25,7 @@ use crate::{
     arrivals::Arrivals,
     ask::{Ask, heard, load},
     connection::{Connection, Failure, Server},
+    foreign::Services,
     functions,
     keys::Keys,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Shard {
     arrivals: Arrivals,
     /// On which this shard hears itself.
     probe: String,
+    /// Workers in other languages are served by the functions alone, and by what is said here.
+    services: Services,
     /// The newest probe that was heard.
     heard: AtomicU64,
     running: AtomicBool,
@@ -89,6 +92,7 @@ impl Shard {
         keys: Keys,
         probe_every: Duration,
         arrivals: Arrivals,
+        services: Services,
     ) -> Self {
         let probe = keys.probe(NodeId::random().as_str());
         Self {
@@ -99,6 +103,7 @@ impl Shard {
             wanted: Mutex::default(),
             arrivals,
             probe,
+            services,
             heard: AtomicU64::new(0),
             running: AtomicBool::new(false),
         }
@@ -332,6 +337,10 @@ impl Shard {
         let mut ticks = interval_at(Instant::now() + self.probe_every, self.probe_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            tokio::select! {
+                failure = connected.lost.wait() => return failure,
+                () = self.services.keep(&connected.commands, &self.keys) => {}
+            }
             tokio::select! {
                 failure = connected.lost.wait() => return failure,
                 _ = ticks.tick() => {}

@@ -25,6 +25,7 @@ use crate::{
     builder::RedisTransportBuilder,
     claims::{self, millis, text, unexpected},
     connection::{Failure, Server},
+    foreign::Services,
     functions::Function,
     keys::Keys,
     read,
@@ -72,14 +73,16 @@ impl RedisTransport {
         builder: &RedisTransportBuilder,
     ) -> Self {
         let (arrivals, arriving) = Arrivals::new(keys.clone());
+        let times = Times {
+            retention: builder.retention,
+            stalled_after: builder.stalled_after,
+            abandoned_after: builder.abandoned_after,
+        };
+        let services = Services::new(&times);
         let inner = Inner {
-            shard: Arc::new(Shard::new(server, keys, probe_every, arrivals)),
+            shard: Arc::new(Shard::new(server, keys, probe_every, arrivals, services)),
             writer: Writer::default(),
-            times: Times {
-                retention: builder.retention,
-                stalled_after: builder.stalled_after,
-                abandoned_after: builder.abandoned_after,
-            },
+            times,
             arriving: Mutex::new(Some(arriving)),
             supervisor: Mutex::default(),
         };

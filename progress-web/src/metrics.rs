@@ -33,6 +33,7 @@ struct OfTracker {
     reports_refused: IntCounter,
     superseded: IntCounter,
     resyncs: IntCounter,
+    unreadable: IntCounter,
     unsent: IntCounter,
     broker_refused: IntCounter,
 }
@@ -170,6 +171,11 @@ impl OfTracker {
                 "progress_resyncs_total",
                 "Times that records from other nodes were found missing and read again.",
             ),
+            unreadable: counter(
+                all,
+                "progress_unreadable_total",
+                "Records of the broker that could not be read, as often as they were met.",
+            ),
             unsent: counter(
                 all,
                 "progress_unsent_total",
@@ -203,6 +209,7 @@ impl OfTracker {
             (&self.reports_refused, stats.refused),
             (&self.superseded, stats.superseded),
             (&self.resyncs, stats.resyncs),
+            (&self.unreadable, stats.unreadable),
             (&self.unsent, stats.unsent),
             (&self.broker_refused, stats.refused_by_broker),
         ] {

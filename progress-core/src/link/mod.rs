@@ -75,6 +75,7 @@ pub(crate) struct LinkCounts {
     pub(crate) resyncs: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) unsent: AtomicU64,
+    pub(crate) unreadable: AtomicU64,
 }
 
 impl Link {

@@ -398,6 +398,9 @@ pub struct Page {
     pub channels: Vec<ChannelName>,
     /// A request that is stored with it.
     pub request: Option<Request>,
+    /// How many of its records could not be read; the floor is at least the newest of those that
+    /// are asked for.
+    pub unreadable: usize,
 }
 
 impl Page {
@@ -413,6 +416,7 @@ impl Page {
             owner,
             channels: Vec::new(),
             request: None,
+            unreadable: 0,
         }
     }
 

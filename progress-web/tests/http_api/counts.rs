@@ -87,6 +87,7 @@ async fn every_count_moves() {
         "progress_transport_up 1",
         "progress_superseded_total 0",
         "progress_resyncs_total 0",
+        "progress_unreadable_total 0",
         "progress_unsent_total 0",
         "progress_reports_refused_total 0",
         "progress_broker_refused_total 0",
