@@ -8,6 +8,7 @@ use crate::{
     claims::{millis, text, unexpected},
     connection::{Connection, Failure},
     functions::{self, Function},
+    ingest::Ingest,
     keys::Keys,
     transport::Times,
 };
@@ -17,13 +18,16 @@ use crate::{
 pub(crate) struct Services {
     /// Milliseconds of silence until a shared task is stalled and abandoned, and of retention.
     times: [String; 3],
+    /// Whether this node takes what they publish without a function.
+    pub(crate) ingest: Option<Ingest>,
 }
 
 impl Services {
-    pub(crate) fn new(times: &Times) -> Self {
+    pub(crate) fn new(times: &Times, ingest: Option<Ingest>) -> Self {
         let all = [times.stalled_after, times.abandoned_after, times.retention];
         Self {
             times: all.map(|time| millis(time).to_string()),
+            ingest,
         }
     }
 

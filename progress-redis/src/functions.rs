@@ -29,6 +29,7 @@ pub(crate) enum Function {
     Remove,
     Times,
     Agree,
+    Ingest,
 }
 
 impl Function {
@@ -47,6 +48,7 @@ impl Function {
             Self::Remove => ("FCALL", "progress_1_remove"),
             Self::Times => ("FCALL_RO", "progress_1_times"),
             Self::Agree => ("FCALL", "progress_1_agree"),
+            Self::Ingest => ("FCALL", "progress_1_ingest"),
         };
         let mut call = redis::cmd(command);
         call.arg(name).arg(1).arg(key);

@@ -20,6 +20,7 @@ mod claims;
 mod connection;
 mod foreign;
 mod functions;
+mod ingest;
 mod keys;
 mod read;
 mod record;

@@ -235,7 +235,9 @@ impl Shard {
                         self.arrivals.event(TransportEvent::Up);
                     }
                     served = true;
-                    self.watch_over(&connected).await
+                    let failure = self.serve(&connected).await;
+                    connected.lost.set();
+                    failure
                 }
                 Err(error) => error,
             };
@@ -260,6 +262,18 @@ impl Shard {
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
+        }
+    }
+
+    /// Does what is to be done as long as the connections are good.
+    async fn serve(&self, connected: &Connected) -> Failure {
+        let watching = self.watch_over(connected);
+        let Some(ingest) = &self.services.ingest else {
+            return watching.await;
+        };
+        tokio::select! {
+            failure = watching => failure,
+            never = ingest.run(&connected.commands, &connected.subscriber) => match never {},
         }
     }
 
@@ -306,8 +320,19 @@ impl Shard {
             match push.kind {
                 PushKind::Disconnection => lost.set(),
                 PushKind::Message => shard.message(push.data),
+                // Of a connection that is over the next one tells as well.
+                PushKind::PMessage if !lost.is.load(Ordering::Acquire) => shard.foreign(push.data),
                 _ => {}
             }
+        }
+    }
+
+    fn foreign(&self, data: Vec<Value>) {
+        let mut data = data.into_iter().skip(1);
+        if let (Some(ingest), Some(Value::BulkString(channel)), Some(Value::BulkString(payload))) =
+            (&self.services.ingest, data.next(), data.next())
+        {
+            ingest.message(&channel, payload, &self.arrivals);
         }
     }
 

@@ -27,6 +27,7 @@ use crate::{
     connection::{Failure, Server},
     foreign::Services,
     functions::Function,
+    ingest::Ingest,
     keys::Keys,
     read,
     shard::Shard,
@@ -78,7 +79,9 @@ impl RedisTransport {
             stalled_after: builder.stalled_after,
             abandoned_after: builder.abandoned_after,
         };
-        let services = Services::new(&times);
+        let ingest = builder.ingest.as_deref();
+        let ingest = ingest.map(|prefix| Ingest::new(prefix, NodeId::random().as_str(), &keys));
+        let services = Services::new(&times, ingest);
         let inner = Inner {
             shard: Arc::new(Shard::new(server, keys, probe_every, arrivals, services)),
             writer: Writer::default(),

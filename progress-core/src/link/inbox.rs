@@ -52,6 +52,7 @@ impl Link {
                     self.resync(record.topic());
                 }
             }
+            TransportEvent::Foreign(foreign) => self.take_in(&tracker, foreign),
             TransportEvent::Request(id, request) => tracker.requested(&id, &request),
             TransportEvent::Removed(id, up_to) => {
                 if !tracker.removed(&id, up_to) {

@@ -9,6 +9,7 @@ use crate::{
     position::{Epoch, Position, Seq},
     snapshot::Snapshot,
     time::Timestamp,
+    transport::Foreign,
 };
 
 /// One start of one process's tracker.
@@ -445,6 +446,8 @@ pub enum TransportEvent {
     Request(TaskId, Request),
     /// A task that this node watches or owns was [removed](crate::transport::Transport::remove) after this run.
     Removed(TaskId, Epoch),
+    /// Somebody who knows nothing of nodes has said something of a task.
+    Foreign(Foreign),
     /// Records of a watched topic may have been lost.
     Resync(Topic),
     /// The broker cannot be reached.

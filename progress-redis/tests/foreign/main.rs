@@ -2,6 +2,7 @@
 
 mod accepted;
 mod function;
+mod ingest;
 #[path = "../server/mod.rs"]
 mod server;
 mod told;

@@ -88,6 +88,8 @@ async fn every_count_moves() {
         "progress_superseded_total 0",
         "progress_resyncs_total 0",
         "progress_unreadable_total 0",
+        "progress_foreign_accepted_total 0",
+        "progress_foreign_refused_total{reason=\"not_json\"} 0",
         "progress_unsent_total 0",
         "progress_reports_refused_total 0",
         "progress_broker_refused_total 0",

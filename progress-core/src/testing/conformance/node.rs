@@ -75,6 +75,7 @@ impl Node {
                 }
                 TransportEvent::Request(..)
                 | TransportEvent::Removed(..)
+                | TransportEvent::Foreign(_)
                 | TransportEvent::Down => {}
             }
         }
