@@ -6,13 +6,16 @@ use std::{
     str,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 
 use futures_core::Stream;
-use progress_core::transport::{Foreign, Topic, TransportEvent};
+use progress_core::{
+    Position, TaskId,
+    transport::{Foreign, Topic, TransportEvent},
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -66,6 +69,26 @@ impl Arrivals {
         }
     }
 
+    /// Whether somebody reads what comes: who does not is to take nothing from other nodes.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.left.is_heard.load(Ordering::Acquire) && !self.outlet.is_closed()
+    }
+
+    /// How many more find room.
+    pub(crate) fn room(&self) -> usize {
+        self.outlet.capacity()
+    }
+
+    /// Takes what others have told of a task, which this node has taken from all.
+    pub(crate) fn untold(&self, task: TaskId, after: Position) {
+        let event = Arrival::Event(TransportEvent::Untold(task, after));
+        if let Err(error) = self.outlet.try_send(event)
+            && let Arrival::Event(event) = error.into_inner()
+        {
+            self.left.lock().untold.push(event);
+        }
+    }
+
     /// Takes what somebody else has published on a task.
     pub(crate) fn foreign(&self, task: &str, payload: Vec<u8>) {
         let foreign = Foreign::message(task, payload);
@@ -105,6 +128,7 @@ struct Left {
     unsaid: Mutex<Unsaid>,
     /// What others have published, on its way.
     foreign_bytes: AtomicUsize,
+    is_heard: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +138,8 @@ struct Unsaid {
     topics: HashSet<Topic>,
     /// Messages of others that were lost.
     foreign: u64,
+    /// A few, that came when there was room a moment before.
+    untold: Vec<TransportEvent>,
 }
 
 impl Left {
@@ -124,6 +150,9 @@ impl Left {
     fn take(&self) -> Option<TransportEvent> {
         let mut left = self.lock();
         if let Some(event) = left.link.take() {
+            return Some(event);
+        }
+        if let Some(event) = left.untold.pop() {
             return Some(event);
         }
         if left.foreign > 0 {
@@ -140,6 +169,7 @@ impl Stream for Arriving {
     type Item = TransportEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TransportEvent>> {
+        self.left.is_heard.store(true, Ordering::Release);
         loop {
             let event = match self.inlet.poll_recv(cx) {
                 Poll::Ready(Some(Arrival::Event(event))) => Some(event),

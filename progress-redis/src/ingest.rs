@@ -55,40 +55,43 @@ impl Ingest {
     }
 
     /// Tries to get the lease, and to keep it, as long as a pair of connections serves.
-    pub(crate) async fn run(&self, commands: &Connection, subscriber: &Connection) -> Infallible {
+    pub(crate) async fn run(
+        &self,
+        commands: &Connection,
+        subscriber: &Connection,
+        arrivals: &Arrivals,
+    ) -> Infallible {
         let mut listens = false;
         let mut ticks = interval(RENEWED_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let asked = Instant::now();
-            let wanted = match self.ask(commands, subscriber, LEASE).await {
-                Ok(true) => {
-                    *self.until() = Some(asked + LEASE - MARGIN);
-                    true
-                }
-                Ok(false) => false,
-                // Whoever has it does not know of this either.
-                Err(_) => self.is_held(),
-            };
-            if wanted == listens {
-                continue;
+            let holds = arrivals.is_heard() && self.renew(commands, subscriber).await;
+            if holds && !listens {
+                listens = heard(subscriber.psubscribe(&self.pattern()).await).is_ok();
             }
-            if wanted {
-                match heard(subscriber.psubscribe(&self.pattern()).await) {
-                    Ok(()) => listens = true,
-                    // Another may be able to.
-                    Err(_) => {
-                        *self.until() = None;
-                        let _over = self.ask(commands, subscriber, Duration::ZERO).await;
-                    }
-                }
-            } else {
+            if holds != listens {
+                // In this order: what comes from now on is another's, who may listen now.
                 *self.until() = None;
-                if subscriber.punsubscribe(&self.pattern()).await.is_ok() {
-                    listens = false;
+                if listens {
+                    listens = subscriber.punsubscribe(&self.pattern()).await.is_err();
                 }
+                let _over = self.ask(commands, subscriber, Duration::ZERO).await;
             }
+        }
+    }
+
+    /// Tells whether the lease is this node's.
+    async fn renew(&self, commands: &Connection, subscriber: &Connection) -> bool {
+        let asked = Instant::now();
+        match self.ask(commands, subscriber, LEASE).await {
+            Ok(true) => {
+                *self.until() = Some(asked + LEASE - MARGIN);
+                true
+            }
+            Ok(false) => false,
+            // Whoever has it does not know of this either.
+            Err(_) => self.is_held(),
         }
     }
 

@@ -273,7 +273,7 @@ impl Shard {
         };
         tokio::select! {
             failure = watching => failure,
-            never = ingest.run(&connected.commands, &connected.subscriber) => match never {},
+            never = ingest.run(&connected.commands, &connected.subscriber, &self.arrivals) => match never {},
         }
     }
 
@@ -364,7 +364,7 @@ impl Shard {
         loop {
             tokio::select! {
                 failure = connected.lost.wait() => return failure,
-                () = self.services.keep(&connected.commands, &self.keys) => {}
+                () = self.services.keep(&connected.commands, &self.keys, &self.arrivals) => {}
             }
             tokio::select! {
                 failure = connected.lost.wait() => return failure,

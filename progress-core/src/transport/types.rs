@@ -448,6 +448,9 @@ pub enum TransportEvent {
     Removed(TaskId, Epoch),
     /// Somebody who knows nothing of nodes has said something of a task.
     Foreign(Foreign),
+    /// What stands after this position in a shared task was published without a node: its events are
+    /// to be copied into the channels of the task.
+    Untold(TaskId, Position),
     /// Records of a watched topic may have been lost.
     Resync(Topic),
     /// The broker cannot be reached.

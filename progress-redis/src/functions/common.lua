@@ -25,7 +25,8 @@
 -- Indices, under <prefix>:i: lease (node -> its end), own:<node> (tasks), ask:<node> (task ->
 -- request), silent (task -> when to look), list (task -> place), ended (task -> when forgotten),
 -- gone (task -> run), goneq (task -> when removed), last (last generation of a channel and place), times
--- (how long things last, as the nodes say), ingest:<channels> (who takes what others publish there).
+-- (how long things last, as the nodes say), untold (run and task -> seq after which channels have not
+-- been told what publish has numbered), ingest:<channels> (who takes what others publish there).
 
 local MILESTONES, LINES, KEYS_OF_STATE, RECENT = 1024, 200, 4096, 1024
 local FIRST_LEASE, FENCE = 30000, 86400000

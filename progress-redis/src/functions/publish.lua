@@ -237,7 +237,7 @@ local function publish(keys, args)
   end
   local producer, n, event_type = args[1] or '', args[2] or '', args[3] or ''
   local meta, producers = base .. ':m', base .. ':w'
-  local was = call('HMGET', meta, 'g', 'o', 'e', 'q', 'B', 'A', 'T', 'P', 'R', 'S', 't')
+  local was = call('HMGET', meta, 'g', 'o', 'e', 'q', 'B', 'A', 'T', 'P', 'R', 'S', 't', 'h')
   local generation, ended = was[1], was[3]
   if generation and was[2] ~= 'b' then
     return redis.error_reply(ended and OVER or 'TASK_OWNED its owner numbers its events')
@@ -289,7 +289,7 @@ local function publish(keys, args)
   end
   -- What the event implies, under the ids that nodes give it.
   if was[11] and event_type ~= 'complete' then
-    draft('recovered', '{}', 'M', '', hex .. ' recovered ' .. (call('HGET', meta, 'h') or 0), '')
+    draft('recovered', '{}', 'M', '', hex .. ' recovered ' .. (was[12] or '0'), '')
   end
   local begun = tonumber(was[5] or nil)
   if not begun and (is_new or event_type ~= 'complete') then
@@ -349,6 +349,8 @@ local function publish(keys, args)
   if seq == 'k' then
     return redis.error_reply('INVALID_EVENT key: at most ' .. KEYS_OF_STATE)
   end
+  -- Some node copies it into the channels of the task, which may be elsewhere.
+  call('ZADD', prefix .. ':i:untold', 'NX', was[12] or '0', generation .. ' ' .. task)
   remember(producers, base .. ':wq', producer, n .. ' ' .. seq)
   if class == 'T' then
     local at = call('PEXPIRETIME', meta)

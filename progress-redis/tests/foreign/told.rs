@@ -1,6 +1,8 @@
-//! What is done with records that cannot be read.
+//! What nodes tell of what workers say: in channels, and of records that cannot be read.
 
-use progress_core::Frame;
+use std::collections::BTreeSet;
+
+use progress_core::{ChannelFrame, ChannelSubscription, Frame, SubscribeOptions};
 
 use crate::{Client, next, server::RedisServer, within};
 
@@ -48,4 +50,63 @@ async fn a_record_that_cannot_be_read_is_counted_and_declared() {
     let list = node.tasks(progress_core::TaskFilter::new()).await;
     assert_eq!(list.expect("it is listed all the same").tasks.len(), 1);
     drop(worker);
+}
+
+#[tokio::test]
+async fn the_live_list_and_the_channels_of_the_task_tell_of_it() {
+    let server = RedisServer::start();
+    let (mut worker, node) = Client::served(&server).await;
+    let other = crate::node(&server);
+    node.task("mine")
+        .channel("jobs")
+        .share()
+        .await
+        .expect("the id is free");
+    let mut list = other.subscribe_channel("_tasks", SubscribeOptions::new());
+    let mut jobs = other.subscribe_channel("jobs", SubscribeOptions::new());
+    for (task, n, event_type, data) in [
+        ("t", "1", "progress_update", r#"{"progress":4}"#),
+        ("t", "2", "log", r#"{"message":"m"}"#),
+        ("t", "3", "complete", r#"{"status":"completed"}"#),
+        ("mine", "1", "log", r#"{"message":"m"}"#),
+        ("mine", "2", "complete", r#"{"status":"failed"}"#),
+    ] {
+        let words = ["w", n, event_type, data];
+        worker.publish(task, &words).await.expect("it goes on");
+    }
+    let mut told = BTreeSet::new();
+    while told.len() < 4 {
+        told.insert(next_of(&mut list).await);
+    }
+    let expected = ["mine complete", "mine started", "t complete", "t started"];
+    assert_eq!(
+        told.iter().map(|told| &**told).collect::<Vec<_>>(),
+        expected
+    );
+    let mut told = BTreeSet::new();
+    while told.len() < 3 {
+        told.insert(next_of(&mut jobs).await);
+    }
+    let expected = ["mine complete", "mine log", "mine started"];
+    assert_eq!(
+        told.iter().map(|told| &**told).collect::<Vec<_>>(),
+        expected
+    );
+    let left = worker.ask(&["EXISTS", "pgs:i:untold"]).await;
+    assert_eq!(left, redis::Value::Int(0));
+}
+
+/// The next event of a task in a channel; State comes and goes.
+async fn next_of(frames: &mut ChannelSubscription) -> String {
+    within("something is told", async {
+        loop {
+            if let Some(ChannelFrame::Event(delivered)) = frames.next().await
+                && let Some(event) = delivered.event.event()
+                && event.event_type() != "progress_update"
+            {
+                return format!("{} {}", event.task_id(), event.event_type());
+            }
+        }
+    })
+    .await
 }

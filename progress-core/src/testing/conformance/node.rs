@@ -76,6 +76,7 @@ impl Node {
                 TransportEvent::Request(..)
                 | TransportEvent::Removed(..)
                 | TransportEvent::Foreign(_)
+                | TransportEvent::Untold(..)
                 | TransportEvent::Down => {}
             }
         }
