@@ -225,124 +225,130 @@ local function stamp(ms)
     rest % 1000)
 end
 
+-- The task as it is, as far as publish has to know it.
+local function present_of(meta)
+  local was = call('HMGET', meta, 'g', 'o', 'e', 'q', 'h', 't', 'T', 'B', 'A', 'P', 'R', 'S')
+  return {
+    generation = was[1], owner = was[2], ended = was[3], asked = was[4], head = was[5] or '0',
+    stalled = was[6], told = tonumber(was[7] or 0), began = tonumber(was[8] or nil),
+    about = was[9] and was[9] ~= '' and was[9] or '{"name":null,"kind":null}',
+    percent = tonumber(was[10] or 0), reported = was[11], stage = was[12],
+  }
+end
+
+-- Adds to what was said what only the server knows; answers what is to be kept of it.
+local function fill(event_type, said, task, elapsed)
+  if event_type == 'progress_update' then
+    local reported = said.progress or task.reported
+    local shown = tonumber(said.progress) or (not reported and not said.stage and counted(said)) or 0
+    said.progress = percent(math.max(task.percent, math.min(shown, BELOW_DONE)), 100)
+    local part = tonumber(said.stage_progress) or (said.stage and counted(said))
+    said.stage_progress = part and percent(part, part >= 100 and 100 or STAGE_BELOW_DONE) or nil
+    said.reported, said.elapsed_ms = reported and 'true' or nil, elapsed
+    return 'P' .. said.progress .. (reported and '\nR1' or '')
+  elseif event_type == 'stage_change' then
+    said.previous_stage = task.stage and cjson.encode(task.stage) or nil
+    said.progress, said.elapsed_ms = percent(task.percent, 100), elapsed
+    return 'S' .. plain(said.current_stage)
+  elseif event_type == 'log' then
+    said.level = said.level or '"INFO"'
+  elseif event_type == 'complete' then
+    said.progress = said.status == '"completed"' and '100' or percent(task.percent, 100)
+    said.duration_ms = elapsed
+  end
+  return ''
+end
+
 local CLASSES = { log = 'L', complete = 'T', progress_update = 'S' }
+local OF_STAGES = { progress_update = 'stage', stage_change = 'current_stage' }
 
 -- KEYS base; ARGV producer, n, event type, data, key. Answers the position, and '1' if somebody has
 -- asked for cancellation. Its name is what workers call, in all versions.
 local function publish(keys, args)
   local base = keys[1] or ''
-  local prefix, task = string.match(base, '^([^{}]+):t:{([%w._:-]+)}$')
-  if not task or #task > NAME then
+  local prefix, id = string.match(base, '^([^{}]+):t:{([%w._:-]+)}$')
+  if not id or #id > NAME then
     return redis.error_reply('INVALID_TASK_ID <prefix>:t:{1 to 128 of A-Z a-z 0-9 . _ : -}')
   end
   local producer, n, event_type = args[1] or '', args[2] or '', args[3] or ''
-  local meta, producers = base .. ':m', base .. ':w'
-  local was = call('HMGET', meta, 'g', 'o', 'e', 'q', 'B', 'A', 'T', 'P', 'R', 'S', 't', 'h')
-  local generation, ended = was[1], was[3]
-  if generation and was[2] ~= 'b' then
-    return redis.error_reply(ended and OVER or 'TASK_OWNED its owner numbers its events')
+  local meta, producers, stages = base .. ':m', base .. ':w', base .. ':n'
+  local task = present_of(meta)
+  if task.generation and task.owner ~= 'b' then
+    return redis.error_reply(task.ended and OVER or 'TASK_OWNED its owner numbers its events')
   elseif #producer < 1 or #producer > NAME then
     return redis.error_reply('INVALID_EVENT producer: 1 to ' .. NAME .. ' bytes')
   elseif not string.find(n, '^%d+$') or tonumber(n) > EXACT then
     return redis.error_reply('INVALID_EVENT n: a whole number below 2^53')
   end
   local function answer(seq)
-    local position = string.format('%x', tonumber(generation)) .. ':' .. seq
-    return { position, was[4] and '1' or '0' }
+    local position = string.format('%x', tonumber(task.generation)) .. ':' .. seq
+    return { position, task.asked and '1' or '0' }
   end
-  local before = generation and call('HGET', producers, producer)
+  local before = task.generation and call('HGET', producers, producer)
   if before then
     local last, seq = string.match(before, '^(%d+) (%d+)$')
     if tonumber(n) <= tonumber(last) then
       return answer(seq)
     end
   end
-  if ended then
+  if task.ended then
     return redis.error_reply(OVER)
   end
   local read, said, object, key = pcall(read_event, event_type, args[4] or '', args[5])
   if not read then
     return string.find(said, '^%u') and redis.error_reply(said) or error(said)
   end
+  local stage = OF_STAGES[event_type] and said[OF_STAGES[event_type]]
+  local name = stage and plain(stage)
+  local is_begun = not stage or (task.generation and call('HEXISTS', stages, name) == 1)
+  if not is_begun and task.generation and call('HLEN', stages) >= STAGES then
+    return redis.error_reply('INVALID_EVENT stage: at most ' .. STAGES)
+  end
 
   local now = math.floor(now_us() / 1000)
   local times = call('HMGET', prefix .. ':i:times', 'stalled', 'abandoned', 'retention')
-  local is_new = not generation
+  local is_new = not task.generation
   if is_new then
-    local claimed = claim(keys, { prefix, 'shared', task, text(now), '', '',
-      times[1] or STALLED, times[2] or ABANDONED, '0' })
-    generation = claimed[2]
     -- Of a run that is not known any more, if the memory was short.
-    call('DEL', producers, base .. ':wq', base .. ':n')
+    call('DEL', producers, base .. ':wq', stages)
+    task.generation = claim(keys, { prefix, 'shared', id, text(now), '', '',
+      times[1] or STALLED, times[2] or ABANDONED, '0' })[2]
   end
-  now = math.max(now, tonumber(was[7] or 0))
-  local hex, time = string.format('%x', tonumber(generation)), '"' .. stamp(now) .. '"'
-  local drafts = { prefix, 't', task, times[3] or RETENTION }
-  local function draft(event_type, data, class, name, id, told)
+  now = math.max(now, task.told)
+  local hex, time = string.format('%x', tonumber(task.generation)), '"' .. stamp(now) .. '"'
+  local drafts = { prefix, 't', id, times[3] or RETENTION }
+  local function draft(event_type, data, class, state, draft_id, told)
     local at = #drafts
-    drafts[at + 1], drafts[at + 2], drafts[at + 3], drafts[at + 4] = class, name, id, 's'
+    drafts[at + 1], drafts[at + 2], drafts[at + 3], drafts[at + 4] = class, state, draft_id, 's'
     drafts[at + 5], drafts[at + 6], drafts[at + 7], drafts[at + 8] = '', '0', '0', ''
     drafts[at + 9] = 'e{"task_id":"-","epoch":"0","seq":0,"event_type":"' .. event_type .. '"'
-      .. (key and name ~= '' and ',"key":' .. cjson.encode(key) or '')
+      .. (key and state ~= '' and ',"key":' .. cjson.encode(key) or '')
       .. ',"timestamp":' .. time .. ',"data":' .. data .. '}'
     drafts[at + 10] = 'T' .. text(now) .. '\n' .. told
   end
   -- What the event implies, under the ids that nodes give it.
-  if was[11] and event_type ~= 'complete' then
-    draft('recovered', '{}', 'M', '', hex .. ' recovered ' .. (was[12] or '0'), '')
+  if task.stalled and event_type ~= 'complete' then
+    draft('recovered', '{}', 'M', '', hex .. ' recovered ' .. task.head, '')
   end
-  local begun = tonumber(was[5] or nil)
-  if not begun and (is_new or event_type ~= 'complete') then
-    local about = was[6] and was[6] ~= '' and was[6] or '{"name":null,"kind":null}'
-    begun = now
-    draft('started', string.sub(about, 1, -2) .. ',"started_at":' .. time .. '}', 'M', '',
+  if not task.began and (is_new or event_type ~= 'complete') then
+    task.began = now
+    draft('started', string.sub(task.about, 1, -2) .. ',"started_at":' .. time .. '}', 'M', '',
       hex .. ' started', 'B' .. text(now) .. '\nA')
   end
-  local elapsed = text(math.max(0, now - (begun or now)))
-  local whole, stage = tonumber(was[8] or 0), said.stage or said.current_stage
-  stage = stage and plain(stage)
-  if stage and event_type ~= 'log' and event_type ~= 'error' then
-    local stages = base .. ':n'
-    local is_begun = call('HEXISTS', stages, stage) == 1
-    if not is_begun and call('HLEN', stages) >= STAGES then
-      return redis.error_reply('INVALID_EVENT stage: at most ' .. STAGES)
-    end
-    local change = object_of({
-      current_stage = cjson.encode(stage), elapsed_ms = elapsed,
-      previous_stage = was[10] and cjson.encode(was[10]) or nil, progress = percent(whole, 100),
-    })
-    if event_type == 'stage_change' then
-      object = change
-    elseif not is_begun then
-      draft('stage_change', change, 'M', '', hex .. ' stage_change ' .. stage, 'S' .. stage)
-    end
+  local elapsed = text(math.max(0, now - (task.began or now)))
+  if not is_begun and event_type ~= 'stage_change' then
+    local change = { current_stage = stage }
+    local told = fill('stage_change', change, task, elapsed)
+    draft('stage_change', object_of(change), 'M', '', hex .. ' stage_change ' .. name, told)
   end
-
-  local class, name, told = CLASSES[event_type] or 'M', '', ''
-  if event_type == 'stage_change' then
-    told = 'S' .. stage
-  elseif event_type == 'progress_update' then
-    name = 'progress_update' .. (stage and ' ' .. stage or '')
-    local reported = said.progress or was[9]
-    local shown = tonumber(said.progress) or (not reported and not stage and counted(said)) or 0
-    said.progress = percent(math.max(whole, math.min(shown, BELOW_DONE)), 100)
-    local part = tonumber(said.stage_progress) or (stage and counted(said))
-    said.stage_progress = part
-      and percent(part, part >= 100 and 100 or STAGE_BELOW_DONE) or nil
-    said.reported, said.elapsed_ms = reported and 'true' or nil, elapsed
-    told = 'P' .. said.progress .. (reported and '\nR1' or '')
-  elseif event_type == 'log' then
-    said.level = said.level or '"INFO"'
-  elseif event_type == 'complete' then
-    said.progress = said.status == '"completed"' and '100' or percent(whole, 100)
-    said.duration_ms = elapsed
+  local told = fill(event_type, said, task, elapsed)
+  local class, state = CLASSES[event_type] or 'M', ''
+  if event_type == 'progress_update' then
+    state = event_type .. (name and ' ' .. name or '')
   elseif key then
-    class, name = 'S', event_type .. ' ' .. key
+    class, state = 'S', event_type .. ' ' .. key
   end
-  if FIELDS[event_type] and event_type ~= 'stage_change' then
-    object = object_of(said)
-  end
-  draft(event_type, object, class, name, '', told)
+  draft(event_type, FIELDS[event_type] and object_of(said) or object, class, state, '', told)
 
   local numbered = submit(keys, drafts)
   local seq = numbered[#numbered]
@@ -350,7 +356,7 @@ local function publish(keys, args)
     return redis.error_reply('INVALID_EVENT key: at most ' .. KEYS_OF_STATE)
   end
   -- Some node copies it into the channels of the task, which may be elsewhere.
-  call('ZADD', prefix .. ':i:untold', 'NX', was[12] or '0', generation .. ' ' .. task)
+  call('ZADD', prefix .. ':i:untold', 'NX', task.head, task.generation .. ' ' .. id)
   remember(producers, base .. ':wq', producer, n .. ' ' .. seq)
   if class == 'T' then
     local at = call('PEXPIRETIME', meta)

@@ -186,6 +186,43 @@ async fn what_cannot_be_an_event_is_refused_by_name_and_starts_nothing() {
     assert!(node.snapshot("t").await.is_err());
 }
 
+#[tokio::test]
+async fn a_task_has_no_more_stages_and_keys_than_it_may() {
+    let server = RedisServer::start();
+    let (mut worker, node) = Client::served(&server).await;
+    let mut n = 0;
+    let mut publish = async |words: [&str; 3]| {
+        n += 1;
+        let number = n.to_string();
+        worker
+            .publish("t", &["w", &number, words[0], words[1], words[2]])
+            .await
+    };
+    // Each of them has begun the one above it as well.
+    for stage in 1..1024 {
+        let data = format!(r#"{{"stage":"a/{stage}","stage_progress":1}}"#);
+        publish(["progress_update", &data, ""])
+            .await
+            .expect("one more");
+    }
+    let refused = publish(["stage_change", r#"{"current_stage":"b"}"#, ""]).await;
+    assert!(refused.is_err_and(|error| error.starts_with("INVALID_EVENT stage: at most 1024")));
+    let again = r#"{"current_stage":"a"}"#;
+    publish(["stage_change", again, ""])
+        .await
+        .expect("it is known");
+    for key in 1023..4096 {
+        let key = key.to_string();
+        publish(["note", "{}", &key]).await.expect("one more");
+    }
+    let refused = publish(["note", "{}", "more"]).await;
+    assert!(refused.is_err_and(|error| error.starts_with("INVALID_EVENT key: at most 4096")));
+    publish(["note", "{}", "4095"]).await.expect("it is known");
+    publish(["note", "{}", ""]).await.expect("it is none");
+    let now = node.snapshot("t").await.expect("it is known");
+    assert_eq!(now.stages.len(), 1024);
+}
+
 /// Bits of data, well formed and not: what is between them is anything.
 fn any_json() -> impl Strategy<Value = String> {
     let numbers = prop_oneof![
