@@ -6,6 +6,8 @@
 
 use std::{
     collections::HashSet,
+    convert::Infallible,
+    future::pending,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +20,7 @@ use redis::{Cmd, Pipeline, PushInfo, PushKind, Value};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout},
 };
 
 use crate::{
@@ -266,14 +268,34 @@ impl Shard {
     }
 
     /// Does what is to be done as long as the connections are good.
-    async fn serve(&self, connected: &Connected) -> Failure {
-        let watching = self.watch_over(connected);
-        let Some(ingest) = &self.services.ingest else {
-            return watching.await;
+    async fn serve(self: &Arc<Self>, connected: &Connected) -> Failure {
+        let ingest = async {
+            let (commands, subscriber) = (&connected.commands, &connected.subscriber);
+            match &self.services.ingest {
+                Some(ingest) => ingest.run(commands, subscriber, &self.arrivals).await,
+                None => pending().await,
+            }
         };
         tokio::select! {
-            failure = watching => failure,
-            never = ingest.run(&connected.commands, &connected.subscriber, &self.arrivals) => match never {},
+            failure = self.watch_over(connected) => failure,
+            never = self.look_after(connected) => match never {},
+            never = ingest => match never {},
+        }
+    }
+
+    /// Sees to it that others are served, at once and then now and then.
+    async fn look_after(self: &Arc<Self>, connected: &Connected) -> Infallible {
+        let mut ticks = interval(self.probe_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (shard, commands) = (Arc::clone(self), connected.commands.clone());
+            // By itself: what was taken from all nodes is to be told, though the connection break.
+            let looked = tokio::spawn(async move {
+                let Self { services, keys, .. } = &*shard;
+                services.keep(&commands, keys, &shard.arrivals).await;
+            });
+            let _over = looked.await;
         }
     }
 
@@ -362,10 +384,6 @@ impl Shard {
         let mut ticks = interval_at(Instant::now() + self.probe_every, self.probe_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                failure = connected.lost.wait() => return failure,
-                () = self.services.keep(&connected.commands, &self.keys, &self.arrivals) => {}
-            }
             tokio::select! {
                 failure = connected.lost.wait() => return failure,
                 _ = ticks.tick() => {}
