@@ -2,24 +2,25 @@
 
 use std::{
     collections::HashSet,
-    fmt,
     pin::Pin,
     str,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 
 use futures_core::Stream;
-use progress_core::transport::{Topic, TransportEvent};
+use progress_core::{
+    Position, TaskId,
+    transport::{Foreign, Topic, TransportEvent},
+};
 use tokio::sync::mpsc;
 
 use crate::{
-    claims::request_of,
     keys::{Addressee, Keys},
-    record,
+    message::{Records, read},
 };
 
 /// Takes what comes, without waiting: what does not fit is declared lost.
@@ -35,6 +36,7 @@ enum Arrival {
     /// Not read yet: that is done by who takes it, and not by who reads the socket.
     Message(Addressee, Vec<u8>),
     Event(TransportEvent),
+    Foreign(Foreign),
 }
 
 impl Arrivals {
@@ -83,6 +85,38 @@ impl Arrivals {
         (count(&self.left.dropped), count(&self.left.malformed))
     }
 
+    /// Whether somebody reads what comes: who does not is to take nothing from other nodes.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.left.is_heard.load(Ordering::Acquire) && !self.outlet.is_closed()
+    }
+
+    /// How many more find room.
+    pub(crate) fn room(&self) -> usize {
+        self.outlet.capacity()
+    }
+
+    /// Takes what others have told of a task, which this node has taken from all.
+    pub(crate) fn untold(&self, task: TaskId, after: Position) {
+        let event = Arrival::Event(TransportEvent::Untold(task, after));
+        if let Err(error) = self.outlet.try_send(event)
+            && let Arrival::Event(event) = error.into_inner()
+        {
+            self.left.lock().untold.push(event);
+        }
+    }
+
+    /// Takes what somebody else has published on a task.
+    pub(crate) fn foreign(&self, task: &str, payload: Vec<u8>) {
+        let foreign = Foreign::message(task, payload);
+        let bytes = bytes_of(&foreign);
+        let waiting = &self.left.foreign_bytes;
+        let room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= FOREIGN_UNDER_WAY;
+        if !room || self.outlet.try_send(Arrival::Foreign(foreign)).is_err() {
+            waiting.fetch_sub(bytes, Ordering::AcqRel);
+            self.left.lock().foreign += 1;
+        }
+    }
+
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
     /// held up by who reads. Of what finds no room the newest counts.
     pub(crate) fn event(&self, event: TransportEvent) {
@@ -114,6 +148,9 @@ struct Left {
     bytes: AtomicUsize,
     dropped: AtomicU64,
     malformed: AtomicU64,
+    /// What others have published, on its way.
+    foreign_bytes: AtomicUsize,
+    is_heard: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +158,10 @@ struct Unsaid {
     link: Option<TransportEvent>,
     /// Of which something was lost.
     topics: HashSet<Topic>,
+    /// Messages of others that were lost.
+    foreign: u64,
+    /// A few, that came when there was room a moment before.
+    untold: Vec<TransportEvent>,
 }
 
 impl Left {
@@ -133,6 +174,13 @@ impl Left {
         if let Some(event) = left.link.take() {
             return Some(event);
         }
+        if let Some(event) = left.untold.pop() {
+            return Some(event);
+        }
+        if left.foreign > 0 {
+            let lost = std::mem::take(&mut left.foreign);
+            return Some(TransportEvent::Foreign(Foreign::Overflow(lost)));
+        }
         let topic = left.topics.iter().next().cloned()?;
         left.topics.remove(&topic);
         Some(TransportEvent::Resync(topic))
@@ -143,6 +191,7 @@ impl Stream for Arriving {
     type Item = TransportEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TransportEvent>> {
+        self.left.is_heard.store(true, Ordering::Release);
         loop {
             let this = &mut *self;
             if let Some((topic, records)) = &mut this.open {
@@ -156,8 +205,8 @@ impl Stream for Arriving {
                 Poll::Ready(Some(Arrival::Message(addressee, payload))) => {
                     self.left.bytes.fetch_sub(payload.len(), Ordering::AcqRel);
                     match addressee {
-                        Addressee::Topic(topic) if payload.first() == Some(&b'R') => {
-                            self.open = Some((topic, Records::behind(payload, 1)));
+                        Addressee::Topic(topic) if Records::are_in(&payload) => {
+                            self.open = Some((topic, Records::new(payload)));
                             continue;
                         }
                         addressee => {
@@ -168,6 +217,11 @@ impl Stream for Arriving {
                             event
                         }
                     }
+                }
+                Poll::Ready(Some(Arrival::Foreign(foreign))) => {
+                    let waiting = &self.left.foreign_bytes;
+                    waiting.fetch_sub(bytes_of(&foreign), Ordering::AcqRel);
+                    Some(TransportEvent::Foreign(foreign))
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 // There was no room before, so that whoever is here now comes again. Tokio may have said
@@ -184,92 +238,19 @@ impl Stream for Arriving {
     }
 }
 
-/// A message of several records.
-#[derive(Debug)]
-struct Records {
-    text: Vec<u8>,
-    at: usize,
-}
-
-impl Records {
-    fn behind(text: Vec<u8>, at: usize) -> Self {
-        Self { text, at }
+fn bytes_of(foreign: &Foreign) -> usize {
+    match foreign {
+        Foreign::Message { payload, .. } => payload.len(),
+        _ => 0,
     }
-
-    /// The next one that can be read.
-    fn next(&mut self, topic: &Topic, malformed: &AtomicU64) -> Option<TransportEvent> {
-        loop {
-            let mut rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
-            let record = record::take_first(&mut rest);
-            self.at = match record {
-                Some(_) => self.text.len() - rest.len(),
-                None => self.text.len(),
-            };
-            match record.map(|record| record::decode(topic, record)) {
-                Some(Ok(record)) => return Some(TransportEvent::Record(record)),
-                _ => {
-                    malformed.fetch_add(1, Ordering::Relaxed);
-                    not_ours(topic, self.text.len());
-                }
-            }
-        }
-    }
-}
-
-fn read(addressee: &Addressee, payload: &[u8]) -> Option<TransportEvent> {
-    let event = match addressee {
-        Addressee::Topic(topic) => of_topic(topic, payload),
-        Addressee::Node => of_node(payload),
-    };
-    if event.is_none() {
-        not_ours(addressee, payload.len());
-    }
-    event
-}
-
-/// Others may publish on these channels as well: it is not believed, and not fatal.
-fn not_ours(on: &impl fmt::Debug, bytes: usize) {
-    tracing::warn!(?on, bytes, "a message that is none of ours");
-}
-
-fn of_topic(topic: &Topic, payload: &[u8]) -> Option<TransportEvent> {
-    match (payload.split_first()?, topic) {
-        ((b'r', text), _) => match record::decode(topic, text) {
-            Ok(record) => Some(TransportEvent::Record(record)),
-            Err(_) => None,
-        },
-        ((b'x', run), Topic::Task(task)) => {
-            Some(TransportEvent::Removed(task.clone(), epoch(run)?))
-        }
-        _ => None,
-    }
-}
-
-fn of_node(payload: &[u8]) -> Option<TransportEvent> {
-    let (kind, rest) = payload.split_first()?;
-    let (first, rest) = str::from_utf8(rest).ok()?.split_once(' ')?;
-    match kind {
-        b'q' => Some(TransportEvent::Request(
-            first.parse().ok()?,
-            request_of(rest)?,
-        )),
-        b'x' => Some(TransportEvent::Removed(
-            rest.parse().ok()?,
-            epoch(first.as_bytes())?,
-        )),
-        _ => None,
-    }
-}
-
-fn epoch(text: &[u8]) -> Option<progress_core::Epoch> {
-    let generation = str::from_utf8(text).ok()?.parse().ok()?;
-    Some(progress_core::Epoch::new(generation))
 }
 
 /// Messages on their way to the node. Past these they are lost, and a resync says so.
 const UNDER_WAY: usize = 65_536;
 /// What they may hold together, but for one that holds more alone.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of what others have published among them. Past these it is lost, and counted.
+const FOREIGN_UNDER_WAY: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -299,5 +280,32 @@ mod tests {
         }
         assert_eq!((removed, up, resync), (UNDER_WAY, 1, 1));
         assert_eq!(arrivals.counts(), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn what_others_publish_takes_no_more_room_than_it_may() {
+        let (arrivals, arriving) = Arrivals::new(Keys::new("a"));
+        let mut arriving = pin!(arriving);
+        let mut count = async || {
+            let (mut came, mut lost) = (0, 0);
+            loop {
+                let next = |cx: &mut Context<'_>| Poll::Ready(arriving.as_mut().poll_next(cx));
+                match poll_fn(next).await {
+                    Poll::Ready(Some(TransportEvent::Foreign(Foreign::Overflow(more)))) => {
+                        lost += more;
+                    }
+                    Poll::Ready(Some(TransportEvent::Foreign(_))) => came += 1,
+                    Poll::Pending => return (came, lost),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        for _ in 0..2 {
+            for _ in 0..20 {
+                arrivals.foreign("t", vec![b'x'; 2 * Foreign::MOST_BYTES]);
+            }
+            // Each is cut to a byte more than may be.
+            assert_eq!(count().await, (15, 5));
+        }
     }
 }

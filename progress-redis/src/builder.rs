@@ -30,6 +30,7 @@ pub struct RedisTransportBuilder {
     pub(crate) retention: Duration,
     pub(crate) stalled_after: Duration,
     pub(crate) abandoned_after: Duration,
+    pub(crate) ingest: Option<String>,
     connect_timeout: Duration,
     answer_timeout: Duration,
     probe_every: Duration,
@@ -45,6 +46,7 @@ impl RedisTransportBuilder {
             retention: Duration::from_secs(3600),
             stalled_after: Duration::from_secs(600),
             abandoned_after: Duration::from_secs(3600),
+            ingest: None,
             connect_timeout: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(2),
             probe_every: Duration::from_secs(1),
@@ -71,6 +73,15 @@ impl RedisTransportBuilder {
     pub fn silence(mut self, stalled: Duration, abandoned: Duration) -> Self {
         self.stalled_after = stalled;
         self.abandoned_after = abandoned;
+        self
+    }
+
+    /// Has this node take what others publish with `PUBLISH <channels><task id> <json>`, such as
+    /// `progress:video-42` for `progress:` (default: it does not). Of the nodes that do, one at a time
+    /// does, and another goes on within some seconds if that one dies. It begins when the transport is
+    /// first used. See the README for what can be published so; it comes at most once.
+    pub fn ingest(mut self, channels: impl Into<String>) -> Self {
+        self.ingest = Some(channels.into());
         self
     }
 
@@ -126,6 +137,11 @@ impl RedisTransportBuilder {
     pub fn build(self) -> Result<RedisTransport, BuildError> {
         if self.prefix.is_empty() || self.prefix.contains(['{', '}', ' ']) {
             return Err(BuildError::Prefix);
+        }
+        if let Some(channels) = &self.ingest
+            && (channels.is_empty() || channels.starts_with(&format!("{}:", self.prefix)))
+        {
+            return Err(BuildError::Ingest);
         }
         let (info, make) = self.client()?;
         let server = Server::new(info, self.connect_timeout, self.answer_timeout, make);
@@ -197,6 +213,8 @@ pub enum BuildError {
     NotTls,
     /// A certificate or a key cannot be one, or they do not belong together.
     Certificate(String),
+    /// The channels to take messages from begin with nothing, or are the transport's own.
+    Ingest,
 }
 
 impl fmt::Display for BuildError {
@@ -209,6 +227,7 @@ impl fmt::Display for BuildError {
             }
             Self::NotTls => f.write_str("certificates are for URLs of TLS, rediss:"),
             Self::Certificate(error) => f.write_str(error),
+            Self::Ingest => f.write_str("channels of others begin with something else than ours"),
         }
     }
 }

@@ -4,8 +4,6 @@
 //! reading that; so the JSON says neither the topic nor the numbers. The kind is `e` for an event, of
 //! a task or of the channel itself, and `c` for a copy of a task's event in a channel, which says
 //! where it stands in its task.
-//!
-//! What is published of a topic at once is one message: each record behind its length and a space.
 
 use std::{fmt, io::Write, str};
 

@@ -27,7 +27,7 @@ use crate::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
         sampler::Sampler,
     },
-    transport::{NodeId, Topic},
+    transport::{ForeignStats, NodeId, Topic},
 };
 
 /// What the handles of a tracker share.
@@ -440,6 +440,8 @@ impl TrackerShared {
             resends: counted(|counts| &counts.resends),
             outbox_tasks: backlog.tasks,
             outbox_events: backlog.events,
+            foreign: link.map_or_else(Default::default, |link| link.foreign_stats()),
+            unreadable: counted(|counts| &counts.unreadable),
             unsent: counted(|counts| &counts.unsent),
             refused_by_broker: counted(|counts| &counts.refused),
         }
@@ -564,6 +566,10 @@ pub struct TrackerStats {
     pub outbox_tasks: usize,
     /// Events for channels that the broker has not had yet.
     pub outbox_events: usize,
+    /// Messages from those who speak to the broker and know nothing of nodes.
+    pub foreign: ForeignStats,
+    /// Records of the broker that could not be read, as often as they were met.
+    pub unreadable: u64,
     /// Tasks that were forgotten before the broker had had all of them.
     pub unsent: u64,
     /// Events that the broker refused.

@@ -9,6 +9,7 @@
 //! mirrors what it watches. An adapter for a broker implements the trait and passes the
 //! conformance suite of `progress_core::testing` (feature `testing`).
 
+mod foreign;
 mod health;
 mod types;
 
@@ -19,6 +20,7 @@ use futures_core::stream::BoxStream;
 use tokio::time::Instant;
 
 pub use self::{
+    foreign::{Foreign, ForeignRefusal, ForeignStats},
     health::{ConnectionHealth, ConnectionState, LastError, Probe, TransportHealth},
     types::{
         AppendError, Claim, ClaimError, Draft, DraftBody, Expired, ExpiredCause, NodeId, Owner,
