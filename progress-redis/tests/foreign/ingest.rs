@@ -210,6 +210,27 @@ async fn another_node_goes_on_when_the_one_that_listens_dies() {
 }
 
 #[tokio::test]
+async fn nobody_listens_whose_lease_another_has() {
+    let server = RedisServer::start();
+    let (mut client, nodes) = served(&server).await;
+    let message = ["PUBLISH", "progress:t", r#"{"progress":1}"#];
+    client.ask(&message).await;
+    until("it is told", async || accepted(&nodes) == 1).await;
+    let lease = "pgs:i:ingest:progress:";
+    client.ask(&["SET", lease, "another", "PX", "2500"]).await;
+    until("nobody listens", async || {
+        client.ask(&["PUBSUB", "NUMPAT"]).await == redis::Value::Int(0)
+    })
+    .await;
+    let holder = client.ask(&["GET", lease]).await;
+    assert_eq!(holder, redis::Value::BulkString(b"another".to_vec()));
+    assert_eq!(client.ask(&message).await, redis::Value::Int(0));
+    somebody_listens(&mut client).await;
+    assert_eq!(client.ask(&message).await, redis::Value::Int(1));
+    until("it is told", async || accepted(&nodes) == 2).await;
+}
+
+#[tokio::test]
 async fn a_node_needs_no_more_rights_for_it_than_the_readme_says() {
     let server = RedisServer::start();
     rule(&server, "progress");
