@@ -17,12 +17,19 @@ use std::{
 pub(crate) struct RedisServer {
     port: u16,
     dir: PathBuf,
+    /// Its settings, as arguments.
+    settings: Vec<String>,
     child: Mutex<Option<Child>>,
 }
 
 impl RedisServer {
     /// Starts one that keeps nothing on disk.
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one with settings of its own, as on a command line.
+    pub(crate) fn start_with(settings: &str) -> Self {
         for _ in 0..20 {
             let free = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
             let port = free.local_addr().expect("it is bound").port();
@@ -32,6 +39,7 @@ impl RedisServer {
             let server = Self {
                 port,
                 dir,
+                settings: settings.split(' ').map(str::to_owned).collect(),
                 child: Mutex::new(None),
             };
             // Somebody else may have taken the port meanwhile.
@@ -40,6 +48,10 @@ impl RedisServer {
             }
         }
         panic!("redis-server does not start: is it installed?");
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it is.
@@ -66,9 +78,19 @@ impl RedisServer {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
         socket.write_all(format!("{command}\r\n").as_bytes())?;
-        let mut answer = [0; 512];
+        let mut answer = [0; 16_384];
         let length = socket.read(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    }
+
+    /// What it counts, by its name in INFO.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        let info = self.ask("INFO").expect("it runs");
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let value = line.unwrap_or_else(|| panic!("no {name} in {info}"));
+        value.parse().expect("a number")
     }
 
     /// Has the process stop or go on, by a signal.
@@ -86,6 +108,7 @@ impl RedisServer {
             .args(["--save", "", "--appendonly", "no", "--loglevel", "warning"])
             .arg("--dir")
             .arg(&self.dir)
+            .args(self.settings.iter().filter(|word| !word.is_empty()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
