@@ -62,6 +62,16 @@ impl Arrivals {
         }
     }
 
+    /// Has a topic looked at once more.
+    pub(crate) fn resync(&self, topic: Topic) {
+        let resync = Arrival::Event(TransportEvent::Resync(topic));
+        if let Err(error) = self.outlet.try_send(resync)
+            && let Arrival::Event(TransportEvent::Resync(topic)) = error.into_inner()
+        {
+            self.left.lock().topics.insert(topic);
+        }
+    }
+
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
     /// held up by who reads. Of what finds no room the newest counts.
     pub(crate) fn event(&self, event: TransportEvent) {
@@ -160,6 +170,7 @@ fn of_topic(topic: &Topic, payload: &[u8]) -> Option<TransportEvent> {
         ((b'x', run), Topic::Task(task)) => {
             Some(TransportEvent::Removed(task.clone(), epoch(run)?))
         }
+        ((b'l', []), topic) => Some(TransportEvent::Resync(topic.clone())),
         _ => None,
     }
 }
@@ -176,6 +187,7 @@ fn of_node(payload: &[u8]) -> Option<TransportEvent> {
             rest.parse().ok()?,
             epoch(first.as_bytes())?,
         )),
+        b'l' => Some(TransportEvent::Resync(Topic::Task(rest.parse().ok()?))),
         _ => None,
     }
 }

@@ -23,6 +23,7 @@ pub(crate) enum Function {
     Read,
     Request,
     Renew,
+    Keep,
     Expired,
     Remove,
 }
@@ -39,6 +40,7 @@ impl Function {
             Self::Read => ("FCALL_RO", "progress_1_read"),
             Self::Request => ("FCALL", "progress_1_request"),
             Self::Renew => ("FCALL", "progress_1_renew"),
+            Self::Keep => ("FCALL", "progress_1_keep"),
             Self::Expired => ("FCALL", "progress_1_expired"),
             Self::Remove => ("FCALL", "progress_1_remove"),
         };

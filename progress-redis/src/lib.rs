@@ -19,6 +19,7 @@ mod builder;
 mod claims;
 mod connection;
 mod functions;
+mod kept;
 mod keys;
 mod read;
 mod record;

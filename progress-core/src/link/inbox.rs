@@ -58,7 +58,10 @@ impl Link {
                     self.resync(Topic::Task(id));
                 }
             }
-            TransportEvent::Resync(topic) => self.resync(topic),
+            TransportEvent::Resync(topic) => {
+                self.verify_soon(&tracker, &topic);
+                self.resync(topic);
+            }
             TransportEvent::Down => self.went_away(),
             TransportEvent::Up => {
                 // It may have been away without anybody here having noticed.

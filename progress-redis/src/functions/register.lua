@@ -4,6 +4,7 @@ redis.register_function('progress_1_open', open)
 redis.register_function('progress_1_submit', submit)
 redis.register_function('progress_1_request', request)
 redis.register_function('progress_1_renew', renew)
+redis.register_function('progress_1_keep', keep)
 redis.register_function('progress_1_expired', expired)
 redis.register_function('progress_1_remove', remove)
 redis.register_function{

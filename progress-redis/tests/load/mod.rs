@@ -74,6 +74,13 @@ impl Default for Pace {
 pub(crate) async fn work(task: Task, pace: Pace, mut over: watch::Receiver<bool>) {
     let padding = "x".repeat(pace.padding);
     let detect = task.stage("detect").total(1_000_000).unit("frames");
+    // State that is said once: who has lost it is not told by the next round.
+    let once = Gauge {
+        key: 1_000,
+        n: 0,
+        padding: &padding,
+    };
+    task.emit(once).expect("it has not ended");
     let mut n = 0;
     while n < LEAST_ROUNDS || !*over.borrow_and_update() {
         detect.inc(1);
@@ -114,6 +121,8 @@ pub(crate) struct Played {
     pub(crate) events: u64,
     pub(crate) gaps: u64,
     pub(crate) resets: u64,
+    /// What was seen where the work was done, by task.
+    pub(crate) owners: Vec<Seen>,
 }
 
 impl Scene {
@@ -158,6 +167,7 @@ impl Scene {
                 while let Some(other) = others.join_next().await {
                     played.compare(&owner, &other.expect("what it sees is right"));
                 }
+                played.owners.push(owner);
             }
             played
         };
@@ -165,14 +175,15 @@ impl Scene {
     }
 
     /// The same, and nobody is told of anything that is missing.
-    pub(crate) async fn all_comes_through(&self, trouble: impl Future<Output = ()>) {
+    pub(crate) async fn all_comes_through(&self, trouble: impl Future<Output = ()>) -> Played {
         let played = self.play(trouble).await;
-        assert_eq!((played.gaps, played.resets), (0, 0), "{played:?}");
+        assert_eq!((played.gaps, played.resets), (0, 0));
+        played
     }
 }
 
 impl Played {
-    fn compare(&mut self, owner: &Seen, other: &Seen) {
+    pub(crate) fn compare(&mut self, owner: &Seen, other: &Seen) {
         let end = |seen: &Seen| seen.end.as_ref().map(|end| end.position());
         assert_eq!(end(owner), end(other));
         assert_eq!(owner.snapshot, other.snapshot);

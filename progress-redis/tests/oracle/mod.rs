@@ -14,6 +14,8 @@ use crate::load::Measured;
 pub(crate) struct Watcher {
     /// For the one who reads why a test failed.
     who: String,
+    /// What is watched ends with the node.
+    _node: ProgressTracker,
     frames: Subscription,
     /// The run that is being read; none before it is known.
     run: Option<Epoch>,
@@ -54,6 +56,7 @@ impl Watcher {
             let options = SubscribeOptions::new().after(after);
             let mut watcher = Self {
                 who: format!("{task} on {}", node.node()),
+                _node: node.clone(),
                 frames: node.subscribe_with(task, options),
                 run: None,
                 last: 0,
