@@ -55,9 +55,14 @@ pub(crate) async fn load(connection: &Connection) -> Result<(), Failure> {
 /// Says aloud what does not go away by itself: that the access rules lack something.
 pub(crate) fn heard<T>(answer: Result<T, Failure>) -> Result<T, Failure> {
     if let Err(Failure::Refused(error)) = &answer
-        && ["NoPerm", "NOPERM", "no permissions"]
-            .iter()
-            .any(|word| error.contains(word))
+        && [
+            "NoPerm",
+            "NOPERM",
+            "no permissions",
+            "can't run this command",
+        ]
+        .iter()
+        .any(|word| error.contains(word))
     {
         tracing::error!(%error, "Redis refuses what is needed");
     }

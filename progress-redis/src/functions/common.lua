@@ -27,9 +27,15 @@ local MILESTONES, LINES, KEYS_OF_STATE, RECENT = 1024, 200, 4096, 1024
 local FIRST_LEASE, LONGEST_LEASE, FENCE, WALKED = 30000, 86400000, 86400000, 64
 local LAST = '18446744073709551615'
 
--- Not known yet while the library is loaded.
+-- As redis.call, but an error names the command: of one that a user may not do Redis says that there is
+-- one, and not which.
 local function call(...)
-  return redis.call(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    answer.err = answer.err .. ' (' .. (...) .. ')'
+    error(answer)
+  end
+  return answer
 end
 
 local function text(number)
