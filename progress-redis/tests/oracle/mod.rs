@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use progress_core::{
-    Data, Epoch, Event, Frame, Position, ProgressTracker, Resume, Retention, Snapshot,
+    Data, Epoch, Event, Frame, Position, ProgressTracker, ResetReason, Resume, Retention, Snapshot,
     SubscribeOptions, Subscription,
 };
 
@@ -102,7 +102,13 @@ impl Watcher {
             }
             Frame::Reset(reset) => {
                 assert!(Some(reset.epoch) > self.run, "{}: {reset:?}", self.who);
-                assert!(self.seen.end.is_none(), "{}: {reset:?}", self.who);
+                // Of all ends only that of an owner that was superseded does not count.
+                let superseded = reset.reason == ResetReason::Superseded;
+                assert!(
+                    self.seen.end.take().is_none() || superseded,
+                    "{}: {reset:?}",
+                    self.who
+                );
                 self.seen.resets += u64::from(self.run.is_some());
                 self.run = Some(reset.epoch);
                 (self.last, self.newest_milestone, self.declared) = (0, 0, 0);
@@ -164,6 +170,40 @@ impl Watcher {
         while self.run != Some(head.epoch()) || self.last < head.seq().get() {
             let next = self.next().await;
             next.unwrap_or_else(|| panic!("{}: it ends before {head}", self.who));
+        }
+    }
+
+    /// Watches until it has seen so many measurements.
+    pub(crate) async fn until_measured(&mut self, count: u64) {
+        while self.seen.measured < count {
+            let next = self.next().await;
+            next.unwrap_or_else(|| panic!("{}: it ends", self.who));
+        }
+    }
+
+    /// Goes on watching on another node, from where it is.
+    pub(crate) async fn go_to(self, node: &ProgressTracker) -> Self {
+        let task = self.who.split(' ').next().unwrap_or_default();
+        let there = Self::after(node, task, self.position()).await;
+        assert_eq!(
+            there.frames.resume(),
+            Some(Resume::Resumed),
+            "{}",
+            there.who
+        );
+        assert_eq!(
+            (there.run, there.last),
+            (self.run, self.last),
+            "{}",
+            there.who
+        );
+        Self {
+            who: there.who,
+            _node: there._node,
+            frames: there.frames,
+            // More lines may have been dropped than a cursor that resumes can know of.
+            dropped: u64::MAX / 2,
+            ..self
         }
     }
 
