@@ -51,7 +51,7 @@ impl Watcher {
 
     /// Goes on after a position.
     pub(crate) async fn after(node: &ProgressTracker, task: &str, after: Option<Position>) -> Self {
-        let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+        let patience = tokio::time::Instant::now() + Duration::from_secs(180);
         loop {
             let options = SubscribeOptions::new().after(after);
             let mut watcher = Self {
