@@ -351,6 +351,8 @@ impl Run {
                 _ => {}
             }
         }
+        // An end was refused if anything was missing.
+        outcome.may_lack_states &= ended.is_none();
         outcome.ended = ended;
         outcome
     }
