@@ -33,7 +33,7 @@ use self::{
 async fn soak_of_all_faults_at_random() {
     let lasts = Duration::from_secs(number("SOAK_SECONDS").unwrap_or(120));
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seed = number("SOAK_SEED").unwrap_or(since.unwrap_or_default().as_secs());
+    let seed = number("SOAK_SEED").unwrap_or_else(|| since.unwrap_or_default().as_secs());
     println!("{lasts:?} of faults, SOAK_SEED={seed}");
 
     let server = RedisServer::start();
