@@ -441,7 +441,8 @@ pub enum TransportEvent {
     Request(TaskId, Request),
     /// A task that this node watches or owns was [removed](crate::transport::Transport::remove) after this run.
     Removed(TaskId, Epoch),
-    /// Records of a watched topic may have been lost.
+    /// Records of a watched topic may have been lost, or the broker may lack what it was told of a task of
+    /// this node.
     Resync(Topic),
     /// The broker cannot be reached.
     Down,
