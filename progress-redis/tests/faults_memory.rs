@@ -1,19 +1,24 @@
 //! A Redis without memory, and one that makes room by dropping what it holds.
 
+mod dropping;
 mod load;
 mod oracle;
 mod server;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use progress_core::{
-    Epoch, ProgressTracker, TaskId,
+    Epoch, ProgressTracker, TaskId, TaskState,
     transport::{Claim, NodeId, Transport},
 };
 use progress_redis::RedisTransport;
 use tokio::{task::JoinSet, time::sleep};
 
 use self::{
+    dropping::Dropping,
     load::{Pace, Scene, node, until, within},
     oracle::{Watcher, timeless},
     server::RedisServer,
@@ -230,4 +235,40 @@ async fn a_dead_nodes_tasks_are_found_though_the_indices_were_dropped() {
         (&expired[0].task, expired[0].epoch),
         (&task, Epoch::new(100))
     );
+}
+
+/// Who ends a dead node's task has claimed that, and what Redis made of it is gone before the end is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_nodes_task_ends_though_the_run_of_its_end_was_dropped() {
+    let server = Arc::new(RedisServer::start());
+    let connect = || {
+        let transport = RedisTransport::builder(server.url()).build();
+        transport.expect("its URL is one")
+    };
+    let task: TaskId = "t".parse().expect("an id");
+    let dead = connect();
+    let claim = Claim::Start {
+        node: NodeId::new("dead"),
+        channels: Vec::new(),
+    };
+    let claimed = dead.claim(&task, Epoch::new(100), claim).await;
+    assert_eq!(claimed, Ok(Epoch::new(100)));
+    let renewed = dead.renew(&NodeId::new("dead"), millis(1)).await;
+    renewed.expect("it is there");
+    let has_dropped = Arc::new(AtomicBool::new(false));
+    let web = ProgressTracker::builder()
+        .transport(Dropping {
+            inner: connect(),
+            server: Arc::clone(&server),
+            has_dropped: Arc::clone(&has_dropped),
+        })
+        .lease(millis(600))
+        .build();
+    let watcher = Watcher::begin(&web, "t").await;
+    let seen = within("somebody ends it", watcher.until_the_end()).await;
+    assert_eq!(
+        seen.snapshot.map(|seen| seen.state),
+        Some(TaskState::Abandoned)
+    );
+    assert!(has_dropped.load(std::sync::atomic::Ordering::Acquire));
 }
