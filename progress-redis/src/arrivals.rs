@@ -117,6 +117,16 @@ impl Arrivals {
         }
     }
 
+    /// Has a topic looked at once more.
+    pub(crate) fn resync(&self, topic: Topic) {
+        let resync = Arrival::Event(TransportEvent::Resync(topic));
+        if let Err(error) = self.outlet.try_send(resync)
+            && let Arrival::Event(TransportEvent::Resync(topic)) = error.into_inner()
+        {
+            self.left.lock().topics.insert(topic);
+        }
+    }
+
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
     /// held up by who reads. Of what finds no room the newest counts.
     pub(crate) fn event(&self, event: TransportEvent) {

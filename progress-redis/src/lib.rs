@@ -23,6 +23,7 @@ mod functions;
 mod health;
 mod home;
 mod ingest;
+mod kept;
 mod keys;
 mod message;
 mod read;

@@ -1,7 +1,8 @@
 //! What is published between nodes, as it is read.
 //!
 //! Its first byte says what it is: `r` a record of a topic and `R` several, each behind its length and a
-//! space; `x` that the topic was removed; `q` a request.
+//! space; `x` that the topic was removed; `l` that some of it was lost;
+//! `q` a request.
 
 use std::{
     fmt, str,
@@ -79,6 +80,7 @@ fn of_topic(topic: &Topic, payload: &[u8]) -> Option<TransportEvent> {
         ((b'x', run), Topic::Task(task)) => {
             Some(TransportEvent::Removed(task.clone(), epoch(run)?))
         }
+        ((b'l', []), topic) => Some(TransportEvent::Resync(topic.clone())),
         _ => None,
     }
 }
@@ -95,6 +97,7 @@ fn of_node(payload: &[u8]) -> Option<TransportEvent> {
             rest.parse().ok()?,
             epoch(first.as_bytes())?,
         )),
+        b'l' => Some(TransportEvent::Resync(Topic::Task(rest.parse().ok()?))),
         _ => None,
     }
 }

@@ -13,6 +13,17 @@ use crate::{
     record::{decode, prev_of, seq_of},
 };
 
+/// Reads the owner of a run of which a part was evicted.
+pub(crate) fn owner_of_a_part(answer: &Value) -> Option<NodeId> {
+    match answer {
+        Value::Array(words) if words.len() == 1 => {
+            let owner = text(&words[0])?.strip_prefix('n')?;
+            Some(NodeId::new(owner))
+        }
+        _ => None,
+    }
+}
+
 /// Reads a page; none of what is not known.
 ///
 /// Neither the head of an owner's run nor the floor is kept anywhere: the newest record is never
@@ -41,6 +52,7 @@ pub(crate) fn page(
         lines,
         states,
         ended,
+        newest_mark,
     ] = &words[..]
     else {
         return Err(malformed());
@@ -65,6 +77,8 @@ pub(crate) fn page(
     // What is before the oldest has been dropped; what is missing between has never come.
     let missing = |prev: &u64| *prev > after && !marks.contains(prev);
     let prevs = kept.iter().flatten().map(|record| prev_of(record));
+    // Of a shared run it is known which the newest is.
+    let prevs = prevs.chain(number(newest_mark));
     let floor = prevs.filter(missing).fold(prev_of(oldest), u64::max);
 
     let present = records(topic, after, &kept);

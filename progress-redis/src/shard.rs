@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use progress_core::transport::{NodeId, TransportError, TransportEvent, TransportHealth};
+use progress_core::transport::{NodeId, Topic, TransportError, TransportEvent, TransportHealth};
 use redis::{Cmd, Pipeline, PushInfo, PushKind, Value};
 use tokio::{
     sync::{Notify, watch},
@@ -222,6 +222,11 @@ impl Shard {
 
     fn wanted(&self) -> MutexGuard<'_, HashSet<String>> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has core look at a topic once more.
+    pub(crate) fn resync(&self, topic: Topic) {
+        self.arrivals.resync(topic);
     }
 
     /// Connects, and connects again, for ever.

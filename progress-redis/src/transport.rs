@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_core::{Stream, stream::BoxStream};
 use futures_util::future::join_all;
 use progress_core::{
-    Epoch, Event, Position, TaskCursor, TaskFilter, TaskId, TaskPage,
+    Data, Epoch, Event, Position, TaskCursor, TaskFilter, TaskId, TaskPage,
     transport::{
         AppendError, Claim, ClaimError, Draft, Expired, NodeId, Page, Request, RequestError, Topic,
         Transport, TransportError, TransportEvent, TransportHealth,
@@ -29,6 +29,7 @@ use crate::{
     functions::Function,
     home::{Home, Running},
     ingest::Ingest,
+    kept::Kept,
     keys::Keys,
     read,
     shard::Shard,
@@ -50,6 +51,7 @@ pub struct RedisTransport {
 struct Inner {
     shard: Arc<Shard>,
     writer: Writer,
+    kept: Kept,
     times: Times,
     arriving: Mutex<Option<Arriving>>,
     home: Home,
@@ -89,6 +91,7 @@ impl RedisTransport {
             shard: Arc::new(Shard::new(server, keys, probe_every, arrivals, services)),
             writer: Writer::default(),
             times,
+            kept: Kept::default(),
             arriving: Mutex::new(Some(arriving)),
             home: Home::here(),
             supervisor: Mutex::default(),
@@ -128,6 +131,13 @@ impl RedisTransport {
             shard.function(open.arg(shard.keys().prefix())).await?;
             answer = shard.function(&call).await?;
         }
+        if let (Topic::Task(task), Some(owner)) = (topic, read::owner_of_a_part(&answer)) {
+            // It is as if nothing were there, until the owner has told it again.
+            let mut ask = redis::cmd("PUBLISH");
+            ask.arg(shard.keys().node(&owner)).arg(format!("l {task}"));
+            shard.call(&ask).await?;
+            return Ok(None);
+        }
         read::page(topic, after, answer)
     }
 }
@@ -156,23 +166,41 @@ impl Transport for RedisTransport {
     }
 
     async fn claim(&self, task: &TaskId, proposed: Epoch, why: Claim) -> Result<Epoch, ClaimError> {
-        if let Claim::Start { node, .. } | Claim::Restart { node, .. } | Claim::End { node, .. } =
-            &why
-        {
+        let owner = match &why {
+            Claim::Start { node, .. } | Claim::Restart { node, .. } | Claim::End { node, .. } => {
+                Some(node)
+            }
+            _ => None,
+        };
+        if let Some(node) = owner {
             self.listen_as(node).await.map_err(TransportError::from)?;
         }
         let shard = self.shard();
         let call = claims::claim(shard.keys(), task, proposed, &why, &self.inner.times)?;
         let answer = shard.function(&call).await.map_err(TransportError::from)?;
-        claims::claimed(&answer)
+        let epoch = claims::claimed(&answer)?;
+        if let Some(node) = owner {
+            self.inner.kept.add(node, task, epoch);
+        }
+        Ok(epoch)
     }
 
     async fn append(&self, events: Vec<Arc<Event>>) -> Vec<Result<(), AppendError>> {
         let inner = &self.inner;
-        inner
+        let answers = inner
             .writer
             .append(self.shard(), &inner.times, &events)
-            .await
+            .await;
+        for (event, answer) in events.iter().zip(&answers) {
+            let is_over = match answer {
+                Ok(()) => matches!(event.data(), Data::Complete(_)),
+                Err(error) => matches!(error, AppendError::Superseded { .. }),
+            };
+            if is_over {
+                inner.kept.remove(event.task_id(), event.epoch());
+            }
+        }
+        answers
     }
 
     async fn submit(
@@ -269,7 +297,9 @@ impl Transport for RedisTransport {
         call.arg(shard.keys().prefix())
             .arg(node.as_str())
             .arg(millis(lease));
-        claims::requests(&shard.function(&call).await?)
+        let requests = claims::requests(&shard.function(&call).await?)?;
+        self.inner.kept.look(shard, node).await?;
+        Ok(requests)
     }
 
     async fn expired(&self, limit: usize) -> Result<Vec<Expired>, TransportError> {

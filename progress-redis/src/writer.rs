@@ -108,9 +108,15 @@ struct Run {
 /// What a command of a run does, to know what its answer means.
 enum Step {
     Add { seq: u64 },
-    Set,
+    Set { keys: usize },
     End { seq: u64 },
     Publish,
+}
+
+impl Step {
+    fn is_publish(&self) -> bool {
+        matches!(self, Self::Publish)
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -217,22 +223,57 @@ impl<'a> Batch<'a> {
         }
         let answers = shard.transact(&pipeline).await?;
         let mut answers = answers.iter();
-        let mut ids: HashMap<_, _> = self.index.into_iter().map(|(id, run)| (run, id)).collect();
-        let mut told = HashMap::with_capacity(self.runs.len());
-        for (index, run) in self.runs.iter().enumerate() {
+        let mut outcomes = Vec::with_capacity(self.runs.len());
+        for run in &self.runs {
             let standing = Standing::read(answers.next(), run.generation)?;
             let mine: Vec<_> = answers.by_ref().take(run.steps.len()).collect();
-            let outcome = run.outcome(standing, &mine);
+            outcomes.push(run.outcome(standing, &mine));
+        }
+        self.follow_up(shard, &mut outcomes).await?;
+        let mut told = HashMap::with_capacity(self.runs.len());
+        for (id, index) in self.index {
+            told.insert(id, std::mem::take(&mut outcomes[index]));
+        }
+        Ok(Outcomes(told))
+    }
+
+    /// Does what the answers call for, which is seldom anything.
+    async fn follow_up(&self, shard: &Shard, outcomes: &mut [Outcome]) -> Result<(), Failure> {
+        let mut doubts = Pipeline::new();
+        doubts.atomic();
+        for (run, outcome) in self.runs.iter().zip(&*outcomes) {
             if outcome.has_made_states {
                 let mut unlink = redis::cmd("UNLINK");
                 unlink.arg(&run.keys.states);
                 shard.call(&unlink).await?;
             }
-            if let Some(id) = ids.remove(&index) {
-                told.insert(id, outcome);
+            if outcome.has_misled {
+                // Who watches the run that was fenced has not heard of the next, and takes this for its
+                // news: it is to look.
+                let mut look = redis::cmd("PUBLISH");
+                look.arg(&run.base).arg("l");
+                shard.call(&look).await?;
+            }
+            if outcome.may_lack_states {
+                let mut is_marked = redis::cmd("HEXISTS");
+                is_marked.arg(&run.keys.states).arg("");
+                doubts.add_command(is_marked);
             }
         }
-        Ok(Outcomes(told))
+        if doubts.is_empty() {
+            return Ok(());
+        }
+        let answers = shard.transact(&doubts).await?;
+        let doubtful = outcomes
+            .iter_mut()
+            .filter(|outcome| outcome.may_lack_states);
+        for (outcome, answer) in doubtful.zip(&answers) {
+            if !matches!(answer, Value::Int(1)) {
+                // It was evicted, and made anew without what else was in it.
+                outcome.fail_from(0, AppendError::Unknown);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -247,10 +288,11 @@ impl Run {
         if !self.states.is_empty() {
             let mut command = redis::cmd("HSET");
             command.arg(&self.keys.states);
+            let keys = self.states.len();
             for (key, record) in self.states.drain(..) {
                 command.arg(key).arg(record);
             }
-            self.push(Step::Set, command);
+            self.push(Step::Set { keys }, command);
         }
         if !self.published.is_empty() {
             let size = self.base.len() + self.published.len() + 16;
@@ -270,12 +312,13 @@ impl Run {
             Standing::Not(error) => (Some(error), None),
         };
         if let Some(error) = error {
+            let is_fenced = matches!(error, AppendError::Superseded { .. });
+            outcome.has_misled = is_fenced && self.steps.iter().any(Step::is_publish);
             // Done nothing, but for State: there Redis made a key if there was none.
-            outcome.has_made_states = self
-                .steps
-                .iter()
-                .zip(answers)
-                .any(|(step, answer)| matches!((step, answer), (Step::Set, Value::Int(_))));
+            outcome.has_made_states =
+                self.steps.iter().zip(answers).any(|(step, answer)| {
+                    matches!((step, answer), (Step::Set { .. }, Value::Int(_)))
+                });
             outcome.fail_from(0, error);
             return outcome;
         }
@@ -288,9 +331,10 @@ impl Run {
                     let reason = "an end below an event before it".to_owned();
                     outcome.fail_from(*seq, AppendError::Refused { reason });
                 }
-                (Step::Add { .. } | Step::End { .. } | Step::Set, Value::ServerError(error))
-                    if !is_repetition(&error.to_string()) && ended.is_none() =>
-                {
+                (
+                    Step::Add { .. } | Step::End { .. } | Step::Set { .. },
+                    Value::ServerError(error),
+                ) if !is_repetition(&error.to_string()) && ended.is_none() => {
                     let from = match step {
                         Step::Add { seq } | Step::End { seq } => *seq,
                         // Of several: the first of them is sent again with the rest.
@@ -304,9 +348,18 @@ impl Run {
                     outcome.fail_from(*seq, AppendError::Unknown);
                 }
                 (Step::End { seq }, Value::Int(1)) => ended = Some(*seq),
+                // So was another part of the run.
+                (Step::End { seq }, Value::Int(-1)) => {
+                    outcome.fail_from(*seq, AppendError::Unknown);
+                }
+                (Step::Set { keys }, Value::Int(new)) => {
+                    outcome.may_lack_states |= usize::try_from(*new) == Ok(*keys);
+                }
                 _ => {}
             }
         }
+        // An end was refused if anything was missing.
+        outcome.may_lack_states &= ended.is_none();
         outcome.ended = ended;
         outcome
     }
@@ -356,6 +409,10 @@ struct Outcome {
     ended: Option<u64>,
     /// Redis made a key for State that nobody will look after.
     has_made_states: bool,
+    /// No key of State was there that was written: perhaps none is there any more.
+    may_lack_states: bool,
+    /// It was fenced, and Redis published what it said all the same.
+    has_misled: bool,
 }
 
 impl Outcome {

@@ -155,6 +155,50 @@ async fn evicted_streams_are_made_anew_by_the_owners_claim() {
 }
 
 #[tokio::test]
+async fn state_that_was_evicted_is_not_made_anew_with_a_part_of_it() {
+    let server = RedisServer::start();
+    let owner = connect(&server);
+    let task: TaskId = "t".parse().expect("an id");
+    start(&owner, &NodeId::new("one"), &task, 100).await;
+    let first = event(&task, 100, 1, 0, custom(Some("a"), 1));
+    let second = event(&task, 100, 2, 0, custom(Some("b"), 2));
+    assert_eq!(owner.append(vec![first.clone()]).await, [Ok(())]);
+    server.ask("DEL pgs:t:{t}:o100:v").expect("it runs");
+    let lost = owner.append(vec![second.clone()]).await;
+    assert_eq!(lost, [Err(AppendError::Unknown)]);
+    // Whoever reads meanwhile is not shown the one without the other.
+    let page = owner.read(&Topic::Task(task.clone()), None).await;
+    assert!(page.expect("it is there").is_none());
+    start(&owner, &NodeId::new("one"), &task, 100).await;
+    assert_eq!(owner.append(vec![first, second]).await, [Ok(()), Ok(())]);
+    assert_eq!(kept(&owner, &task).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn an_end_is_told_with_all_that_was_evicted_before_it() {
+    let server = RedisServer::start();
+    let owner = connect(&server);
+    for part in ["s", "l", "v"] {
+        let task: TaskId = part.parse().expect("an id");
+        start(&owner, &NodeId::new("one"), &task, 100).await;
+        let events = vec![
+            event(&task, 100, 1, 0, custom(Some("a"), 1)),
+            event(&task, 100, 2, 0, custom(None, 1)),
+            event(&task, 100, 3, 2, complete()),
+        ];
+        let before = owner.append(events[..2].to_vec()).await;
+        assert_eq!(before, [Ok(()), Ok(())]);
+        let dropped = format!("DEL pgs:t:{{{part}}}:o100:{part}");
+        assert_eq!(server.ask(&dropped).expect("it runs"), ":1\r\n");
+        let lost = owner.append(events[2..].to_vec()).await;
+        assert_eq!(lost, [Err(AppendError::Unknown)], "{part}");
+        start(&owner, &NodeId::new("one"), &task, 100).await;
+        assert_eq!(owner.append(events).await, [Ok(()), Ok(()), Ok(())]);
+        assert_eq!(kept(&owner, &task).await, [1, 2, 3], "{part}");
+    }
+}
+
+#[tokio::test]
 async fn functions_that_were_flushed_are_loaded_again() {
     let server = RedisServer::start();
     let owner = connect(&server);

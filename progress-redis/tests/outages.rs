@@ -2,11 +2,11 @@
 
 mod server;
 
-use std::{cell::Cell, future::poll_fn, time::Duration};
+use std::{future::poll_fn, time::Duration};
 
 use futures_core::stream::BoxStream;
 use progress_core::{
-    Data, EventPayload, Frame, ProgressTracker, TaskId,
+    Frame, ProgressTracker, TaskId,
     transport::{Claim, NodeId, Topic, Transport, TransportEvent},
 };
 use progress_redis::RedisTransport;
@@ -149,124 +149,4 @@ async fn watchers_of_a_task_see_its_end_though_redis_was_killed() {
         positions.is_sorted_by(|one, two| one.seq() < two.seq()),
         "{positions:?}"
     );
-}
-
-#[derive(serde::Serialize)]
-struct Measured {
-    n: u32,
-}
-
-impl EventPayload for Measured {
-    const EVENT_TYPE: &'static str = "measured";
-}
-
-/// Has events told on one node and watched on another while something goes wrong: each comes once, in
-/// its order, and nothing says that anything is missing.
-async fn all_comes_through(server: &RedisServer, trouble: impl Future<Output = ()>) {
-    let tracker = || {
-        ProgressTracker::builder()
-            .transport(connect(server))
-            .build()
-    };
-    let (worker, web) = (tracker(), tracker());
-    let task = worker.task("t").start_confirmed().await;
-    let task = task.expect("the id is free");
-    let mut frames = web.subscribe("t");
-    // Who begins to watch while Redis is away is refused.
-    let first = frames.next().await;
-    assert!(matches!(first, Some(Frame::Verdict(_))), "{first:?}");
-    let over = Cell::new(false);
-    let watching = async {
-        let (mut last, mut measured) = (None, Vec::new());
-        while let Some(frame) = frames.next().await {
-            let event = match frame {
-                Frame::Event(delivered) => delivered.event,
-                other => panic!("{other:?}"),
-            };
-            assert!(last < Some(event.seq()), "{last:?} {event:?}");
-            last = Some(event.seq());
-            if let Data::Custom(custom) = event.data() {
-                measured.push(custom.data.json().to_owned());
-            }
-        }
-        measured
-    };
-    let working = async {
-        let mut n = 0;
-        while !over.get() || n < 100 {
-            task.emit(Measured { n }).expect("it has not ended");
-            task.progress(f64::from(n) / 100.0);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            n += 1;
-        }
-        task.complete(()).expect("it has not ended");
-        n
-    };
-    let troubling = async {
-        trouble.await;
-        over.set(true);
-    };
-    let (measured, told, ()) = within("it ends", async {
-        tokio::join!(watching, working, troubling)
-    })
-    .await;
-    let expected: Vec<_> = (0..told).map(|n| format!(r#"{{"n":{n}}}"#)).collect();
-    assert_eq!(measured, expected);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_while_connections_are_closed_at_random() {
-    let server = RedisServer::start();
-    let closing = async {
-        for n in 0..100_u64 {
-            // Who asks is one of the normal ones, and is spared.
-            let sort = if n % 3 == 0 { "normal" } else { "pubsub" };
-            let command = format!("CLIENT KILL TYPE {sort}");
-            server.ask(&command).expect("it runs");
-            tokio::time::sleep(Duration::from_millis(10 + n * 7 % 40)).await;
-        }
-    };
-    all_comes_through(&server, closing).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_when_redis_forgets_everything() {
-    let server = RedisServer::start();
-    let flushing = async {
-        for n in 0..10_u64 {
-            tokio::time::sleep(Duration::from_millis(100 + n * 7 % 40)).await;
-            for command in ["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"] {
-                server.ask(command).expect("it runs");
-            }
-        }
-    };
-    all_comes_through(&server, flushing).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_while_redis_hangs() {
-    let server = RedisServer::start();
-    let hanging = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        server.signal("-STOP");
-        // Longer than it takes to notice.
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        server.signal("-CONT");
-    };
-    all_comes_through(&server, hanging).await;
-}
-
-/// Redis keeps nothing on disk: the owner tells it all again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_when_redis_is_killed() {
-    let server = RedisServer::start();
-    let killing = async {
-        for millis in [100, 500, 3_000] {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            server.kill();
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            server.restart();
-        }
-    };
-    all_comes_through(&server, killing).await;
 }

@@ -1,13 +1,16 @@
 //! The slow gates, run by hand with `cargo xtask ci --full`. Longer fuzzing is the quick gate with more
 //! time. Their tools are never installed from here: each takes minutes to compile.
 
-use std::fs;
+use std::{env, fs};
 
 use anyhow::{Context as _, Result};
 
 use crate::cargo::rust_version;
 use crate::report::Outcome;
-use crate::{Context, Gate};
+use crate::{
+    Context, Gate,
+    needs::{self, User},
+};
 
 pub(crate) const GATES: &[Gate] = &[
     Gate {
@@ -17,6 +20,10 @@ pub(crate) const GATES: &[Gate] = &[
     Gate {
         name: "soak",
         run: soak,
+    },
+    Gate {
+        name: "redis-soak",
+        run: redis_soak,
     },
     Gate {
         name: "powerset",
@@ -83,6 +90,19 @@ fn soak(context: &Context) -> Result<Outcome> {
         .args(["--", "--ignored", "--nocapture"])
         .run()?;
     Ok(Outcome::Passed)
+}
+
+/// Ten minutes of faults between nodes and their Redis, a minute's outage among them; the tests have
+/// two. `SOAK_SECONDS` sets another length.
+fn redis_soak(context: &Context) -> Result<Outcome> {
+    let seconds = env::var("SOAK_SECONDS").unwrap_or_else(|_| "600".to_owned());
+    needs::ensure(User::Tests, &context.root)?;
+    context
+        .cargo(["test", "--release", "--package", "progress-redis"])
+        .args(["--test", "soak", "--", "--nocapture"])
+        .env("SOAK_SECONDS", &seconds)
+        .run()?;
+    Ok(Outcome::PassedWith(format!("{seconds} s of faults")))
 }
 
 fn powerset(context: &Context) -> Result<Outcome> {

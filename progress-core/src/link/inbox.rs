@@ -76,6 +76,7 @@ impl Link {
                 }
             }
             TransportEvent::Resync(topic) => {
+                self.verify_soon(&tracker, &topic);
                 self.resync(topic);
             }
             TransportEvent::Down => self.went_away(),

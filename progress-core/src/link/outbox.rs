@@ -209,6 +209,18 @@ impl Link {
         }
     }
 
+    /// The broker may have lost what it was told of one task.
+    pub(super) fn verify_soon(&self, tracker: &TrackerShared, topic: &Topic) {
+        if let Topic::Task(id) = topic
+            && let Some(task) = tracker.find(id)
+            && let Some(outbox) = &task.outbox
+            && !outbox.is_done()
+        {
+            outbox.told.lock().verify = true;
+            self.send_soon(&task);
+        }
+    }
+
     pub(super) fn wake_outbox(&self) {
         self.outbox.wake.notify_one();
     }

@@ -118,10 +118,16 @@ impl Link {
                 Err(_) => return Ok(()),
             }
         }
-        match ending.claimed {
-            Some(epoch) => self.tell_end(tracker, &ending.task, epoch).await,
-            None => Ok(()),
+        if let Some(epoch) = ending.claimed
+            && !self.tell_end(tracker, &ending.task, epoch).await?
+        {
+            // The claim has to be made again, if the task is there at all.
+            ending.claimed = None;
+            return Err(TransportError::new(
+                "the broker has lost the run of the end",
+            ));
         }
+        Ok(())
     }
 
     /// Stalls a shared task that has been silent, or ends it.
@@ -177,17 +183,20 @@ impl Link {
         Ok(())
     }
 
+    /// Tells an end that was claimed; not if the broker knows nothing of its run any more.
     async fn tell_end(
         &self,
         tracker: &Arc<TrackerShared>,
         task: &TaskId,
         epoch: Epoch,
-    ) -> Result<(), TransportError> {
+    ) -> Result<bool, TransportError> {
         let topic = Topic::Task(task.clone());
-        let page = self.transport.read(&topic, None).await?;
-        let Some(page) = page.filter(|page| page.epoch == epoch) else {
-            return Ok(());
+        let Some(page) = self.transport.read(&topic, None).await? else {
+            return Ok(false);
         };
+        if page.epoch != epoch {
+            return Ok(true);
+        }
         let now = tracker.now();
         let before = Snapshot::of_events(page.ended_run.iter().cloned());
         let (progress, duration_ms) = before.map_or((0.0, 0), |snapshot| {
@@ -203,12 +212,13 @@ impl Link {
         for answer in self.transport.append(vec![Arc::clone(&end)]).await {
             match answer {
                 Err(AppendError::Unavailable(error)) => return Err(error),
+                Err(AppendError::Unknown) => return Ok(false),
                 Err(error) => tracing::debug!(%task, %error, "end not told"),
                 Ok(()) => tracing::info!(%task, "ended a dead node's task"),
             }
         }
         self.copy_soon(&page.channels, &[end]);
-        Ok(())
+        Ok(true)
     }
 
     /// Lets go of some of the topics that nobody has watched for a while.

@@ -47,6 +47,8 @@ pub struct Cursor {
     last: u64,
     /// [`Log::lines`] up to `last`, as far as is known.
     lines: u32,
+    /// Whether `lines` may be too low: of an item that was not read here.
+    resumed: bool,
     /// The floor that a gap has already declared to this reader.
     declared: u64,
     /// The head when the cursor was made: what the log held then is replay and never conflated.
@@ -160,6 +162,7 @@ impl Cursor {
         Self {
             last,
             lines: log.lines_up_to(last),
+            resumed: true,
             declared: 0,
             replay_to: head,
             skip_to: 0,
@@ -177,6 +180,7 @@ impl Cursor {
     /// Stands right behind an item that was read.
     pub(crate) fn stand_at(&mut self, seq: Seq) {
         self.last = seq.get();
+        self.resumed = true;
     }
 
     /// Makes a cursor that stands before everything, whatever the log.
@@ -184,6 +188,7 @@ impl Cursor {
         Self {
             last: 0,
             lines: 0,
+            resumed: true,
             declared: 0,
             replay_to: 0,
             skip_to: 0,
@@ -340,14 +345,20 @@ impl Cursor {
     // Every read runs through it.
     #[inline(always)]
     fn deliver<T>(&mut self, seq: u64, lines: u32, mark: Mark, item: T) -> Delivery<T> {
-        let missing = lines.wrapping_sub(self.lines).wrapping_sub(mark.lines());
-        // After a resume more may have been dropped before the range than is known.
-        let swallowed = u32::try_from(seq - self.last - 1).unwrap_or(u32::MAX);
+        let mut missing = lines.wrapping_sub(self.lines).wrapping_sub(mark.lines());
+        if self.resumed {
+            // More may have been dropped before the range than is known. Later ones count all: of a
+            // log that is numbered elsewhere, lines missing before a milestone are first known by the
+            // next line.
+            let swallowed = u32::try_from(seq - self.last - 1).unwrap_or(u32::MAX);
+            missing = missing.min(swallowed);
+            self.resumed = false;
+        }
         let delivery = Delivery::Item {
             item,
             from: Seq::new(self.last + 1),
             seq: Seq::new(seq),
-            dropped_logs: missing.min(swallowed),
+            dropped_logs: missing,
         };
         self.last = seq;
         self.lines = lines;

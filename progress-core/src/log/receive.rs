@@ -189,4 +189,21 @@ mod tests {
         ));
         assert_eq!(log.dropped_lines(), 3);
     }
+
+    #[test]
+    fn lines_that_never_came_before_a_milestone_are_declared_by_the_next_line() {
+        let mut log = Log::new(LogLimits::default());
+        log.push(Class::Log, 1).unwrap();
+        let mut cursor = Cursor::new(&log, Start::Beginning);
+        log.push_at(Seq::new(8), Class::Milestone, 8).unwrap();
+        log.count_lines(5);
+        log.push_at(Seq::new(9), Class::Log, 9).unwrap();
+        let mut out = Vec::new();
+        log.read(&mut cursor, 64, &mut out).unwrap();
+        let dropped = |delivery: &Delivery<u64>| match delivery {
+            Delivery::Item { dropped_logs, .. } => *dropped_logs,
+            Delivery::Gap(_) => 0,
+        };
+        assert!(out.iter().map(dropped).eq([0, 0, 4]));
+    }
 }

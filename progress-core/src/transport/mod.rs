@@ -45,6 +45,8 @@ use crate::{
 /// - What is written is readable before it is published to watchers.
 /// - Published records may be lost, late, repeated or out of order, all but silently: after a loss
 ///   that the transport can notice comes [`TransportEvent::Resync`], or `Down` and `Up`.
+/// - A broker may lose what it keeps. Of a run of which it has lost a part it knows nothing, until its
+///   owner has claimed it again and told all of it: a page holds no later records without earlier ones.
 /// - Of each run of a task it keeps the newest State event of each key, 1 024 milestones and 200 log
 ///   lines at least (the newest of them), the end, and the head; never State that is superseded. The
 ///   floor is the newest milestone that it has dropped, or that never came.

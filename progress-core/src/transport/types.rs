@@ -489,7 +489,8 @@ pub enum TransportEvent {
     /// What stands after this position in a shared task was published without a node: its events are
     /// to be copied into the channels of the task.
     Untold(TaskId, Position),
-    /// Records of a watched topic may have been lost.
+    /// Records of a watched topic may have been lost, or the broker may lack what it was told of a task of
+    /// this node.
     Resync(Topic),
     /// The broker cannot be reached.
     Down,

@@ -7,7 +7,7 @@
 --   :m              what only these functions write, see below
 --   :<run>:s        milestones and the end: a stream with ids <generation>-<seq>
 --   :<run>:l        log lines: a stream as well
---   :<run>:v        the newest State of each key: a hash
+--   :<run>:v        the newest State of each key: a hash; of an owner's run with a field '' in it
 --   :es :el :ev     what was kept of the run that this one is the end of
 --   :i :iq          ids of drafts and where they went; their order
 --   :c :cq          how far tasks have been copied here; their order
@@ -26,17 +26,24 @@
 -- request), silent (task -> when to look), list (task -> place), ended (task -> when forgotten),
 -- gone (task -> run), goneq (task -> when removed), last (last generation of a channel and place), times
 -- (how long things last, as the nodes say), untold (run and task -> seq after which channels have not
--- been told what publish has numbered), ingest:<channels> (who takes what others publish there).
+-- been told what publish has numbered), ingest:<channels> (who takes what others publish there),
+-- walk (the place up to which the list was looked through).
 
 local MILESTONES, LINES, KEYS_OF_STATE, RECENT = 1024, 200, 4096, 1024
-local FIRST_LEASE, FENCE = 30000, 86400000
+local FIRST_LEASE, LONGEST_LEASE, FENCE, WALKED = 30000, 86400000, 86400000, 64
 -- Of tasks that a worker in another language starts before any node has said how long these are.
 local STALLED, ABANDONED, RETENTION = '600000', '3600000', '3600000'
 local LAST = '18446744073709551615'
 
--- Not known yet while the library is loaded.
+-- As redis.call, but an error names the command: of one that a user may not do Redis says that there is
+-- one, and not which.
 local function call(...)
-  return redis.call(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    answer.err = answer.err .. ' (' .. (...) .. ')'
+    error(answer)
+  end
+  return answer
 end
 
 local function text(number)
@@ -97,15 +104,34 @@ local function lease_is_over(prefix, owner, now)
   return not lease or tonumber(lease) <= now
 end
 
--- Streams that are there without an entry: an owner's XADD NOMKSTREAM wants them.
-local function open_streams(run, generation)
+-- What is kept of an owner's run, with nothing in it: streams, which its XADD NOMKSTREAM wants, and a
+-- hash with a mark. What of it is not there later was evicted.
+local function open_run(run, generation)
+  call('DEL', run .. ':s', run .. ':l', run .. ':v')
   for _, stream in ipairs({ run .. ':s', run .. ':l' }) do
-    if call('EXISTS', stream) == 0 then
-      local mark = text(generation) .. '-0'
-      call('XADD', stream, mark, 'r', '')
-      call('XDEL', stream, mark)
-    end
+    local mark = text(generation) .. '-0'
+    call('XADD', stream, mark, 'r', '')
+    call('XDEL', stream, mark)
   end
+  call('HSET', run .. ':v', '', '')
+end
+
+local function is_whole(run)
+  return call('EXISTS', run .. ':s', run .. ':l') == 2 and call('HEXISTS', run .. ':v', '') == 1
+end
+
+local function list_again(prefix, task, node, place)
+  call('SADD', prefix .. ':i:own:' .. node, task)
+  call('ZADD', prefix .. ':i:list', place, task)
+end
+
+-- A run that its owner claims once more. If a part of it was evicted nothing else of it is kept: the
+-- owner tells all again, and a page would show the head of what is there beside what is not.
+local function open_again(prefix, task, run, generation, node, place)
+  if not is_whole(run) then
+    open_run(run, generation)
+  end
+  list_again(prefix, task, node, place)
 end
 
 -- A fenced owner's HSET must not make the hash again: a key of another type is in its place.

@@ -29,10 +29,54 @@ local function renew(keys, args)
   return asked
 end
 
+-- What was evicted of the indices is made anew. KEYS lease; ARGV prefix, node, then of each run that
+-- it has claimed: task, generation. Answers of each 'k' (kept), 'o' (over) or 'e' (evicted).
+local function keep(keys, args)
+  local prefix, node = args[1], args[2]
+  local answers = {}
+  for i = 3, #args, 2 do
+    local base = base_of(prefix, args[i])
+    local was = call('HMGET', base .. ':m', 'g', 'o', 'e', 'n')
+    local answer = 'k'
+    if was[1] and (was[1] ~= args[i + 1] or was[2] ~= 'n' .. node or was[3]) then
+      answer = 'o'
+    elseif not was[1] or not is_whole(run_of(base, tonumber(was[1]), was[2])) then
+      answer = 'e'
+    else
+      list_again(prefix, args[i], node, was[4])
+    end
+    answers[#answers + 1] = answer
+  end
+  return answers
+end
+
+-- Looks through the list, some tasks at a time: an index may have been evicted that said who is dead.
+-- How long the lease was is not known; after the longest there can be the node counts as dead.
+local function walk(prefix, now)
+  local key = prefix .. ':i:walk'
+  local from = call('GET', key) or '-inf'
+  local some = call('ZRANGEBYSCORE', prefix .. ':i:list', '(' .. from, '+inf', 'WITHSCORES',
+    'LIMIT', 0, WALKED)
+  for i = 1, #some, 2 do
+    local was = call('HMGET', base_of(prefix, some[i]) .. ':m', 'g', 'o', 'e', 'n')
+    if was[1] and was[2] ~= 'b' and not was[3] then
+      local node = string.sub(was[2], 2)
+      if not call('ZSCORE', prefix .. ':i:lease', node) then
+        call('ZADD', prefix .. ':i:lease', text(now + LONGEST_LEASE), node)
+      end
+      list_again(prefix, some[i], node, was[4])
+    elseif was[1] and not was[3] and not call('ZSCORE', prefix .. ':i:silent', some[i]) then
+      call('ZADD', prefix .. ':i:silent', text(now), some[i])
+    end
+  end
+  call('SET', key, some[#some] or '-inf')
+end
+
 -- KEYS lease; ARGV prefix, limit. Answers task, generation and cause in turn.
 local function expired(keys, args)
   local prefix, limit = args[1], tonumber(args[2])
   local now = math.floor(now_us() / 1000)
+  walk(prefix, now)
   local found = {}
   local function full()
     return #found >= 3 * limit

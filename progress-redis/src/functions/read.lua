@@ -10,17 +10,21 @@ local function one(found)
   return found[1] and found[1][2][2] or ''
 end
 
--- One instant of a topic. KEYS base; ARGV generation and seq to read after, both 0 for none.
+-- One instant of a topic. KEYS base; ARGV generation and seq to read after, both 0 for none. Answers
+-- the owner alone if a part of its run was evicted: it is to tell that again.
 local function read(keys, args)
   local base = keys[1]
-  local was = call('HMGET', base .. ':m', 'g', 'o', 'c', 'q', 'h', 'E')
+  local was = call('HMGET', base .. ':m', 'g', 'o', 'c', 'q', 'h', 'E', 'e', 'p')
   if not was[1] then
     return false
   end
   local run = run_of(base, tonumber(was[1]), was[2])
+  if was[2] ~= 'b' and not is_whole(run) then
+    return not was[7] and { was[2] }
+  end
   local from = args[1] == was[1] and '(' .. args[1] .. '-' .. args[2] or '-'
   local ended = {}
-  if was[6] then
+  if was[6] and call('EXISTS', base .. ':es', base .. ':el', base .. ':ev') == 3 then
     ended = { entries(base .. ':es', '-'), entries(base .. ':el', '-'), call('HVALS', base .. ':ev') }
   end
   return {
@@ -29,6 +33,7 @@ local function read(keys, args)
     one(call('XREVRANGE', run .. ':s', '+', '-', 'COUNT', 1)),
     one(call('XREVRANGE', run .. ':l', '+', '-', 'COUNT', 1)),
     entries(run .. ':s', from), entries(run .. ':l', from), call('HVALS', run .. ':v'), ended,
+    was[8] or '',
   }
 end
 

@@ -21,8 +21,7 @@ local function claim(keys, args)
   if generation then
     if starts and generation == proposed and owner == 'n' .. node then
       if not ended then
-        -- They may have been evicted.
-        open_streams(run_of(base, generation, owner), generation)
+        open_again(prefix, task, run_of(base, generation, owner), generation, node, was[4])
       end
       return { 'ok', text(generation) }
     elseif why == 'start' or (why == 'restart' and not ended) then
@@ -35,7 +34,7 @@ local function claim(keys, args)
       return { 'exists', text(generation) }
     elseif why == 'end' then
       if owner == 'n' .. node and not ended and tonumber(was[5] or nil) == of then
-        open_streams(run_of(base, generation, owner), generation)
+        open_again(prefix, task, run_of(base, generation, owner), generation, node, was[4])
         return { 'ok', text(generation) }
       elseif generation ~= of or ended then
         return { 'superseded', text(generation) }
@@ -52,7 +51,9 @@ local function claim(keys, args)
     place, channels = was[4], was[6]
     local before = run_of(base, generation, owner)
     local held = call('XLEN', before .. ':s') + call('XLEN', before .. ':l')
-    if held > 0 or call('EXISTS', before .. ':v') == 1 then
+      + call('HLEN', before .. ':v') - 1
+    -- Half of what it was would not be what it was.
+    if is_whole(before) and held > 0 then
       move(before .. ':s', base .. ':es')
       move(before .. ':l', base .. ':el')
       move(before .. ':v', base .. ':ev')
@@ -83,16 +84,15 @@ local function claim(keys, args)
     if why == 'end' then
       call('HSET', meta, 'E', text(of))
     end
-    local run = run_of(base, proposed, owner)
-    -- What an owner may have written that was here before its claim.
-    call('DEL', run .. ':v')
-    open_streams(run, proposed)
+    -- Without what an owner may have written that was here before its claim.
+    open_run(run_of(base, proposed, owner), proposed)
     call('SADD', prefix .. ':i:own:' .. node, task)
   end
   return { 'ok', text(proposed) }
 end
 
--- An owner's end. KEYS base; ARGV prefix, task, generation, seq, record, retention.
+-- An owner's end. KEYS base; ARGV prefix, task, generation, seq, record, retention. Answers -1 if a
+-- part of the run was evicted, which is to be told again before it ends.
 local function finish(keys, args)
   local base, prefix, task = keys[1], args[1], args[2]
   local generation, seq, record = tonumber(args[3]), args[4], args[5]
@@ -102,6 +102,9 @@ local function finish(keys, args)
     return 0
   end
   local run = run_of(base, generation, owner)
+  if not is_whole(run) then
+    return -1
+  end
   local id = text(generation) .. '-' .. seq
   local added = redis.pcall('XADD', run .. ':s', 'MAXLEN', '~', MILESTONES, id, 'r', record)
   if type(added) == 'table' and added.err then

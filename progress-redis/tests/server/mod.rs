@@ -7,7 +7,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +25,9 @@ pub(crate) struct RedisServer {
     child: Mutex<Option<Child>>,
 }
 
+/// Ports that were tried by this process.
+static PORTS: AtomicU16 = AtomicU16::new(0);
+
 impl RedisServer {
     /// Starts one that keeps nothing on disk.
     pub(crate) fn start() -> Self {
@@ -30,9 +36,15 @@ impl RedisServer {
 
     /// Starts one with settings of its own, as on a command line.
     pub(crate) fn start_with(settings: &str) -> Self {
-        for _ in 0..20 {
-            let free = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
-            let port = free.local_addr().expect("it is bound").port();
+        // None of those that the system gives away by itself: while the server is killed, who tries to
+        // connect to it might be given that very port, find itself there, and keep it.
+        let own = (std::process::id() % 9_000) as u16 * 7 % 12_000;
+        for _ in 0..200 {
+            // Nor one of a server that is killed for now.
+            let port = 20_000 + (own + PORTS.fetch_add(1, Ordering::Relaxed) % 12_000) % 12_000;
+            let Ok(free) = TcpListener::bind(("127.0.0.1", port)) else {
+                continue;
+            };
             drop(free);
             let dir = env::temp_dir().join(format!("progress-redis-{}-{port}", std::process::id()));
             fs::create_dir_all(&dir).expect("there is room for temporary files");
