@@ -1,0 +1,138 @@
+// One WebSocket to the node that served this page: the channel of projects, and every project's task.
+// A reconnect resumes each topic at the position that was last seen of it, on whichever node it lands.
+
+const HISTORY_LEN = 50;
+const projects = new Map(); // task id -> { row, position }
+let channelPosition;
+let retries = 0;
+
+const state = document.querySelector("#state");
+const list = document.querySelector("#projects");
+const template = document.querySelector("#project");
+
+function connect() {
+  const url = new URL("/ws", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  const socket = new WebSocket(url);
+  let alive = watchdog(socket);
+  socket.onopen = () => {
+    retries = 0;
+    state.textContent = "live";
+    subscribe(socket, [{ channel: "projects", after: channelPosition }]);
+    const ids = [...projects.keys()];
+    for (let from = 0; from < ids.length; from += 100) {
+      subscribe(socket, ids.slice(from, from + 100).map(topic));
+    }
+  };
+  socket.onmessage = ({ data }) => {
+    alive();
+    const frame = JSON.parse(data);
+    if (frame.event_type === "heartbeat") {
+      socket.send('{"type":"pong"}');
+    } else if (frame.channel) {
+      onProject(socket, frame);
+    } else if (projects.has(frame.task_id)) {
+      onTask(frame);
+    }
+  };
+  socket.onclose = () => {
+    alive(null);
+    state.textContent = "connection lost, coming back…";
+    const wait = Math.min(5_000, 250 * 2 ** retries++);
+    setTimeout(connect, wait * (0.5 + Math.random() / 2));
+  };
+}
+
+// Closes a connection on which nothing came for longer than two heartbeats; null ends it.
+function watchdog(socket) {
+  let timer;
+  return (stop) => {
+    clearTimeout(timer);
+    if (stop !== null) timer = setTimeout(() => socket.close(), 65_000);
+  };
+}
+
+function subscribe(socket, topics) {
+  socket.send(JSON.stringify({ type: "subscribe", topics }));
+}
+
+function topic(id) {
+  return { task_id: id, after: projects.get(id).position };
+}
+
+function onProject(socket, frame) {
+  if (!frame.channel_seq) return;
+  channelPosition = `${frame.channel_epoch}:${frame.channel_seq}`;
+  const { project, title, worker } = frame.event.data;
+  if (projects.has(project)) return;
+  const row = template.content.firstElementChild.cloneNode(true);
+  row.querySelector("h2").textContent = worker === "any" ? title : `${title} (${worker})`;
+  list.prepend(row);
+  projects.set(project, { row });
+  subscribe(socket, [topic(project)]);
+}
+
+function onTask(frame) {
+  const project = projects.get(frame.task_id);
+  const { row } = project;
+  const data = frame.data;
+  if (frame.seq) project.position = `${frame.epoch}:${frame.seq}`;
+  if (frame.event_type === "reset") project.position = undefined;
+  if (data.snapshot) show(row, data.snapshot);
+  switch (frame.event_type) {
+    case "progress_update":
+      show(row, data);
+      break;
+    case "log":
+      log(row, data.level, data.message);
+      break;
+    case "error":
+      log(row, "ERROR", `${data.code}: retry ${data.retry_count} of ${data.max_retries}`);
+      break;
+    case "complete":
+      show(row, { progress: data.progress, message: data.error?.message ?? data.cause, stage: data.status });
+      result(row, data.result);
+      break;
+  }
+}
+
+function show(row, { progress, stage, message, eta_ms, state }) {
+  row.querySelector("progress").value = progress ?? 0;
+  const left = eta_ms ? `${Math.ceil(eta_ms / 1000)} s left` : undefined;
+  const ended = ["completed", "failed", "cancelled", "abandoned"].includes(state) ? state : stage;
+  const words = [ended, progress?.toFixed(1) + " %", left, message];
+  row.querySelector(".about").textContent = words.filter(Boolean).join(" · ");
+}
+
+function log(row, level, message) {
+  const line = document.createElement("li");
+  line.className = level;
+  line.textContent = `${level} ${message}`;
+  const lines = row.querySelector(".log");
+  lines.append(line);
+  if (lines.children.length > HISTORY_LEN) lines.firstElementChild.remove();
+  lines.scrollTop = lines.scrollHeight;
+}
+
+function result(row, value) {
+  if (!value?.video_url) return;
+  const film = new Image();
+  film.src = value.video_url;
+  film.alt = "the film";
+  const by = document.createElement("small");
+  by.textContent = `${value.frames} frames, ${value.bytes} bytes, by ${value.worker}`;
+  row.querySelector(".result").replaceChildren(film, by);
+}
+
+document.querySelector("#wish").onsubmit = async (event) => {
+  event.preventDefault();
+  const wish = Object.fromEntries(new FormData(event.target));
+  wish.scenes = Number(wish.scenes);
+  wish.failures = Number(wish.failures);
+  const answer = await fetch("/api/projects", { method: "POST", body: JSON.stringify(wish) });
+  const body = await answer.json();
+  state.textContent = answer.ok ? "live" : `${body.error.code}: ${body.error.message}`;
+  if (answer.ok) event.target.elements.title.value = "";
+};
+
+connect();
