@@ -61,7 +61,7 @@ pub use self::{
     limits::Limits,
     log::{GapReason, Lagged, OnLag},
     position::{Epoch, InvalidPosition, Position, Seq},
-    shared::{EventInput, InvalidInput, Published, SharedTask},
+    shared::{EventInput, InvalidInput, InvalidMessage, Published, SharedTask},
     snapshot::{Snapshot, StageSnapshot, StageState},
     subscription::{
         ChannelDelivered, ChannelFrame, ChannelSubscription, ChannelVerdict, Delivered, Frame,

@@ -4,12 +4,18 @@ use std::{
     collections::HashSet,
     pin::Pin,
     str,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use futures_core::Stream;
-use progress_core::transport::{Topic, TransportEvent};
+use progress_core::{
+    Position, TaskId,
+    transport::{Foreign, Topic, TransportEvent},
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -31,6 +37,7 @@ enum Arrival {
     /// Not read yet: that is done by who takes it, and not by who reads the socket.
     Message(Addressee, Vec<u8>),
     Event(TransportEvent),
+    Foreign(Foreign),
 }
 
 impl Arrivals {
@@ -62,6 +69,38 @@ impl Arrivals {
         }
     }
 
+    /// Whether somebody reads what comes: who does not is to take nothing from other nodes.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.left.is_heard.load(Ordering::Acquire) && !self.outlet.is_closed()
+    }
+
+    /// How many more find room.
+    pub(crate) fn room(&self) -> usize {
+        self.outlet.capacity()
+    }
+
+    /// Takes what others have told of a task, which this node has taken from all.
+    pub(crate) fn untold(&self, task: TaskId, after: Position) {
+        let event = Arrival::Event(TransportEvent::Untold(task, after));
+        if let Err(error) = self.outlet.try_send(event)
+            && let Arrival::Event(event) = error.into_inner()
+        {
+            self.left.lock().untold.push(event);
+        }
+    }
+
+    /// Takes what somebody else has published on a task.
+    pub(crate) fn foreign(&self, task: &str, payload: Vec<u8>) {
+        let foreign = Foreign::message(task, payload);
+        let bytes = bytes_of(&foreign);
+        let waiting = &self.left.foreign_bytes;
+        let room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= FOREIGN_UNDER_WAY;
+        if !room || self.outlet.try_send(Arrival::Foreign(foreign)).is_err() {
+            waiting.fetch_sub(bytes, Ordering::AcqRel);
+            self.left.lock().foreign += 1;
+        }
+    }
+
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
     /// held up by who reads. Of what finds no room the newest counts.
     pub(crate) fn event(&self, event: TransportEvent) {
@@ -85,24 +124,40 @@ pub(crate) struct Arriving {
 
 /// What found no room, and is said when there is some.
 #[derive(Debug, Default)]
-struct Left(Mutex<Unsaid>);
+struct Left {
+    unsaid: Mutex<Unsaid>,
+    /// What others have published, on its way.
+    foreign_bytes: AtomicUsize,
+    is_heard: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Unsaid {
     link: Option<TransportEvent>,
     /// Of which something was lost.
     topics: HashSet<Topic>,
+    /// Messages of others that were lost.
+    foreign: u64,
+    /// A few, that came when there was room a moment before.
+    untold: Vec<TransportEvent>,
 }
 
 impl Left {
     fn lock(&self) -> MutexGuard<'_, Unsaid> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Option<TransportEvent> {
         let mut left = self.lock();
         if let Some(event) = left.link.take() {
             return Some(event);
+        }
+        if let Some(event) = left.untold.pop() {
+            return Some(event);
+        }
+        if left.foreign > 0 {
+            let lost = std::mem::take(&mut left.foreign);
+            return Some(TransportEvent::Foreign(Foreign::Overflow(lost)));
         }
         let topic = left.topics.iter().next().cloned()?;
         left.topics.remove(&topic);
@@ -114,11 +169,17 @@ impl Stream for Arriving {
     type Item = TransportEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TransportEvent>> {
+        self.left.is_heard.store(true, Ordering::Release);
         loop {
             let event = match self.inlet.poll_recv(cx) {
                 Poll::Ready(Some(Arrival::Event(event))) => Some(event),
                 Poll::Ready(Some(Arrival::Message(addressee, payload))) => {
                     read(&addressee, &payload)
+                }
+                Poll::Ready(Some(Arrival::Foreign(foreign))) => {
+                    let waiting = &self.left.foreign_bytes;
+                    waiting.fetch_sub(bytes_of(&foreign), Ordering::AcqRel);
+                    Some(TransportEvent::Foreign(foreign))
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 // There was no room before, so that whoever is here now comes again. Tokio may have said
@@ -151,10 +212,19 @@ fn read(addressee: &Addressee, payload: &[u8]) -> Option<TransportEvent> {
     event
 }
 
+fn bytes_of(foreign: &Foreign) -> usize {
+    match foreign {
+        Foreign::Message { payload, .. } => payload.len(),
+        _ => 0,
+    }
+}
+
 fn of_topic(topic: &Topic, payload: &[u8]) -> Option<TransportEvent> {
     match (payload.split_first()?, topic) {
         ((b'r', text), _) => match record::decode(topic, text) {
             Ok(record) => Some(TransportEvent::Record(record)),
+            // Numbered, and so written: who reads the topic is told that it is lost.
+            Err(_) if record::seq_of(text) > 0 => Some(TransportEvent::Resync(topic.clone())),
             Err(_) => None,
         },
         ((b'x', run), Topic::Task(task)) => {
@@ -187,6 +257,8 @@ fn epoch(text: &[u8]) -> Option<progress_core::Epoch> {
 
 /// Messages on their way to the node. Past these they are lost, and a resync says so.
 const UNDER_WAY: usize = 65_536;
+/// Bytes of what others have published among them. Past these it is lost, and counted.
+const FOREIGN_UNDER_WAY: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -215,5 +287,32 @@ mod tests {
             }
         }
         assert_eq!((removed, up, resync), (UNDER_WAY, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn what_others_publish_takes_no_more_room_than_it_may() {
+        let (arrivals, arriving) = Arrivals::new(Keys::new("a"));
+        let mut arriving = pin!(arriving);
+        let mut count = async || {
+            let (mut came, mut lost) = (0, 0);
+            loop {
+                let next = |cx: &mut Context<'_>| Poll::Ready(arriving.as_mut().poll_next(cx));
+                match poll_fn(next).await {
+                    Poll::Ready(Some(TransportEvent::Foreign(Foreign::Overflow(more)))) => {
+                        lost += more;
+                    }
+                    Poll::Ready(Some(TransportEvent::Foreign(_))) => came += 1,
+                    Poll::Pending => return (came, lost),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        for _ in 0..2 {
+            for _ in 0..20 {
+                arrivals.foreign("t", vec![b'x'; 2 * Foreign::MOST_BYTES]);
+            }
+            // Each is cut to a byte more than may be.
+            assert_eq!(count().await, (15, 5));
+        }
     }
 }

@@ -25,6 +25,7 @@ pub struct RedisTransportBuilder {
     pub(crate) retention: Duration,
     pub(crate) stalled_after: Duration,
     pub(crate) abandoned_after: Duration,
+    pub(crate) ingest: Option<String>,
     connect_timeout: Duration,
     answer_timeout: Duration,
     probe_every: Duration,
@@ -38,6 +39,7 @@ impl RedisTransportBuilder {
             retention: Duration::from_secs(3600),
             stalled_after: Duration::from_secs(600),
             abandoned_after: Duration::from_secs(3600),
+            ingest: None,
             connect_timeout: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(2),
             probe_every: Duration::from_secs(1),
@@ -62,6 +64,15 @@ impl RedisTransportBuilder {
     pub fn silence(mut self, stalled: Duration, abandoned: Duration) -> Self {
         self.stalled_after = stalled;
         self.abandoned_after = abandoned;
+        self
+    }
+
+    /// Has this node take what others publish with `PUBLISH <channels><task id> <json>`, such as
+    /// `progress:video-42` for `progress:` (default: it does not). Of the nodes that do, one at a time
+    /// does, and another goes on within some seconds if that one dies. It begins when the transport is
+    /// first used. See the README for what can be published so; it comes at most once.
+    pub fn ingest(mut self, channels: impl Into<String>) -> Self {
+        self.ingest = Some(channels.into());
         self
     }
 
@@ -94,6 +105,11 @@ impl RedisTransportBuilder {
         if self.prefix.is_empty() || self.prefix.contains(['{', '}', ' ']) {
             return Err(BuildError::Prefix);
         }
+        if let Some(channels) = &self.ingest
+            && (channels.is_empty() || channels.starts_with(&format!("{}:", self.prefix)))
+        {
+            return Err(BuildError::Ingest);
+        }
         let server = Server::new(&self.url, self.connect_timeout, self.answer_timeout);
         let server = server.map_err(|error| BuildError::Url(error.to_string()))?;
         let keys = Keys::new(&self.prefix);
@@ -119,6 +135,8 @@ pub enum BuildError {
     Url(String),
     /// The prefix is empty, or holds a brace or a space.
     Prefix,
+    /// The channels to take messages from begin with nothing, or are the transport's own.
+    Ingest,
 }
 
 impl fmt::Display for BuildError {
@@ -126,6 +144,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::Url(error) => write!(f, "not a URL of Redis: {error}"),
             Self::Prefix => f.write_str("a prefix is not empty and holds no brace and no space"),
+            Self::Ingest => f.write_str("channels of others begin with something else than ours"),
         }
     }
 }

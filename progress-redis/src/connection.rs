@@ -111,6 +111,15 @@ impl Connection {
         Ok(self.link.clone().subscribe(channels).await?)
     }
 
+    /// Subscribes to all channels of a pattern, and waits until Redis has confirmed it.
+    pub(crate) async fn psubscribe(&self, pattern: &str) -> Result<(), Failure> {
+        Ok(self.link.clone().psubscribe(pattern).await?)
+    }
+
+    pub(crate) async fn punsubscribe(&self, pattern: &str) -> Result<(), Failure> {
+        Ok(self.link.clone().punsubscribe(pattern).await?)
+    }
+
     pub(crate) async fn unsubscribe(&self, channels: &[String]) -> Result<(), Failure> {
         Ok(self.link.clone().unsubscribe(channels).await?)
     }

@@ -8,6 +8,8 @@ pub(crate) const LIBRARY: &str = concat!(
     include_str!("functions/common.lua"),
     include_str!("functions/runs.lua"),
     include_str!("functions/submit.lua"),
+    include_str!("functions/json.lua"),
+    include_str!("functions/publish.lua"),
     include_str!("functions/read.lua"),
     include_str!("functions/leases.lua"),
     include_str!("functions/register.lua"),
@@ -25,6 +27,9 @@ pub(crate) enum Function {
     Renew,
     Expired,
     Remove,
+    Times,
+    Agree,
+    Ingest,
 }
 
 impl Function {
@@ -41,6 +46,9 @@ impl Function {
             Self::Renew => ("FCALL", "progress_1_renew"),
             Self::Expired => ("FCALL", "progress_1_expired"),
             Self::Remove => ("FCALL", "progress_1_remove"),
+            Self::Times => ("FCALL_RO", "progress_1_times"),
+            Self::Agree => ("FCALL", "progress_1_agree"),
+            Self::Ingest => ("FCALL", "progress_1_ingest"),
         };
         let mut call = redis::cmd(command);
         call.arg(name).arg(1).arg(key);

@@ -67,26 +67,42 @@ pub(crate) fn page(
     let prevs = kept.iter().flatten().map(|record| prev_of(record));
     let floor = prevs.filter(missing).fold(prev_of(oldest), u64::max);
 
+    let present = records(topic, after, &kept);
+    let floor = floor.max(present.lost);
     let mut page = Page::new(epoch, Seq::new(head), Seq::new(floor), owner);
-    page.records = records(topic, after, &kept)?;
+    page.unreadable = present.unreadable;
+    page.records = present.records;
     page.channels = channels_of(text(channels).unwrap_or_default());
     page.request = text(request).and_then(request_of);
     if let Value::Array(ended) = ended
         && !ended.is_empty()
     {
         let kept: Vec<_> = ended.iter().map(bytes).collect::<Result<_, _>>()?;
-        let records = records(topic, 0, &kept)?.into_iter();
-        let events = records.filter_map(|record| match record {
-            Record::Task(event) => Some(event),
-            Record::Channel(_) => None,
-        });
+        let before = records(topic, 0, &kept);
+        page.unreadable += before.unreadable;
+        let events = before
+            .records
+            .into_iter()
+            .filter_map(|record| match record {
+                Record::Task(event) => Some(event),
+                Record::Channel(_) => None,
+            });
         page.ended_run = events.collect();
     }
     Ok(Some(page))
 }
 
+/// What is kept, as far as it can be read.
+#[derive(Debug, Default)]
+struct Records {
+    records: Vec<Record>,
+    /// How many cannot be read, and the newest of them: as good as lost, and said to be.
+    unreadable: usize,
+    lost: u64,
+}
+
 /// The records after a number, in order.
-fn records(topic: &Topic, after: u64, kept: &[Vec<&[u8]>]) -> Result<Vec<Record>, TransportError> {
+fn records(topic: &Topic, after: u64, kept: &[Vec<&[u8]>]) -> Records {
     let mut texts: Vec<_> = kept
         .iter()
         .flatten()
@@ -94,10 +110,18 @@ fn records(topic: &Topic, after: u64, kept: &[Vec<&[u8]>]) -> Result<Vec<Record>
         .filter(|(seq, _)| *seq > after)
         .collect();
     texts.sort_unstable_by_key(|(seq, _)| *seq);
-    let records = texts.into_iter().map(|(_, text)| decode(topic, text));
-    records
-        .collect::<Result<_, _>>()
-        .map_err(|error| TransportError::new(format_args!("{topic:?}: {error}")))
+    let mut read = Records::default();
+    for (seq, text) in texts {
+        match decode(topic, text) {
+            Ok(record) => read.records.push(record),
+            Err(error) => {
+                tracing::warn!(?topic, seq, %error, "passed over");
+                read.unreadable += 1;
+                read.lost = seq;
+            }
+        }
+    }
+    read
 }
 
 /// Reads tasks and their places in the list.

@@ -6,6 +6,8 @@
 
 use std::{
     collections::HashSet,
+    convert::Infallible,
+    future::pending,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,13 +20,14 @@ use redis::{Cmd, Pipeline, PushInfo, PushKind, Value};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout},
 };
 
 use crate::{
     arrivals::Arrivals,
     ask::{Ask, heard, load},
     connection::{Connection, Failure, Server},
+    foreign::Services,
     functions,
     keys::Keys,
 };
@@ -40,6 +43,8 @@ pub(crate) struct Shard {
     arrivals: Arrivals,
     /// On which this shard hears itself.
     probe: String,
+    /// Workers in other languages are served by the functions alone, and by what is said here.
+    services: Services,
     /// The newest probe that was heard.
     heard: AtomicU64,
     running: AtomicBool,
@@ -89,6 +94,7 @@ impl Shard {
         keys: Keys,
         probe_every: Duration,
         arrivals: Arrivals,
+        services: Services,
     ) -> Self {
         let probe = keys.probe(NodeId::random().as_str());
         Self {
@@ -99,6 +105,7 @@ impl Shard {
             wanted: Mutex::default(),
             arrivals,
             probe,
+            services,
             heard: AtomicU64::new(0),
             running: AtomicBool::new(false),
         }
@@ -230,7 +237,9 @@ impl Shard {
                         self.arrivals.event(TransportEvent::Up);
                     }
                     served = true;
-                    self.watch_over(&connected).await
+                    let failure = self.serve(&connected).await;
+                    connected.lost.set();
+                    failure
                 }
                 Err(error) => error,
             };
@@ -255,6 +264,38 @@ impl Shard {
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
+        }
+    }
+
+    /// Does what is to be done as long as the connections are good.
+    async fn serve(self: &Arc<Self>, connected: &Connected) -> Failure {
+        let ingest = async {
+            let (commands, subscriber) = (&connected.commands, &connected.subscriber);
+            match &self.services.ingest {
+                Some(ingest) => ingest.run(commands, subscriber, &self.arrivals).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            failure = self.watch_over(connected) => failure,
+            never = self.look_after(connected) => match never {},
+            never = ingest => match never {},
+        }
+    }
+
+    /// Sees to it that others are served, at once and then now and then.
+    async fn look_after(self: &Arc<Self>, connected: &Connected) -> Infallible {
+        let mut ticks = interval(self.probe_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (shard, commands) = (Arc::clone(self), connected.commands.clone());
+            // By itself: what was taken from all nodes is to be told, though the connection break.
+            let looked = tokio::spawn(async move {
+                let Self { services, keys, .. } = &*shard;
+                services.keep(&commands, keys, &shard.arrivals).await;
+            });
+            let _over = looked.await;
         }
     }
 
@@ -301,8 +342,19 @@ impl Shard {
             match push.kind {
                 PushKind::Disconnection => lost.set(),
                 PushKind::Message => shard.message(push.data),
+                // Of a connection that is over the next one tells as well.
+                PushKind::PMessage if !lost.is.load(Ordering::Acquire) => shard.foreign(push.data),
                 _ => {}
             }
+        }
+    }
+
+    fn foreign(&self, data: Vec<Value>) {
+        let mut data = data.into_iter().skip(1);
+        if let (Some(ingest), Some(Value::BulkString(channel)), Some(Value::BulkString(payload))) =
+            (&self.services.ingest, data.next(), data.next())
+        {
+            ingest.message(&channel, payload, &self.arrivals);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Drafts, which a function numbers.
 
 use progress_core::{
-    Data, Epoch, Position, Retention, Seq,
+    Data, Epoch, Position, Retention, Seq, Timestamp,
     transport::{AppendError, Draft, DraftBody, Record, Topic},
 };
 use redis::{Cmd, Value};
@@ -74,7 +74,47 @@ fn add(call: &mut Cmd, topic: &Topic, draft: &Draft) -> Result<(), AppendError> 
         }
     }
     call.arg(body);
+    match &draft.body {
+        DraftBody::Data(data) if matches!(topic, Topic::Task(_)) => {
+            call.arg(told(data, draft.timestamp));
+        }
+        _ => {
+            call.arg("");
+        }
+    }
     Ok(())
+}
+
+/// What a worker in another language has to know of it, who publishes without having read the task:
+/// fields of its hash, see `functions/common.lua`.
+fn told(data: &Data, at: Timestamp) -> String {
+    let at = format!("T{}", at.as_millis());
+    let stage = |letter, path: &str| match path.contains('\n') {
+        // No path can; who publishes it all the same says nothing here.
+        true => String::new(),
+        false => format!("\n{letter}{path}"),
+    };
+    match data {
+        Data::Queued(queued) => match &queued.about {
+            Some(about) => match serde_json::to_string(about) {
+                Ok(about) => format!("{at}\nA{about}"),
+                Err(_) => at,
+            },
+            None => at,
+        },
+        Data::Started(about) => format!("{at}\nB{}\nA", about.started_at.as_millis()),
+        Data::StageChange(change) => {
+            let stage = stage('S', &change.current_stage);
+            format!("{at}\nP{}{stage}", change.progress)
+        }
+        Data::ProgressUpdate(update) => {
+            let stage = update.stage.as_deref().map(|path| stage('s', path));
+            let reported = if update.reported { "\nR1" } else { "" };
+            let stage = stage.unwrap_or_default();
+            format!("{at}\nP{}{reported}{stage}", update.progress)
+        }
+        _ => at,
+    }
 }
 
 /// Reads the answer: one for each draft that was in the call.

@@ -25,7 +25,9 @@ use crate::{
     builder::RedisTransportBuilder,
     claims::{self, millis, text, unexpected},
     connection::{Failure, Server},
+    foreign::Services,
     functions::Function,
+    ingest::Ingest,
     keys::Keys,
     read,
     shard::Shard,
@@ -72,14 +74,18 @@ impl RedisTransport {
         builder: &RedisTransportBuilder,
     ) -> Self {
         let (arrivals, arriving) = Arrivals::new(keys.clone());
+        let times = Times {
+            retention: builder.retention,
+            stalled_after: builder.stalled_after,
+            abandoned_after: builder.abandoned_after,
+        };
+        let ingest = builder.ingest.as_deref();
+        let ingest = ingest.map(|prefix| Ingest::new(prefix, NodeId::random().as_str(), &keys));
+        let services = Services::new(&times, ingest);
         let inner = Inner {
-            shard: Arc::new(Shard::new(server, keys, probe_every, arrivals)),
+            shard: Arc::new(Shard::new(server, keys, probe_every, arrivals, services)),
             writer: Writer::default(),
-            times: Times {
-                retention: builder.retention,
-                stalled_after: builder.stalled_after,
-                abandoned_after: builder.abandoned_after,
-            },
+            times,
             arriving: Mutex::new(Some(arriving)),
             supervisor: Mutex::default(),
         };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
-use progress_core::{ProgressTracker, TrackerStats};
+use progress_core::{ProgressTracker, TrackerStats, transport::ForeignRefusal};
 use prometheus::{
     IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
@@ -33,6 +33,9 @@ struct OfTracker {
     reports_refused: IntCounter,
     superseded: IntCounter,
     resyncs: IntCounter,
+    unreadable: IntCounter,
+    foreign_accepted: IntCounter,
+    foreign_refused: IntCounterVec,
     unsent: IntCounter,
     broker_refused: IntCounter,
 }
@@ -170,6 +173,22 @@ impl OfTracker {
                 "progress_resyncs_total",
                 "Times that records from other nodes were found missing and read again.",
             ),
+            unreadable: counter(
+                all,
+                "progress_unreadable_total",
+                "Records of the broker that could not be read, as often as they were met.",
+            ),
+            foreign_accepted: counter(
+                all,
+                "progress_foreign_accepted_total",
+                "Messages from the broker's other users that were published, repetitions included.",
+            ),
+            foreign_refused: counters(
+                all,
+                "progress_foreign_refused_total",
+                "Messages from the broker's other users that were not published, by reason.",
+                &["reason"],
+            ),
             unsent: counter(
                 all,
                 "progress_unsent_total",
@@ -203,9 +222,16 @@ impl OfTracker {
             (&self.reports_refused, stats.refused),
             (&self.superseded, stats.superseded),
             (&self.resyncs, stats.resyncs),
+            (&self.unreadable, stats.unreadable),
+            (&self.foreign_accepted, stats.foreign.accepted()),
             (&self.unsent, stats.unsent),
             (&self.broker_refused, stats.refused_by_broker),
         ] {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+        for why in ForeignRefusal::ALL {
+            let counter = self.foreign_refused.with_label_values(&[why.as_str()]);
+            let now = stats.foreign.refused(why);
             counter.inc_by(now.saturating_sub(counter.get()));
         }
     }

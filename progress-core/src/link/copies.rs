@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use crate::{
+    background::spawn,
     channel::ChannelName,
     event::Event,
     id::TaskId,
@@ -39,6 +40,34 @@ impl Link {
     pub(super) async fn send_copies(&self) -> Result<(), TransportError> {
         while self.send_drafts(&self.copies).await? {}
         Ok(())
+    }
+
+    /// Has what was published on a shared task without a node copied into its channels.
+    pub(super) fn copy_untold(self: &Arc<Self>, id: TaskId, after: Position) {
+        let link = Arc::clone(self);
+        let _on_its_own = spawn("progress-copy", async move {
+            let topic = Topic::Task(id);
+            let mut backoff = Backoff::new();
+            while !link.is_closed() {
+                match link.transport.read(&topic, Some(after)).await {
+                    Ok(page) => {
+                        if let Some(page) = page.filter(|page| page.epoch == after.epoch()) {
+                            let records = page.records.into_iter();
+                            let events = records.filter_map(|record| match record {
+                                Record::Task(event) => Some(event),
+                                Record::Channel(_) => None,
+                            });
+                            link.copy_soon(&page.channels, &events.collect::<Vec<_>>());
+                        }
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::debug!(node = %link.node, %error, "not copied into a channel");
+                        link.pause(&mut backoff).await;
+                    }
+                }
+            }
+        });
     }
 
     /// Reads what the broker has numbered of a shared task, so that this node sees at once what was

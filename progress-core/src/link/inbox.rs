@@ -1,6 +1,10 @@
 //! What arrives.
 
-use std::{future::poll_fn, pin::pin, sync::atomic::Ordering};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use futures_util::future::{Either, select};
 
@@ -12,7 +16,7 @@ use crate::{
 
 impl Link {
     /// Hands on what arrives, as long as the link is open.
-    pub(super) async fn receive(&self) {
+    pub(super) async fn receive(self: &Arc<Self>) {
         let mut events = self.transport.events();
         loop {
             let closing = pin!(self.closing());
@@ -27,7 +31,7 @@ impl Link {
         tracing::debug!(node = %self.node, "the transport's events have ended");
     }
 
-    fn arrived(&self, event: TransportEvent) {
+    fn arrived(self: &Arc<Self>, event: TransportEvent) {
         let Some(tracker) = self.tracker() else {
             return;
         };
@@ -52,6 +56,8 @@ impl Link {
                     self.resync(record.topic());
                 }
             }
+            TransportEvent::Foreign(foreign) => self.take_in(&tracker, foreign),
+            TransportEvent::Untold(id, after) => self.copy_untold(id, after),
             TransportEvent::Request(id, request) => tracker.requested(&id, &request),
             TransportEvent::Removed(id, up_to) => {
                 if !tracker.removed(&id, up_to) {

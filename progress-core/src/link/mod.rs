@@ -1,6 +1,6 @@
 //! The link to a broker: what turns trackers in several processes into nodes of one system.
 //!
-//! Five loops drive a [`Transport`]:
+//! Six loops drive a [`Transport`]:
 //!
 //! - the [outbox] sends what the logs of this node's tasks hold, each from a cursor of its
 //!   own, so that a log's bounds are the outbox's bounds;
@@ -8,12 +8,14 @@
 //! - [syncing](self::sync) reads what a mirror lacks: at first, after a hole, after an outage, and now
 //!   and then to be sure;
 //! - the [keeper] renews the node's lease;
+//! - the [intake](foreign) publishes what comes from those who know nothing of nodes;
 //! - [tidying](tidy) ends the tasks of dead nodes, lets go of what nobody watches, and looks at
 //!   what is watched now and then.
 
 mod channels;
 mod copies;
 mod drafts;
+mod foreign;
 mod inbox;
 mod keeper;
 mod outbox;
@@ -55,6 +57,7 @@ pub(crate) struct Link {
     outbox: outbox::Dirty,
     waiting: channels::Waiting,
     copies: drafts::Drafts,
+    intake: foreign::Intake,
     watches: Watches,
     syncs: Syncs,
     /// Since when the broker has been seen without a break.
@@ -75,6 +78,7 @@ pub(crate) struct LinkCounts {
     pub(crate) resyncs: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) unsent: AtomicU64,
+    pub(crate) unreadable: AtomicU64,
 }
 
 impl Link {
@@ -88,6 +92,7 @@ impl Link {
             outbox: outbox::Dirty::default(),
             waiting: channels::Waiting::default(),
             copies: drafts::Drafts::default(),
+            intake: foreign::Intake::default(),
             watches: Watches::default(),
             syncs: Syncs::default(),
             up_since: Mutex::new(None),
@@ -122,6 +127,7 @@ impl Link {
                 start(|link| Box::pin(async move { link.synchronise().await })),
                 start(|link| Box::pin(async move { link.keep().await })),
                 start(|link| Box::pin(async move { link.tidy().await })),
+                start(|link| Box::pin(async move { link.publish_foreign().await })),
             ]
             .into_iter()
             .flatten(),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use futures_util::future::join_all;
@@ -123,7 +123,13 @@ impl Link {
         }
         let after = self.received(tracker, topic);
         let found = match self.transport.read(topic, after).await? {
-            Some(page) => tracker.take_page(topic, &page, after),
+            Some(page) => {
+                let unreadable = page.unreadable as u64;
+                self.counts
+                    .unreadable
+                    .fetch_add(unreadable, Ordering::Relaxed);
+                tracker.take_page(topic, &page, after)
+            }
             None => {
                 if let Topic::Task(id) = topic {
                     tracker.forget_superseded(id);

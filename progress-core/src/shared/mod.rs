@@ -9,6 +9,7 @@ mod author;
 mod foreign;
 mod handle;
 mod input;
+mod message;
 mod publish;
 mod remote;
 mod said;
@@ -18,6 +19,7 @@ mod whole;
 
 pub(crate) use self::{
     author::{Present, author},
+    publish::publish,
     remote::cancel as cancel_elsewhere,
     said::{Said, check_envelope},
     seen::Seen,
@@ -26,5 +28,6 @@ pub(crate) use self::{
 pub use self::{
     handle::SharedTask,
     input::{EventInput, InvalidInput},
+    message::InvalidMessage,
     publish::Published,
 };

@@ -91,7 +91,7 @@ impl ProgressTracker {
 }
 
 /// Publishes to a task, to this run of it if one is given.
-pub(super) async fn publish(
+pub(crate) async fn publish(
     tracker: &Arc<TrackerShared>,
     id: &TaskId,
     run: Option<Epoch>,

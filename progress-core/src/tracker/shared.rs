@@ -27,7 +27,7 @@ use crate::{
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
         sampler::Sampler,
     },
-    transport::{NodeId, Topic},
+    transport::{ForeignStats, NodeId, Topic},
 };
 
 /// What the handles of a tracker share.
@@ -432,6 +432,8 @@ impl TrackerShared {
             superseded: link.map_or(0, |link| link.counts.superseded.load(Ordering::Relaxed)),
             resyncs: link.map_or(0, |link| link.counts.resyncs.load(Ordering::Relaxed)),
             unsent: link.map_or(0, |link| link.counts.unsent.load(Ordering::Relaxed)),
+            foreign: link.map_or_else(Default::default, Link::foreign_stats),
+            unreadable: link.map_or(0, |link| link.counts.unreadable.load(Ordering::Relaxed)),
             refused_by_broker: link.map_or(0, |link| link.counts.refused.load(Ordering::Relaxed)),
         }
     }
@@ -545,6 +547,10 @@ pub struct TrackerStats {
     pub superseded: u64,
     /// Times that records from other nodes were found missing and read again.
     pub resyncs: u64,
+    /// Messages from those who speak to the broker and know nothing of nodes.
+    pub foreign: ForeignStats,
+    /// Records of the broker that could not be read, as often as they were met.
+    pub unreadable: u64,
     /// Tasks that were forgotten before the broker had had all of them.
     pub unsent: u64,
     /// Events that the broker refused.

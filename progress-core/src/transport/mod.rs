@@ -9,6 +9,7 @@
 //! mirrors what it watches. An adapter for a broker implements the trait and passes the
 //! conformance suite of `progress_core::testing` (feature `testing`).
 
+mod foreign;
 mod types;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use tokio::time::Instant;
 
+pub use self::foreign::{Foreign, ForeignRefusal, ForeignStats};
 pub use self::types::{
     AppendError, Claim, ClaimError, Draft, DraftBody, Expired, ExpiredCause, NodeId, Owner, Page,
     Record, Request, RequestError, Topic, TransportError, TransportEvent,

@@ -9,6 +9,7 @@ use crate::{
     position::{Epoch, Position, Seq},
     snapshot::Snapshot,
     time::Timestamp,
+    transport::Foreign,
 };
 
 /// One start of one process's tracker.
@@ -398,6 +399,9 @@ pub struct Page {
     pub channels: Vec<ChannelName>,
     /// A request that is stored with it.
     pub request: Option<Request>,
+    /// How many of its records could not be read; the floor is at least the newest of those that
+    /// are asked for.
+    pub unreadable: usize,
 }
 
 impl Page {
@@ -413,6 +417,7 @@ impl Page {
             owner,
             channels: Vec::new(),
             request: None,
+            unreadable: 0,
         }
     }
 
@@ -441,6 +446,11 @@ pub enum TransportEvent {
     Request(TaskId, Request),
     /// A task that this node watches or owns was [removed](crate::transport::Transport::remove) after this run.
     Removed(TaskId, Epoch),
+    /// Somebody who knows nothing of nodes has said something of a task.
+    Foreign(Foreign),
+    /// What stands after this position in a shared task was published without a node: its events are
+    /// to be copied into the channels of the task.
+    Untold(TaskId, Position),
     /// Records of a watched topic may have been lost.
     Resync(Topic),
     /// The broker cannot be reached.

@@ -11,19 +11,27 @@
 --   :es :el :ev     what was kept of the run that this one is the end of
 --   :i :iq          ids of drafts and where they went; their order
 --   :c :cq          how far tasks have been copied here; their order
+--   :w :wq          of each producer in another language the newest number and its seq; their order
+--   :n              the stages that have begun: a hash without values
 -- <run> is 'o<generation>' if its owner numbers it and 'b<generation>' if the broker does: whoever is
 -- not, or no longer, the one to number a run finds no stream of it.
 --
 -- Fields of :m: g generation, o 'n<node>' or 'b', n place in the list, c channels, e seq of the end,
 -- E the run that it ends, q request, h head, p newest milestone, L lines (these three of what is
 -- numbered here), a last sign of life, w silence until stalled, x until abandoned, t stalled was told.
+-- And of what was said, for publish: T when last, B when it began, A what 'started' is to say, P percent,
+-- R if that was reported as such, S the current stage.
 --
 -- Indices, under <prefix>:i: lease (node -> its end), own:<node> (tasks), ask:<node> (task ->
 -- request), silent (task -> when to look), list (task -> place), ended (task -> when forgotten),
--- gone (task -> run), goneq (task -> when removed), last (last generation of a channel and place).
+-- gone (task -> run), goneq (task -> when removed), last (last generation of a channel and place), times
+-- (how long things last, as the nodes say), untold (run and task -> seq after which channels have not
+-- been told what publish has numbered), ingest:<channels> (who takes what others publish there).
 
 local MILESTONES, LINES, KEYS_OF_STATE, RECENT = 1024, 200, 4096, 1024
 local FIRST_LEASE, FENCE = 30000, 86400000
+-- Of tasks that a worker in another language starts before any node has said how long these are.
+local STALLED, ABANDONED, RETENTION = '600000', '3600000', '3600000'
 local LAST = '18446744073709551615'
 
 -- Not known yet while the library is loaded.
@@ -58,7 +66,8 @@ end
 
 local function kept_keys(base, run)
   return { base .. ':m', run .. ':s', run .. ':l', run .. ':v', base .. ':es', base .. ':el',
-    base .. ':ev', base .. ':i', base .. ':iq', base .. ':c', base .. ':cq' }
+    base .. ':ev', base .. ':i', base .. ':iq', base .. ':c', base .. ':cq', base .. ':w',
+    base .. ':wq', base .. ':n' }
 end
 
 -- Ended tasks whose time is over leave the indices, a few at a time.

@@ -79,3 +79,15 @@ local function expired(keys, args)
   return found
 end
 
+-- Who takes what others publish. KEYS its lease; ARGV holder, milliseconds: none gives it up.
+local function ingest(keys, args)
+  local holder = call('GET', keys[1])
+  if holder and holder ~= args[1] then
+    return 0
+  elseif args[2] == '0' then
+    return call('DEL', keys[1])
+  end
+  call('SET', keys[1], args[1], 'PX', args[2])
+  return 1
+end
+

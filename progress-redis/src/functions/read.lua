@@ -32,3 +32,15 @@ local function read(keys, args)
   }
 end
 
+-- KEYS times. How long things last for those who do not say so; also answered when the memory is short,
+-- and so what shows that the library is there.
+local function times(keys)
+  return call('HMGET', keys[1], 'stalled', 'abandoned', 'retention')
+end
+
+-- KEYS times; ARGV stalled, abandoned, retention.
+local function agree(keys, args)
+  call('HSET', keys[1], 'stalled', args[1], 'abandoned', args[2], 'retention', args[3])
+  return 1
+end
+

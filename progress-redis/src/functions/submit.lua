@@ -16,10 +16,27 @@ local function remember(hash, queue, field, value)
   end
 end
 
+-- Takes note of fields of :m, one a line, each behind its letter; 's' and 'S' are stages, which are
+-- known from then on, as are those above them.
+local function keep(base, kept, told)
+  for letter, value in string.gmatch(told, '(%a)([^\n]*)') do
+    if letter ~= 's' then
+      kept[letter] = value
+    end
+    if letter == 's' or letter == 'S' then
+      while value do
+        call('HSET', base .. ':n', value, '')
+        value = string.match(value, '^(.*)/')
+      end
+    end
+  end
+end
+
 -- KEYS base; ARGV prefix, kind of topic ('t' or 'c'), task, retention, then of each draft: class,
 -- key, id, sign of life ('s', 'q' for a stall, 'n' for none), the task that it is a copy of, that
--- one's generation and seq, the key that it retires, body. Answers the generation and of each draft
--- its seq, or 'e' (has ended) or 'k' (too many keys).
+-- one's generation and seq, the key that it retires, body, what it says that others have to know who
+-- publish without having read it. Answers the generation and of each draft its seq, or 'e' (has
+-- ended) or 'k' (too many keys).
 local function submit(keys, args)
   local base, prefix, task = keys[1], args[1], args[3]
   local meta = base .. ':m'
@@ -35,9 +52,9 @@ local function submit(keys, args)
   end
   local head, prev, lines = tonumber(was[4] or 0), tonumber(was[5] or 0), tonumber(was[6] or 0)
   local run = run_of(base, tonumber(generation), 'b')
-  local answers, published = { 'ok', generation }, {}
+  local answers, published, kept = { 'ok', generation }, {}, {}
   local life, last = 'n', nil
-  for i = 5, #args, 9 do
+  for i = 5, #args, 10 do
     local class, key, id, sign, of = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
     local answer = id ~= '' and call('HGET', base .. ':i', id)
     local reached, copied
@@ -73,6 +90,7 @@ local function submit(keys, args)
         call('XADD', run .. ':s', 'MAXLEN', '~', MILESTONES, number, 'r', record)
         prev = head
       end
+      keep(base, kept, args[i + 9])
       if args[i + 7] ~= '' then
         call('HDEL', run .. ':v', args[i + 7])
       end
@@ -98,7 +116,12 @@ local function submit(keys, args)
     answers[#answers + 1] = answer
   end
   if #published > 0 then
-    call('HSET', meta, 'h', text(head), 'p', text(prev), 'L', text(lines))
+    kept.h, kept.p, kept.L = text(head), text(prev), text(lines)
+    local fields = {}
+    for field, value in pairs(kept) do
+      fields[#fields + 1], fields[#fields + 2] = field, value
+    end
+    call('HSET', meta, unpack(fields))
     if last then
       close(base, run, prefix, task, 'b', last, math.floor(now_us() / 1000), tonumber(args[4]))
     elseif args[2] == 't' and life ~= 'n' then

@@ -75,6 +75,8 @@ impl Node {
                 }
                 TransportEvent::Request(..)
                 | TransportEvent::Removed(..)
+                | TransportEvent::Foreign(_)
+                | TransportEvent::Untold(..)
                 | TransportEvent::Down => {}
             }
         }
