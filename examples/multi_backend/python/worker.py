@@ -60,6 +60,7 @@ class Task:
         self.client, self.id = client, task_id
         # Of this run of this process: another one counts by itself.
         self.producer, self.n = f"py-{uuid.uuid4().hex}", 0
+        self.begun = time.monotonic()
 
     def publish(self, event_type, data):
         """Sends an event until Redis has answered. Raises Refused or, asked to, Cancelled."""
@@ -90,7 +91,10 @@ class Task:
         before = sum(weight for name, weight in STAGES[: [n for n, _ in STAGES].index(stage)])
         weight = dict(STAGES)[stage]
         share = before + weight * current / total
-        data["progress"] = round(100 * share / sum(weight for _, weight in STAGES), 2)
+        done = share / sum(weight for _, weight in STAGES)
+        data["progress"] = round(100 * done, 2)
+        data["stage_progress"] = round(100 * current / total, 2)
+        data["eta_ms"] = int((time.monotonic() - self.begun) * 1000 * (1 - done) / done)
         self.publish("progress_update", data | more)
 
 

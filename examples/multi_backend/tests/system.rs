@@ -261,10 +261,12 @@ async fn reconnect_with_the_subscription_gone() {
 
 #[tokio::test]
 async fn full_flow() {
-    let system = System::start().await;
+    let system = System::start_with(&["--workers", "1", "--python-workers", "1"]).await;
     for (node, other, worker) in [
         (system.axum(), system.warp(), "rust"),
         (system.warp(), system.axum(), "rust"),
+        (system.axum(), system.warp(), "python"),
+        (system.warp(), system.axum(), "python"),
     ] {
         let wish = json!({"title": "Rain", "scenes": 2, "failures": 1, "worker": worker});
         let task = system.project(&node, &wish).await;

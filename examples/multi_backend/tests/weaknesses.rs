@@ -128,7 +128,7 @@ fn note(seen: &mut BTreeMap<u64, Value>, mut frame: Value) {
 
 #[tokio::test]
 async fn errors_have_one_shape() {
-    let system = System::start().await;
+    let system = System::start_with(&["--workers", "1", "--python-workers", "1"]).await;
     let mut errors = Vec::new();
     for node in [system.axum(), system.warp()] {
         let projects = format!("{node}/api/projects");
@@ -156,22 +156,19 @@ async fn errors_have_one_shape() {
         client.say(&json!({"type": "dance"})).await;
         errors.push(client.next_of("rejected").await["data"].clone());
     }
-    let wish = json!({"title": "Rain", "scenes": 1, "failures": 10});
-    let task = system.project(&system.axum(), &wish).await;
-    let frames = Client::watch(&system.warp(), &task)
-        .await
-        .up_to("complete")
-        .await;
-    errors.extend(
-        of(&frames, "error")
-            .iter()
-            .map(|frame| frame["data"].clone()),
-    );
-    errors.push(frames.last().unwrap()["data"]["error"].clone());
-    let (_, snapshot) = system.get(&format!("{}/tasks/{task}", system.axum())).await;
-    errors.push(snapshot["error"].clone());
-    errors.push(snapshot["last_error"].clone());
-    assert_eq!(errors.len(), 2 * 8 + 4 + 3);
+    for worker in ["rust", "python"] {
+        let wish = json!({"title": "Rain", "scenes": 1, "failures": 10, "worker": worker});
+        let task = system.project(&system.axum(), &wish).await;
+        let mut client = Client::watch(&system.warp(), &task).await;
+        let frames = client.up_to("complete").await;
+        let told = of(&frames, "error").into_iter();
+        errors.extend(told.map(|frame| frame["data"].clone()));
+        errors.push(frames.last().unwrap()["data"]["error"].clone());
+        let (_, snapshot) = system.get(&format!("{}/tasks/{task}", system.axum())).await;
+        errors.push(snapshot["error"].clone());
+        errors.push(snapshot["last_error"].clone());
+    }
+    assert_eq!(errors.len(), 2 * 8 + 2 * (4 + 3));
     for error in errors {
         let code = error["code"].as_str().unwrap_or_default();
         let is_upper = |c: char| c.is_ascii_uppercase() || c == '_';
