@@ -1,7 +1,8 @@
 // One WebSocket to the node that served this page: the channel of projects, and every project's task.
 // A reconnect resumes each topic at the position that was last seen of it, on whichever node it lands.
 
-const HISTORY_LEN = 50;
+const LINES_SHOWN = 50;
+const ENDS = ["completed", "failed", "cancelled", "abandoned"];
 const projects = new Map(); // task id -> { row, position }
 let channelPosition;
 let retries = 0;
@@ -90,18 +91,24 @@ function onTask(frame) {
       log(row, "ERROR", `${data.code}: retry ${data.retry_count} of ${data.max_retries}`);
       break;
     case "complete":
-      show(row, { progress: data.progress, message: data.error?.message ?? data.cause, stage: data.status });
+      show(row, { ...data, state: data.status });
       result(row, data.result);
       break;
   }
 }
 
-function show(row, { progress, stage, message, eta_ms, state }) {
+// The present state: of a snapshot, an update, or an end.
+function show(row, { progress, stage, message, eta_ms, state, error, cause }) {
   row.querySelector("progress").value = progress ?? 0;
   const left = eta_ms ? `${Math.ceil(eta_ms / 1000)} s left` : undefined;
-  const ended = ["completed", "failed", "cancelled", "abandoned"].includes(state) ? state : stage;
-  const words = [ended, progress?.toFixed(1) + " %", left, message];
+  const words = ENDS.includes(state)
+    ? [state, percent(progress), error?.message ?? cause]
+    : [stage, percent(progress), left, message];
   row.querySelector(".about").textContent = words.filter(Boolean).join(" · ");
+}
+
+function percent(progress) {
+  return `${(progress ?? 0).toFixed(1)} %`;
 }
 
 function log(row, level, message) {
@@ -110,7 +117,7 @@ function log(row, level, message) {
   line.textContent = `${level} ${message}`;
   const lines = row.querySelector(".log");
   lines.append(line);
-  if (lines.children.length > HISTORY_LEN) lines.firstElementChild.remove();
+  if (lines.children.length > LINES_SHOWN) lines.firstElementChild.remove();
   lines.scrollTop = lines.scrollHeight;
 }
 

@@ -300,7 +300,14 @@ def main():
     try:
         while True:
             text = desk.take()
-            perform(client, json.loads(text), settings.pace, worker)
+            try:
+                job = json.loads(text)
+                job = {field: job[field] for field in ("id", "title", "scenes", "failures", "trace_id")}
+            except (ValueError, TypeError, KeyError) as error:
+                # It would come again and again.
+                print(f"this is no job: {text}: {error!r}", file=sys.stderr)
+            else:
+                perform(client, job, settings.pace, worker)
             desk.done(text)
     except Stop:
         pass

@@ -45,29 +45,22 @@ pub(crate) struct System {
 /// If a part of it cannot be started.
 pub(crate) async fn run(system: &System) -> anyhow::Result<()> {
     let (mut redis, mut others) = (Group::default(), Group::default());
-    let told = child::terminated();
-    tokio::pin!(told);
-    let mut failed = tokio::select! {
-        started = system.start(&mut redis, &mut others) => started.err(),
-        () = &mut told => return end(redis, others).await,
-    };
-    if failed.is_none() {
+    let ran = async {
+        system.start(&mut redis, &mut others).await?;
         println!("all run; Ctrl-C ends them");
-        failed = tokio::select! {
-            error = redis.failed() => Some(error),
-            error = others.failed() => Some(error),
-            () = told => None,
-        };
-    }
-    end(redis, others).await?;
-    failed.map_or(Ok(()), Err)
-}
-
-/// Workers put back what they are doing while Redis is still there.
-async fn end(redis: Group, others: Group) -> anyhow::Result<()> {
+        Err(tokio::select! {
+            error = redis.failed() => error,
+            error = others.failed() => error,
+        })
+    };
+    let ran = tokio::select! {
+        ran = ran => ran,
+        () = child::terminated() => Ok(()),
+    };
+    // Workers put back what they are doing while Redis is still there.
     others.end().await;
     redis.end().await;
-    Ok(())
+    ran
 }
 
 impl System {
@@ -77,16 +70,16 @@ impl System {
             None => redis.start(self.private_redis()?).await?,
         };
         let mut parts = vec![
-            self.ours("web", "web", &url)?
+            self.ours("web", &url)?
                 .args(["--adapter", "axum"])
                 .listen(self.axum),
-            self.ours("web", "web", &url)?
+            self.ours("web", &url)?
                 .args(["--adapter", "warp"])
                 .listen(self.warp),
         ];
         for number in 1..=self.workers {
             let name = number.to_string();
-            parts.push(self.ours("worker", "worker", &url)?.args(["--name", &name]));
+            parts.push(self.ours("worker", &url)?.args(["--name", &name]));
         }
         parts.extend(self.python_workers(&url).await);
         for part in parts {
@@ -96,10 +89,10 @@ impl System {
     }
 
     /// A process of this program.
-    fn ours(&self, role: &'static str, command: &str, redis: &str) -> anyhow::Result<Part> {
+    fn ours(&self, role: &'static str, redis: &str) -> anyhow::Result<Part> {
         let part = Part::new(role, env::current_exe()?);
         Ok(part
-            .args([command, "--redis", redis])
+            .args([role, "--redis", redis])
             .args(self.shared.flags()))
     }
 

@@ -16,11 +16,11 @@ mod site;
 mod store;
 mod worker;
 
-use std::time::Duration;
+use std::{io::IsTerminal as _, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use progress_core::{ProgressTracker, TrackerBuilder};
-use progress_redis::{RedisTransport, RedisTransportBuilder};
+use progress_core::ProgressTracker;
+use progress_redis::RedisTransport;
 use tracing_subscriber::EnvFilter;
 
 /// Starts web nodes, workers and a Redis, and ends them all at Ctrl-C.
@@ -82,14 +82,11 @@ impl Shared {
 
     /// This process's node of the system.
     fn tracker(&self, transport: RedisTransport) -> ProgressTracker {
-        let tracker: TrackerBuilder = ProgressTracker::builder();
-        tracker.transport(transport).lease(self.lease).build()
+        ProgressTracker::builder()
+            .transport(transport)
+            .lease(self.lease)
+            .build()
     }
-}
-
-/// The way to the others, as every process has it.
-fn transport(redis: &str) -> RedisTransportBuilder {
-    RedisTransport::builder(redis)
 }
 
 #[tokio::main]
@@ -99,6 +96,7 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let cli = Cli::parse();
     match cli.role {

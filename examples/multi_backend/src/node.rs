@@ -9,11 +9,12 @@ use http::Method;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use progress_core::TaskId;
+use progress_redis::RedisTransport;
 use progress_web::{Gateway, Open};
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use warp::{Filter as _, Reply as _, filters::path::FullPath, reply};
 
-use crate::{Shared, child, queue::Queue, site::Site, store::Store, transport};
+use crate::{Shared, child, queue::Queue, site::Site, store::Store};
 
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
@@ -45,7 +46,9 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", settings.listen))?;
-    let tracker = settings.shared.tracker(transport(&settings.redis).build()?);
+    // What workers say that can only PUBLISH, without a function.
+    let transport = RedisTransport::builder(&settings.redis).ingest("progress:");
+    let tracker = settings.shared.tracker(transport.build()?);
     let gateway = Gateway::builder(tracker.clone())
         .authorizer(Open::new().listing().channels().cancelling())
         .heartbeat(settings.shared.heartbeat)

@@ -93,9 +93,9 @@ impl Site {
     {
         let wish = Wish::read(&read(body).await?)?;
         let job = wish.into_job(uuid::Uuid::new_v4().simple().to_string());
-        self.tell(&job).await?;
         let pushed = self.shared.queue.push(&job).await;
         pushed.map_err(|error| away(&error))?;
+        self.tell(&job)?;
         let urls = self.shared.gateway.urls(&job.id);
         let answer = Created {
             project_id: job.id,
@@ -105,15 +105,15 @@ impl Site {
         Ok(json(StatusCode::ACCEPTED, &answer))
     }
 
-    async fn tell(&self, job: &Job) -> Result<(), ApiError> {
+    /// It is sent as soon as it can be, in order.
+    fn tell(&self, job: &Job) -> Result<(), ApiError> {
         let projects = self.shared.gateway.tracker().channel(PROJECTS);
         let created = ProjectCreated {
             project: &job.id,
             title: &job.title,
             worker: job.worker,
         };
-        let told = projects.emit_confirmed(created).await;
-        told.map(drop).map_err(|error| away(&error))
+        projects.emit(created).map_err(|error| away(&error))
     }
 
     async fn file(&self, project: &str, name: &str) -> Result<Response<Bytes>, ApiError> {

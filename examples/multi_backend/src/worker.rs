@@ -4,6 +4,7 @@ use std::{process, time::Duration};
 
 use clap::Args;
 use progress_core::{LookupError, ProgressTracker, StartError, Task, TaskState};
+use progress_redis::RedisTransport;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     produce::Production,
     queue::Desk,
     store::Store,
-    transport,
 };
 
 #[derive(Debug, Args)]
@@ -33,7 +33,9 @@ pub(crate) struct Settings {
 ///
 /// If the settings make no sense.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
-    let tracker = settings.shared.tracker(transport(&settings.redis).build()?);
+    let tracker = settings
+        .shared
+        .tracker(RedisTransport::builder(&settings.redis).build()?);
     let name = format!("rust-{}", settings.name);
     let id = format!("{name}-{}", process::id());
     let desk = Desk::new(Store::new(&settings.redis)?, Kind::Rust, id.clone());
@@ -124,6 +126,7 @@ impl Worker {
         tracing::info!(job = %job.id, "waits for the end of the run before");
         let mut frames = self.tracker.subscribe(&job.id);
         while frames.next().await.is_some() {}
+        sleep(LOOK_AGAIN).await;
     }
 
     async fn perform(&self, job: &Job, task: Task) {

@@ -2,12 +2,13 @@
 
 mod support;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, process::Stdio};
 
 use serde_json::{Value, json};
+use tokio::{process::Command, time::timeout};
 
 use self::support::{
-    System,
+    PATIENCE, System,
     client::{Client, of},
     is_there, signal, until,
 };
@@ -168,12 +169,45 @@ async fn no_process_outlives_a_launcher_that_is_killed() {
     signal("-KILL", &launcher).await;
     system.launcher.wait().await.unwrap();
     until("all have ended", async || {
-        for pid in &pids {
-            if is_there(pid).await {
-                return false;
-            }
-        }
-        true
+        pids.iter().all(|pid| !is_there(pid))
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_launcher_that_cannot_start_a_part_says_why_and_leaves_nothing() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let launcher = Command::new(env!("CARGO_BIN_EXE_multi-backend"))
+        .args(["--axum", &address, "--python-workers", "0"])
+        .stdin(Stdio::null())
+        .output();
+    let ended = timeout(PATIENCE, launcher).await.unwrap().unwrap();
+    assert!(!ended.status.success());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
+    let ready = String::from_utf8_lossy(&ended.stdout);
+    let (_, redis) = ready.trim().rsplit_once(' ').unwrap();
+    assert!(!is_there(redis), "{ready}");
+}
+
+#[tokio::test]
+async fn what_is_no_job_stops_no_worker() {
+    let system = System::start_with(&["--workers", "1", "--python-workers", "1"]).await;
+    for list in ["mb:jobs:rust", "mb:jobs:python"] {
+        for bad in ["no JSON", "[]", "{\"id\": \"no id\"}"] {
+            let _: u64 = system.ask(&["RPUSH", list, bad]).await.unwrap();
+        }
+    }
+    for worker in ["rust", "python"] {
+        let wish = json!({"title": "Rain", "scenes": 1, "worker": worker});
+        let task = system.project(&system.axum(), &wish).await;
+        let mut client = Client::watch(&system.warp(), &task).await;
+        let end = client.next_of("complete").await;
+        assert_eq!(end["data"]["status"], "completed");
+    }
+    assert_eq!(system.all("worker").len(), 2, "the ones of the beginning");
 }

@@ -310,6 +310,6 @@ async fn at_ctrl_c_all_processes_end() {
     signal("-INT", &launcher).await;
     assert!(system.launcher.wait().await.unwrap().success());
     for pid in pids {
-        assert!(!is_there(&pid).await, "{pid}");
+        assert!(!is_there(&pid), "{pid}");
     }
 }

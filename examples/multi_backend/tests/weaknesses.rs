@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::support::{
     System,
-    client::{Client, of},
+    client::{Client, of, types},
     short, until,
 };
 
@@ -262,4 +262,42 @@ async fn two_tabs_see_the_same_projects() {
         }
         assert_eq!(told, asked);
     }
+}
+
+#[tokio::test]
+async fn what_is_only_published_is_told_once_on_every_node() {
+    let system = System::start_with(&[]).await;
+    let task = TaskId::random().to_string();
+    // One of the nodes listens, as soon as it has joined the others.
+    until("a node listens", async || {
+        system.ask::<u64>(&["PUBSUB", "NUMPAT"]).await.unwrap() == 1
+    })
+    .await;
+    let channel = format!("progress:{task}");
+    for message in [
+        r#"{"event":"progress_update","data":{"current_stage":"render","progress":41}}"#,
+        "no JSON",
+        r#"{"event_type":"log","data":{"level":"WARNING","message":"late"}}"#,
+        r#"{"status":"COMPLETED"}"#,
+    ] {
+        let heard: u64 = system.ask(&["PUBLISH", &channel, message]).await.unwrap();
+        assert_eq!(heard, 1, "by one node");
+    }
+    let mut told = Vec::new();
+    for node in [system.axum(), system.warp()] {
+        let mut frames = Client::watch(&node, &task).await.up_to("complete").await;
+        frames.retain(|frame| frame["seq"].is_u64());
+        told.push(frames);
+    }
+    assert_eq!(told[0], told[1]);
+    let types = types(&told[0]);
+    let expected = [
+        "started",
+        "stage_change",
+        "progress_update",
+        "log",
+        "complete",
+    ];
+    assert_eq!(types, expected);
+    assert_eq!(told[0][3]["data"]["level"], "WARN");
 }

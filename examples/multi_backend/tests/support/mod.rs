@@ -182,9 +182,16 @@ impl System {
 }
 
 impl Drop for System {
+    /// All it has started ends with it, for their standard input is closed; that is waited for.
     fn drop(&mut self) {
-        // All it has started ends with it: their standard input is closed.
         let _may_be_gone = self.launcher.start_kill();
+        let begun = std::time::Instant::now();
+        let pids = ["redis", "web", "worker"].map(|role| self.all(role));
+        for process in pids.iter().flatten() {
+            while is_there(&process.pid) && begun.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 }
 
@@ -210,8 +217,8 @@ pub(crate) async fn signal(signal: &str, pid: &str) {
 }
 
 /// Whether a process is there.
-pub(crate) async fn is_there(pid: &str) -> bool {
-    let stat = tokio::fs::read_to_string(format!("/proc/{pid}/stat")).await;
+pub(crate) fn is_there(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     // One that nobody has waited for yet is there only by name.
     stat.is_ok_and(|stat| {
         !stat
