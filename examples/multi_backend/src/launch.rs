@@ -1,6 +1,11 @@
 //! The launcher: starts every process of the system, starts those again that end, and ends them all.
 
-use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -97,12 +102,10 @@ impl System {
     }
 
     fn private_redis(&self) -> anyhow::Result<Part> {
-        // Somebody else could take it before redis-server does, which would then end at once.
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        let port = free.local_addr()?.port().to_string();
         let away = humantime::format_duration(self.redis_away).to_string();
         Ok(Part::new("redis", env::current_exe()?)
-            .args(["redis", "--port", &port, "--away", &away]))
+            .args(["redis", "--away", &away])
+            .listen((Ipv4Addr::LOCALHOST, 0).into()))
     }
 
     async fn python_workers(&self, redis: &str) -> Vec<Part> {

@@ -59,11 +59,11 @@ impl Part {
             .with_context(|| format!("{program} cannot be started"))
     }
 
-    /// Tells what it said when it was ready; a node that chose a port keeps it.
+    /// Tells what it said when it was ready; one that chose a port keeps it.
     fn came_up(&mut self, line: &str) -> String {
         println!("{:<8}{line}", self.role);
         let what = line.split(' ').next().unwrap_or_default();
-        if let Some(address) = what.strip_prefix("http://") {
+        if let Some((_, address)) = what.split_once("://") {
             self.listen = address.parse().ok().or(self.listen);
         }
         what.to_owned()
@@ -76,6 +76,7 @@ impl Part {
         mut stop: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let mut first = Some(first);
+        let mut name = String::new();
         loop {
             let mut process = self.spawn()?;
             let stdin = process.stdin.take();
@@ -83,9 +84,9 @@ impl Part {
             let mut lines = BufReader::new(stdout).lines();
             let said = async {
                 while let Some(line) = lines.next_line().await? {
-                    let what = self.came_up(&line);
+                    name = self.came_up(&line);
                     if let Some(first) = first.take() {
-                        let _launcher_is_gone = first.send(what);
+                        let _launcher_is_gone = first.send(name.clone());
                     }
                 }
                 process.wait().await
@@ -101,9 +102,7 @@ impl Part {
             if first.is_some() {
                 bail!("{} has ended before it was ready: {ended}", self.role);
             }
-            let args = self.args.iter().filter_map(|arg| arg.to_str());
-            let args: Vec<_> = args.collect();
-            tracing::warn!(role = self.role, %ended, args = args.join(" "), "is started again");
+            tracing::warn!("{} {name} is started again: {ended}", self.role);
             tokio::select! {
                 () = sleep(AGAIN_IN) => {}
                 () = told(&mut stop) => return Ok(()),

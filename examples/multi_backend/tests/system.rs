@@ -313,3 +313,20 @@ async fn at_ctrl_c_all_processes_end() {
         assert!(!is_there(&pid), "{pid}");
     }
 }
+
+#[tokio::test]
+async fn a_second_launcher_on_the_same_redis_adds_to_the_system() {
+    let first = System::start_with(&[]).await;
+    let task = first.project(&first.axum(), &short()).await;
+    let mut client = Client::watch(&first.warp(), &task).await;
+    let redis = first.redis();
+    let second = System::start_with(&["--redis", &redis, "--workers", "1"]).await;
+    assert!(second.all("redis").is_empty());
+    client.next_of("complete").await;
+    let (_, snapshot) = second.get(&format!("{}/tasks/{task}", second.warp())).await;
+    assert_eq!(snapshot["state"], "completed");
+    drop(second);
+    // What it has left stays.
+    let (_, snapshot) = first.get(&format!("{}/tasks/{task}", first.axum())).await;
+    assert_eq!(snapshot["state"], "completed");
+}
