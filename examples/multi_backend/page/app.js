@@ -1,11 +1,17 @@
-// One WebSocket to the node that served this page: the channel of projects, and every project's task.
+// One WebSocket to the node that served this page: the channel of projects, and the newest projects' tasks.
 // A reconnect resumes each topic at the position that was last seen of it, on whichever node it lands.
 
+const PROJECTS_SHOWN = 100; // as many as one command may subscribe to
 const LINES_SHOWN = 50;
+const COMMANDS_EVERY = 1_500; // a server takes 100 messages a minute from one client
 const ENDS = ["completed", "failed", "cancelled", "abandoned"];
-const projects = new Map(); // task id -> { row, position }
+
+const projects = new Map(); // task id -> { row, position, subscribed }
+const gone = new Set(); // ids of tasks to unsubscribe from
 let channelPosition;
 let retries = 0;
+let lastCommand = -Infinity;
+let nextCommand;
 
 const state = document.querySelector("#state");
 const list = document.querySelector("#projects");
@@ -19,11 +25,10 @@ function connect() {
   socket.onopen = () => {
     retries = 0;
     state.textContent = "live";
-    subscribe(socket, [{ channel: "projects", after: channelPosition }]);
-    const ids = [...projects.keys()];
-    for (let from = 0; from < ids.length; from += 100) {
-      subscribe(socket, ids.slice(from, from + 100).map(topic));
-    }
+    send(socket, "subscribe", [{ channel: "projects", after: channelPosition }]);
+    gone.clear();
+    for (const project of projects.values()) project.subscribed = false;
+    update(socket);
   };
   socket.onmessage = ({ data }) => {
     alive();
@@ -53,12 +58,30 @@ function watchdog(socket) {
   };
 }
 
-function subscribe(socket, topics) {
-  socket.send(JSON.stringify({ type: "subscribe", topics }));
+function send(socket, type, topics) {
+  if (topics.length > 0) socket.send(JSON.stringify({ type, topics }));
 }
 
-function topic(id) {
-  return { task_id: id, after: projects.get(id).position };
+// Subscribes to what is new and unsubscribes from what is no longer shown: at once, or when it is time.
+function update(socket) {
+  const wait = lastCommand + COMMANDS_EVERY - performance.now();
+  clearTimeout(nextCommand);
+  nextCommand = setTimeout(() => {
+    if (socket.readyState !== WebSocket.OPEN) return;
+    lastCommand = performance.now();
+    send(socket, "unsubscribe", [...gone].map((task_id) => ({ task_id })));
+    gone.clear();
+    const fresh = [...projects].filter(([, project]) => !project.subscribed);
+    send(socket, "subscribe", fresh.map(([task_id, { position }]) => ({ task_id, after: position })));
+    for (const [, project] of fresh) project.subscribed = true;
+  }, Math.max(0, wait));
+}
+
+function forget(id) {
+  const { row, subscribed } = projects.get(id);
+  row.remove();
+  projects.delete(id);
+  if (subscribed) gone.add(id);
 }
 
 function onProject(socket, frame) {
@@ -70,7 +93,8 @@ function onProject(socket, frame) {
   row.querySelector("h2").textContent = worker === "any" ? title : `${title} (${worker})`;
   list.prepend(row);
   projects.set(project, { row });
-  subscribe(socket, [topic(project)]);
+  if (projects.size > PROJECTS_SHOWN) forget(projects.keys().next().value);
+  update(socket);
 }
 
 function onTask(frame) {

@@ -33,16 +33,23 @@ impl Queue {
         }
     }
 
-    /// Has a job wait for a worker.
+    /// Has a job wait for a worker; tells whether there was room for it, beside [`MOST_WAITING`] or,
+    /// if several come at once, a few more.
     ///
     /// # Errors
     ///
     /// If Redis cannot be reached. The job may wait all the same.
-    pub(crate) async fn push(&self, job: &Job) -> RedisResult<()> {
+    pub(crate) async fn push(&self, job: &Job) -> RedisResult<bool> {
+        let list = jobs(job.worker.as_str());
+        let waiting: usize = self.store.ask(cmd("LLEN").arg(&list)).await?;
+        if waiting >= MOST_WAITING {
+            return Ok(false);
+        }
         let mut push = cmd("RPUSH");
-        push.arg(jobs(job.worker.as_str()))
+        push.arg(list)
             .arg(serde_json::to_string(job).unwrap_or_default());
-        self.store.ask(&push).await
+        self.store.ask::<()>(&push).await?;
+        Ok(true)
     }
 
     /// Puts back what workers were doing who are no longer there; gives how many jobs it was.
@@ -229,6 +236,8 @@ fn alive(worker: &str) -> String {
     format!("mb:alive:{worker}")
 }
 
+/// Jobs that wait for workers of one kind.
+pub(crate) const MOST_WAITING: usize = 1_000;
 const WORKERS: &str = "mb:workers";
 /// How long a worker counts as alive after it said so.
 const ALIVE_FOR: Duration = Duration::from_secs(4);

@@ -1,6 +1,6 @@
 //! What a web node has beside the protocol's routes: the page, projects, and their files.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     job::{Job, Kind, Wish},
     produce::file_key,
-    queue::Queue,
+    queue::{MOST_WAITING, Queue},
     store::Store,
 };
 
@@ -94,7 +94,10 @@ impl Site {
         let wish = Wish::read(&read(body).await?)?;
         let job = wish.into_job(uuid::Uuid::new_v4().simple().to_string());
         let pushed = self.shared.queue.push(&job).await;
-        pushed.map_err(|error| away(&error))?;
+        if !pushed.map_err(|error| away(&error))? {
+            let text = format!("{MOST_WAITING} projects wait already");
+            return Err(ApiError::new(Code::TooManyTasks, text).retry_after(COME_BACK_IN));
+        }
         self.tell(&job)?;
         let urls = self.shared.gateway.urls(&job.id);
         let answer = Created {
@@ -155,7 +158,7 @@ fn away(error: &(dyn std::error::Error + 'static)) -> ApiError {
     tracing::warn!(error, "Redis cannot be reached");
     ApiError::new(Code::TransportDown, "Redis cannot be reached")
         .solution("Try again in a moment")
-        .retry_after(std::time::Duration::from_secs(1))
+        .retry_after(COME_BACK_IN)
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
@@ -206,4 +209,5 @@ const FILES: [(&str, &str); 4] = [
     ("film.png", "image/png"),
     ("thumbnail.png", "image/png"),
 ];
+const COME_BACK_IN: Duration = Duration::from_secs(1);
 const LARGEST_BODY: usize = 16 * 1024;

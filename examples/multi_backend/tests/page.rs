@@ -92,6 +92,40 @@ async fn two_tabs_of_two_nodes_show_the_same() {
     browser.close().await;
 }
 
+#[tokio::test]
+async fn a_tab_shows_the_newest_hundred_projects_and_loses_no_connection() {
+    // Nobody works: they all wait.
+    let system = System::start_with(&[]).await;
+    let browser = Browser::start().await;
+    let tab = &browser.client;
+    for title in ["Rain", "Snow"] {
+        let wish = json!({"title": title, "scenes": 1});
+        for _ in 0..130 {
+            system.project(&system.axum(), &wish).await;
+        }
+        if title == "Rain" {
+            tab.goto(&system.warp()).await.unwrap();
+            let note = "window.states = [];
+                const state = document.querySelector('#state');
+                const changed = new MutationObserver(() => states.push(state.textContent));
+                changed.observe(state, { childList: true });";
+            tab.execute(note, Vec::new()).await.unwrap();
+        }
+        until("the newest hundred are shown", async || {
+            let rows = rows(tab).await;
+            let rows = rows.as_array().unwrap();
+            rows.len() == 100 && rows.iter().all(|row| row[0] == title)
+        })
+        .await;
+    }
+    let status = tab.find(Locator::Css("#state")).await.unwrap();
+    assert_eq!(status.text().await.unwrap(), "live");
+    let states = tab.execute("return states", Vec::new()).await.unwrap();
+    assert!(!states.to_string().contains("lost"), "{states}");
+    assert_eq!(browser.complaints_of_the_page().await, Vec::<String>::new());
+    browser.close().await;
+}
+
 impl Browser {
     /// Without those of the network: a node was killed.
     async fn complaints_of_the_page(&self) -> Vec<String> {

@@ -179,6 +179,22 @@ async fn errors_have_one_shape() {
 }
 
 #[tokio::test]
+async fn so_many_projects_wait_and_no_more() {
+    let system = System::start_with(&[]).await;
+    let many = ["RPUSH", "mb:jobs:any"].into_iter().chain(["job"; 999]);
+    let _: u64 = system.ask(&many.collect::<Vec<_>>()).await.unwrap();
+    system.project(&system.axum(), &short()).await;
+    for node in [system.axum(), system.warp()] {
+        let (status, answer) = system.post(&format!("{node}/api/projects"), &short()).await;
+        assert_eq!(status, 503);
+        assert_eq!(answer["error"]["code"], "TOO_MANY_TASKS");
+        assert_eq!(answer["error"]["is_retryable"], true);
+    }
+    let waiting: u64 = system.ask(&["LLEN", "mb:jobs:any"]).await.unwrap();
+    assert_eq!(waiting, 1_000);
+}
+
+#[tokio::test]
 async fn updates_come_within_200_ms() {
     #[derive(Serialize)]
     struct Sent {
