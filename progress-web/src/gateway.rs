@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscription, TaskId};
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::{
     auth::{Action, Authorizer, Open, Principal},
@@ -210,9 +211,13 @@ impl GatewayBuilder {
         self
     }
 
-    /// Makes the gateway.
+    /// Makes the gateway. Within a tokio runtime its tracker joins the other nodes now, and not when somebody
+    /// first asks for a task: a node that nobody watches ends the tasks of dead ones all the same.
     #[must_use]
     pub fn build(self) -> Gateway {
+        if Handle::try_current().is_ok() {
+            self.tracker.connect();
+        }
         Gateway {
             shared: Arc::new(Shared {
                 node: Arc::from(self.tracker.node()),

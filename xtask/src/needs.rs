@@ -71,7 +71,7 @@ const NEEDS: &[Need] = &[
         },
         packages: &["curl"],
     },
-    // Each test of progress-redis runs one of its own.
+    // Each test of progress-redis and of multi-backend runs one of its own.
     Need {
         name: "Redis",
         user: User::Tests,
