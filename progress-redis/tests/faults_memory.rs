@@ -223,7 +223,11 @@ async fn a_dead_nodes_tasks_are_found_though_the_indices_were_dropped() {
     server
         .ask("DEL pgs:i:lease pgs:i:own:dead")
         .expect("it runs");
+    // Nor does what is nothing any more stay listed.
+    server.ask("ZADD pgs:i:list 1 nothing").expect("it runs");
     assert_eq!(transport.expired(8).await.expect("it is there"), []);
+    let listed = server.ask("ZCARD pgs:i:list").expect("it runs");
+    assert_eq!(listed, ":1\r\n");
     let own = server.ask("SISMEMBER pgs:i:own:dead t").expect("it runs");
     assert_eq!(own, ":1\r\n");
     // Once more than the longest lease has gone by.

@@ -59,13 +59,16 @@ local function walk(prefix, now)
     'LIMIT', 0, WALKED)
   for i = 1, #some, 2 do
     local was = call('HMGET', base_of(prefix, some[i]) .. ':m', 'g', 'o', 'e', 'n')
-    if was[1] and was[2] ~= 'b' and not was[3] then
+    if not was[1] then
+      -- Who tells it again lists it again.
+      call('ZREM', prefix .. ':i:list', some[i])
+    elseif was[2] ~= 'b' and not was[3] then
       local node = string.sub(was[2], 2)
       if not call('ZSCORE', prefix .. ':i:lease', node) then
         call('ZADD', prefix .. ':i:lease', text(now + LONGEST_LEASE), node)
       end
       list_again(prefix, some[i], node, was[4])
-    elseif was[1] and not was[3] and not call('ZSCORE', prefix .. ':i:silent', some[i]) then
+    elseif not was[3] and not call('ZSCORE', prefix .. ':i:silent', some[i]) then
       call('ZADD', prefix .. ':i:silent', text(now), some[i])
     end
   end
