@@ -97,12 +97,6 @@ impl Link {
         news
     }
 
-    pub(super) fn resync_all(&self) {
-        for topic in self.watched() {
-            self.sync_soon(topic);
-        }
-    }
-
     pub(super) fn is_own(&self, topic: &Topic) -> bool {
         let (Topic::Task(id), Some(tracker)) = (topic, self.tracker()) else {
             return false;

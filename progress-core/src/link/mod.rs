@@ -249,5 +249,11 @@ impl Backoff {
     }
 }
 
+/// Some time up to the longest.
+fn at_random(longest: Duration) -> Duration {
+    let dice = uuid::Uuid::new_v4().as_u64_pair().0;
+    longest.mul_f64((dice % 1_024) as f64 / 1_024.0)
+}
+
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

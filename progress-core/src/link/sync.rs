@@ -3,13 +3,14 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{
-    link::{Backoff, Link, Located},
+    link::{Backoff, Link, Located, at_random},
     position::Position,
     sync::Mutex,
     tracker::TrackerShared,
@@ -44,6 +45,13 @@ impl Link {
         true
     }
 
+    /// Has all that is watched read.
+    pub(super) fn resync_all(&self) {
+        for topic in self.watched() {
+            self.sync_soon(topic);
+        }
+    }
+
     /// Reads what is to be read, as long as the link is open.
     pub(super) async fn synchronise(self: &Arc<Self>) {
         let mut backoff = Backoff::new();
@@ -54,6 +62,11 @@ impl Link {
             if chunk.is_empty() {
                 self.syncs.wake.notified().await;
                 continue;
+            }
+            if chunk.len() == CHUNK {
+                // Of many: all nodes may have found the same broker again at the same time, and others have
+                // their turn with it between.
+                sleep(at_random(SPREAD)).await;
             }
             let Some(tracker) = self.tracker() else {
                 return;
@@ -191,3 +204,5 @@ impl Link {
 const FEW_TRIES: u32 = 3;
 /// Topics read at a time.
 const CHUNK: usize = 64;
+/// How long a full chunk may wait before it is read.
+const SPREAD: Duration = Duration::from_millis(20);

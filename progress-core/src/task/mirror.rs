@@ -264,8 +264,9 @@ impl Inner {
                 self.fold.apply(event);
             }
             Err(refused) => {
-                // A bound of this node that the owner's does not have.
-                tracing::debug!(task = %event.task_id(), error = %refused.kind, "event not mirrored");
+                // A bound of this node that the owner's does not have: its readers are told.
+                self.log.lose(seq);
+                tracing::warn!(task = %event.task_id(), error = %refused.kind, "event not mirrored");
             }
         }
     }

@@ -1,9 +1,15 @@
 //! What one node reports, the other shows.
 
-use progress_core::{Frame, ResetReason, Resume, Status, TaskState, testing::MemoryBus};
+use std::borrow::Cow;
+
+use progress_core::{
+    EventPayload, Frame, Limits, ResetReason, Resume, Status, TaskState, log::LogLimits,
+    testing::MemoryBus,
+};
+use serde::Serialize;
 use serde_json::json;
 
-use super::support::{event, fresh, next, node, rest, until, verdict};
+use super::support::{event, fresh, next, node, node_with, rest, until, verdict};
 
 #[tokio::test(start_paused = true)]
 async fn g1_every_node_sees_the_same_event_at_the_same_seq() {
@@ -111,4 +117,40 @@ async fn another_node_asks_the_owner_to_stop() {
     task.cancel("no longer needed").unwrap();
     until(async || web.tracker.snapshot("video").await.unwrap().state == TaskState::Cancelled)
         .await;
+}
+
+#[derive(Serialize)]
+struct Tile {
+    n: u32,
+}
+
+impl EventPayload for Tile {
+    const EVENT_TYPE: &'static str = "tile";
+
+    fn key(&self) -> Option<Cow<'_, str>> {
+        Some(self.n.to_string().into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g2_what_a_node_has_no_room_for_is_declared_to_its_readers() {
+    let bus = MemoryBus::new();
+    let worker = node(&bus);
+    let web = node_with(&bus, Limits::default().log(LogLimits::default().keys(4)));
+    let task = worker.tracker.task("map").start_confirmed().await.unwrap();
+    let mut there = web.tracker.subscribe("map");
+    fresh(&mut there).await;
+    for n in 0..8 {
+        task.emit(Tile { n }).unwrap();
+    }
+    task.complete(()).unwrap();
+    let frames = rest(&mut there).await;
+    let tiles =
+        |frame: &&Frame| matches!(frame, Frame::Event(event) if event.event.event_type() == "tile");
+    assert_eq!(frames.iter().filter(tiles).count(), 4, "{frames:?}");
+    let gap = frames.iter().find(|frame| matches!(frame, Frame::Gap(_)));
+    assert!(gap.is_some(), "{frames:?}");
+    assert!(
+        matches!(frames.last(), Some(Frame::Event(event)) if event.event.event_type() == "complete")
+    );
 }
