@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures_core::Stream;
+use futures_util::task::AtomicWaker;
 use progress_core::{
     Position, TaskId,
     transport::{Foreign, Topic, TransportEvent},
@@ -75,7 +76,9 @@ impl Arrivals {
         self.left.dropped.fetch_add(1, Ordering::Relaxed);
         // What a node is asked it is told again at its next renewal.
         if let Arrival::Message(Addressee::Topic(topic), _) = lost {
-            self.left.lock().topics.insert(topic);
+            self.left.say(|left| {
+                left.topics.insert(topic);
+            });
         }
     }
 
@@ -101,7 +104,7 @@ impl Arrivals {
         if let Err(error) = self.outlet.try_send(event)
             && let Arrival::Event(event) = error.into_inner()
         {
-            self.left.lock().untold.push(event);
+            self.left.say(|left| left.untold.push(event));
         }
     }
 
@@ -113,7 +116,7 @@ impl Arrivals {
         let room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= FOREIGN_UNDER_WAY;
         if !room || self.outlet.try_send(Arrival::Foreign(foreign)).is_err() {
             waiting.fetch_sub(bytes, Ordering::AcqRel);
-            self.left.lock().foreign += 1;
+            self.left.say(|left| left.foreign += 1);
         }
     }
 
@@ -123,21 +126,24 @@ impl Arrivals {
         if let Err(error) = self.outlet.try_send(resync)
             && let Arrival::Event(TransportEvent::Resync(topic)) = error.into_inner()
         {
-            self.left.lock().topics.insert(topic);
+            self.left.say(|left| {
+                left.topics.insert(topic);
+            });
         }
     }
 
     /// Takes what the connection has to say. It does not wait either: who connects again must not be
     /// held up by who reads. Of what finds no room the newest counts.
     pub(crate) fn event(&self, event: TransportEvent) {
-        let mut left = self.left.lock();
-        if left.link.is_some() {
-            left.link = Some(event);
-        } else if let Err(error) = self.outlet.try_send(Arrival::Event(event))
-            && let Arrival::Event(event) = error.into_inner()
-        {
-            left.link = Some(event);
-        }
+        self.left.say(|left| {
+            if left.link.is_some() {
+                left.link = Some(event);
+            } else if let Err(error) = self.outlet.try_send(Arrival::Event(event))
+                && let Arrival::Event(event) = error.into_inner()
+            {
+                left.link = Some(event);
+            }
+        });
     }
 }
 
@@ -154,6 +160,8 @@ pub(crate) struct Arriving {
 #[derive(Debug, Default)]
 struct Left {
     unsaid: Mutex<Unsaid>,
+    /// Who may have found the messages at an end before something was left.
+    reader: AtomicWaker,
     /// What waits in messages.
     bytes: AtomicUsize,
     dropped: AtomicU64,
@@ -177,6 +185,11 @@ struct Unsaid {
 impl Left {
     fn lock(&self) -> MutexGuard<'_, Unsaid> {
         self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, what: impl FnOnce(&mut Unsaid)) {
+        what(&mut self.lock());
+        self.reader.wake();
     }
 
     fn take(&self) -> Option<TransportEvent> {
@@ -234,12 +247,15 @@ impl Stream for Arriving {
                     Some(TransportEvent::Foreign(foreign))
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
-                // There was no room before, so that whoever is here now comes again. Tokio may have said
-                // it though something waits: that does no harm, for what was lost can be read by now.
-                Poll::Pending => match self.left.take() {
-                    Some(event) => Some(event),
-                    None => return Poll::Pending,
-                },
+                // Tokio may have said so though something waits: that does no harm, for what was lost can
+                // be read by now.
+                Poll::Pending => {
+                    self.left.reader.register(cx.waker());
+                    match self.left.take() {
+                        Some(event) => Some(event),
+                        None => return Poll::Pending,
+                    }
+                }
             };
             if event.is_some() {
                 return Poll::Ready(event);

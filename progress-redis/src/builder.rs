@@ -56,7 +56,7 @@ impl RedisTransportBuilder {
     }
 
     /// Sets what all keys and channels begin with, followed by a colon (default `pgs`): nodes see each
-    /// other if theirs is the same. No braces may be in it.
+    /// other if theirs is the same. It is not empty and holds no brace and no space.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
+use crate::claims::text;
 use progress_core::transport::TransportError;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
@@ -46,14 +47,6 @@ impl Server {
         })
     }
 
-    /// What is not to be shown to anybody.
-    pub(crate) fn secret(&self) -> Option<&str> {
-        self.client
-            .get_connection_info()
-            .redis_settings()
-            .password()
-    }
-
     /// Opens a connection; `pushed` is told what comes by itself, and must not block.
     pub(crate) async fn open(
         &self,
@@ -78,12 +71,10 @@ impl Server {
             .get_multiplexed_async_connection_with_config(&config);
         let mut connection = Connection {
             link: link.await?,
-            id: 0,
+            known: Arc::default(),
         };
-        let id = connection.call(redis::cmd("CLIENT").arg("ID")).await?;
-        if let Value::Int(id) = id {
-            connection.id = id;
-        }
+        let info = connection.call(redis::cmd("CLIENT").arg("INFO")).await?;
+        connection.known = Known::read(&info).into();
         Ok(connection)
     }
 }
@@ -101,8 +92,43 @@ impl fmt::Debug for Server {
 #[derive(Clone)]
 pub(crate) struct Connection {
     link: MultiplexedConnection,
-    /// What Redis knows it as.
-    pub(crate) id: i64,
+    pub(crate) known: Arc<Known>,
+}
+
+/// What Redis knows a connection as. The number alone is not enough: a server that was started again
+/// gives it to another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    id: String,
+    addr: String,
+}
+
+impl Known {
+    /// Of `CLIENT INFO`.
+    fn read(info: &Value) -> Self {
+        let text = match info {
+            Value::VerbatimString { text, .. } => text.as_str(),
+            value => text(value).unwrap_or_default(),
+        };
+        let word = |name: &str| {
+            let word = text
+                .split_ascii_whitespace()
+                .find_map(|word| word.strip_prefix(name));
+            word.unwrap_or_default().to_owned()
+        };
+        Self {
+            id: word("id="),
+            addr: word("addr="),
+        }
+    }
+
+    /// Has it closed, if it is there.
+    pub(crate) fn kill(&self) -> Cmd {
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg("KILL").arg("ID").arg(&self.id);
+        kill.arg("ADDR").arg(&self.addr);
+        kill
+    }
 }
 
 impl Connection {
@@ -145,14 +171,14 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("id", &self.id)
+            .field("known", &self.known)
             .finish_non_exhaustive()
     }
 }
 
 fn refused(answer: Value) -> Result<Value, Failure> {
     match answer {
-        Value::ServerError(error) => Err(Failure::Refused(error.to_string())),
+        Value::ServerError(error) => Err(Failure::Refused(without_arguments(error.to_string()))),
         answer => Ok(answer),
     }
 }
@@ -168,11 +194,20 @@ pub(crate) enum Failure {
     Refused(String),
 }
 
+/// What Redis says, without the arguments that it repeats when it does not know a command: a password
+/// may be among them, whole or cut off.
+fn without_arguments(text: String) -> String {
+    match text.find("with args beginning with") {
+        Some(end) => text[..end].trim_end_matches([' ', ',']).to_owned(),
+        None => text,
+    }
+}
+
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         match error.kind() {
             redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
-                Self::Refused(error.to_string())
+                Self::Refused(without_arguments(error.to_string()))
             }
             _ if error.is_timeout() => Self::Away(TransportError::new(error)),
             _ => Self::Lost(TransportError::new(error)),
@@ -200,3 +235,26 @@ impl fmt::Display for Failure {
 
 /// How long a peer may leave data unacknowledged, or say nothing to a probe of TCP's.
 const DEAD_AFTER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_repeats_is_not_said() {
+        // Cut off by Redis, so that the password would not be found in it.
+        let hello =
+            "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'a' 'hus".to_owned();
+        assert_eq!(without_arguments(hello), "ERR unknown command 'HELLO'");
+        let other = "NOPERM this user has no permissions";
+        assert_eq!(without_arguments(other.to_owned()), other);
+    }
+
+    #[test]
+    fn a_connection_is_known_by_its_number_and_address() {
+        let info =
+            Value::BulkString(b"id=7 addr=127.0.0.1:4711 laddr=127.0.0.1:6379 fd=8".to_vec());
+        let known = Known::read(&info);
+        assert_eq!((&*known.id, &*known.addr), ("7", "127.0.0.1:4711"));
+    }
+}

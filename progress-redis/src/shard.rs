@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     arrivals::Arrivals,
     ask::{Ask, heard, load},
-    connection::{Connection, Failure, Server},
+    connection::{Connection, Failure, Known, Server},
     foreign::Services,
     functions,
     health::Pulse,
@@ -147,7 +147,7 @@ impl Shard {
                 connected.lost.set();
                 let mut state = self.state.subscribe();
                 let other = state.wait_for(|state| match state {
-                    State::Up(now) => now.commands.id != connected.commands.id,
+                    State::Up(now) => now.commands.known != connected.commands.known,
                     State::Tried | State::Down(_) => true,
                 });
                 drop(timeout(self.server.connect_timeout, other).await);
@@ -193,7 +193,7 @@ impl Shard {
     /// Has a refusal shown to operators.
     fn noted<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
         if let Err(failure @ Failure::Refused(_)) = &answer {
-            self.pulse.failed(failure, self.server.secret());
+            self.pulse.failed(failure);
         }
         heard(answer)
     }
@@ -254,7 +254,7 @@ impl Shard {
                 }
                 Err(error) => error,
             };
-            self.pulse.failed(&error, self.server.secret());
+            self.pulse.failed(&error);
             self.pulse.disconnected();
             let is_refusal = matches!(error, Failure::Refused(_));
             // One that has served for a while is worth a try at once, and a wait for what that brings.
@@ -313,16 +313,14 @@ impl Shard {
     }
 
     /// Makes both connections, and subscribes to all that is wanted.
-    async fn connect(self: &Arc<Self>, before: &mut Vec<i64>) -> Result<Connected, Failure> {
+    async fn connect(self: &Arc<Self>, before: &mut Vec<Arc<Known>>) -> Result<Connected, Failure> {
         let lost = Arc::<Lost>::default();
         let commands = self.server.open(self.pushed(&lost)).await?;
         let subscriber = self.server.open(self.pushed(&lost)).await?;
         // A command that was given up may still wait in a socket that Redis has not read. State that it
         // holds would be written over newer State: the connection goes before anything is written.
-        for id in before.iter() {
-            let mut kill = redis::cmd("CLIENT");
-            kill.arg("KILL").arg("ID").arg(*id);
-            match commands.call(&kill).await {
+        for known in before.iter() {
+            match commands.call(&known.kill()).await {
                 Ok(_) => {}
                 Err(Failure::Refused(error)) => {
                     tracing::error!(%error, "a former connection may still write");
@@ -331,7 +329,7 @@ impl Shard {
             }
         }
         before.clear();
-        before.extend([commands.id, subscriber.id]);
+        before.extend([commands.known.clone(), subscriber.known.clone()]);
         let mut wanted: Vec<_> = self.wanted().iter().cloned().collect();
         wanted.push(self.probe.clone());
         for channels in wanted.chunks(SUBSCRIBED_AT_ONCE) {

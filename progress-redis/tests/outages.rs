@@ -2,7 +2,11 @@
 
 mod server;
 
-use std::{future::poll_fn, time::Duration};
+use std::{
+    future::poll_fn,
+    io::{Read, Write},
+    time::Duration,
+};
 
 use futures_core::stream::BoxStream;
 use progress_core::{
@@ -71,6 +75,28 @@ async fn a_subscription_that_redis_dropped_is_made_again() {
         assert!(until_up(&mut events).await);
         let subscribers = server.ask("PUBSUB NUMSUB pgs:c:{jobs}").expect("it runs");
         assert!(subscribers.ends_with(":1\r\n"), "{subscribers:?}");
+    }
+}
+
+/// A server that was started again counts its connections from the first: the numbers that a node's
+/// former ones had are others' by then.
+#[tokio::test]
+async fn a_node_that_is_back_closes_nobody_elses_connections() {
+    let server = RedisServer::start();
+    let node = connect(&server);
+    let mut events = node.events();
+    let topic = Topic::Channel("jobs".parse().expect("a name"));
+    node.watch(&topic).await.expect("it is there");
+    server.kill();
+    while !matches!(event(&mut events).await, TransportEvent::Down) {}
+    server.restart();
+    let mut others: Vec<_> = (0..16).map(|_| server.connect()).collect();
+    assert!(until_up(&mut events).await);
+    for other in &mut others {
+        other.write_all(b"PING\r\n").expect("it is open");
+        let mut answer = [0; 7];
+        other.read_exact(&mut answer).expect("it is open");
+        assert_eq!(&answer, b"+PONG\r\n");
     }
 }
 

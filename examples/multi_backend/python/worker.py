@@ -24,6 +24,16 @@ PART = 16 * 1024
 KEPT_FOR = 3600
 ALIVE_FOR_MS = 4000
 AWAY = (redis.ConnectionError, redis.TimeoutError)
+# What does not go away by itself; all else, such as a Redis without memory or one that was just
+# started, is waited out.
+REFUSALS = {
+    "INVALID_EVENT",
+    "RESERVED_EVENT_TYPE",
+    "PAYLOAD_TOO_LARGE",
+    "INVALID_TASK_ID",
+    "TASK_OWNED",
+    "ALREADY_COMPLETE",
+}
 
 
 class Stop(Exception):
@@ -76,8 +86,7 @@ class Task:
             except AWAY:
                 stopping.wait(0.2)
             except redis.ResponseError as error:
-                # A Redis that was started anew has it again in a moment.
-                if "unction not found" not in str(error):
+                if str(error).split()[0] in REFUSALS:
                     raise Refused(error) from error
                 stopping.wait(0.2)
         raise Stop
@@ -212,7 +221,7 @@ class Production:
                 with self.client.pipeline(transaction=True) as pipe:
                     pipe.setrange(key, offset, part).expire(key, KEPT_FOR).execute()
                 return
-            except AWAY:
+            except redis.RedisError:
                 self.rest(0.2)
 
     def step(self, stage, current, total, unit, **more):
@@ -239,7 +248,7 @@ class Desk:
                 if text:
                     return text
                 stopping.wait(0.1)
-            except AWAY:
+            except redis.RedisError:
                 stopping.wait(0.2)
         raise Stop
 
@@ -248,7 +257,7 @@ class Desk:
             try:
                 self.client.lrem(self.doing, 1, text)
                 return
-            except AWAY:
+            except redis.RedisError:
                 stopping.wait(0.2)
 
     def stay_alive(self):
@@ -257,7 +266,7 @@ class Desk:
                 with self.client.pipeline(transaction=True) as pipe:
                     pipe.set(f"mb:alive:{self.worker}", 1, px=ALIVE_FOR_MS)
                     pipe.sadd("mb:workers", self.worker).execute()
-            except AWAY:
+            except redis.RedisError:
                 pass
             stopping.wait(ALIVE_FOR_MS / 4000)
 
@@ -313,7 +322,7 @@ def main():
         pass
     try:
         desk.leave()
-    except AWAY:
+    except redis.RedisError:
         pass
 
 

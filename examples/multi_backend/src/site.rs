@@ -98,7 +98,10 @@ impl Site {
             let text = format!("{MOST_WAITING} projects wait already");
             return Err(ApiError::new(Code::TooManyTasks, text).retry_after(COME_BACK_IN));
         }
-        self.tell(&job)?;
+        // It is made all the same, and a client that were told otherwise would ask for another.
+        if let Err(error) = self.tell(&job) {
+            tracing::warn!(project = %job.id, %error, "not told in the channel");
+        }
         let urls = self.shared.gateway.urls(&job.id);
         let answer = Created {
             project_id: job.id,

@@ -9,7 +9,7 @@ use progress_core::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::support::{Node, fresh, node, verdict};
+use super::support::{Node, event, fresh, node, verdict};
 
 #[derive(Serialize)]
 struct Gauge {
@@ -76,4 +76,34 @@ async fn g2_what_a_node_publishes_itself_does_not_hide_what_it_has_yet_to_receiv
     let video = second.tracker.snapshot("video").await.unwrap();
     assert!(video.cancel_requested);
     assert_eq!(video.message.as_deref(), Some("decoding"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g2_the_last_word_of_a_quiet_task_is_found_by_a_look_at_it_every_thirty_seconds() {
+    let bus = MemoryBus::new();
+    let (worker, web) = (node(&bus), node(&bus));
+    let task = worker
+        .tracker
+        .task("video")
+        .start_confirmed()
+        .await
+        .unwrap();
+    let mut there = web.tracker.subscribe("video");
+    fresh(&mut there).await;
+    web.wire.faults(Faults::none().drop(1.0), 1);
+    told(&worker, &task, "a").await;
+    web.wire.faults(Faults::none(), 1);
+    // Nothing comes behind it that would show that it is missing.
+    let lost = tokio::time::Instant::now();
+    assert_eq!(event(&mut there).await.event.event_type(), "gauge");
+    assert!(
+        lost.elapsed() > Duration::from_secs(1),
+        "{:?}",
+        lost.elapsed()
+    );
+    assert!(
+        lost.elapsed() <= Duration::from_secs(32),
+        "{:?}",
+        lost.elapsed()
+    );
 }

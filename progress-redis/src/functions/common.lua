@@ -71,6 +71,11 @@ local function rising(prefix, us)
   return number
 end
 
+-- Whether a run has no room for State of this key.
+local function is_full(run, key)
+  return call('HEXISTS', run .. ':v', key) == 0 and call('HLEN', run .. ':v') >= KEYS_OF_STATE
+end
+
 local function kept_keys(base, run)
   return { base .. ':m', run .. ':s', run .. ':l', run .. ':v', base .. ':es', base .. ':el',
     base .. ':ev', base .. ':i', base .. ':iq', base .. ':c', base .. ':cq', base .. ':w',

@@ -277,7 +277,7 @@ local function publish(keys, args)
     return redis.error_reply(task.ended and OVER or 'TASK_OWNED its owner numbers its events')
   elseif #producer < 1 or #producer > NAME then
     return redis.error_reply('INVALID_EVENT producer: 1 to ' .. NAME .. ' bytes')
-  elseif not string.find(n, '^%d+$') or tonumber(n) > EXACT then
+  elseif not string.find(n, '^%d+$') or #n > 16 or tonumber(n) > EXACT then
     return redis.error_reply('INVALID_EVENT n: a whole number below 2^53')
   end
   local function answer(seq)
@@ -303,6 +303,17 @@ local function publish(keys, args)
   local is_begun = not stage or (task.generation and call('HEXISTS', stages, name) == 1)
   if not is_begun and task.generation and call('HLEN', stages) >= STAGES then
     return redis.error_reply('INVALID_EVENT stage: at most ' .. STAGES)
+  end
+  local class, state = CLASSES[event_type] or 'M', ''
+  if event_type == 'progress_update' then
+    state = event_type .. (name and ' ' .. name or '')
+  elseif key then
+    class, state = 'S', event_type .. ' ' .. key
+  end
+  -- Before what the event implies is told, for a refusal changes nothing.
+  if state ~= '' and task.generation
+    and is_full(run_of(base, tonumber(task.generation), 'b'), state) then
+    return redis.error_reply('INVALID_EVENT key: at most ' .. KEYS_OF_STATE)
   end
 
   local now = math.floor(now_us() / 1000)
@@ -342,19 +353,10 @@ local function publish(keys, args)
     draft('stage_change', object_of(change), 'M', '', hex .. ' stage_change ' .. name, told)
   end
   local told = fill(event_type, said, task, elapsed)
-  local class, state = CLASSES[event_type] or 'M', ''
-  if event_type == 'progress_update' then
-    state = event_type .. (name and ' ' .. name or '')
-  elseif key then
-    class, state = 'S', event_type .. ' ' .. key
-  end
   draft(event_type, FIELDS[event_type] and object_of(said) or object, class, state, '', told)
 
   local numbered = submit(keys, drafts)
   local seq = numbered[#numbered]
-  if seq == 'k' then
-    return redis.error_reply('INVALID_EVENT key: at most ' .. KEYS_OF_STATE)
-  end
   -- Some node copies it into the channels of the task, which may be elsewhere.
   call('ZADD', prefix .. ':i:untold', 'NX', task.head, task.generation .. ' ' .. id)
   remember(producers, base .. ':wq', producer, n .. ' ' .. seq)

@@ -71,8 +71,7 @@ local function submit(keys, args)
     end
     if not answer and ended then
       answer = 'e'
-    elseif not answer and class == 'S' and call('HEXISTS', run .. ':v', key) == 0
-      and call('HLEN', run .. ':v') >= KEYS_OF_STATE then
+    elseif not answer and class == 'S' and is_full(run, key) then
       answer = 'k'
     elseif not answer then
       head = head + 1

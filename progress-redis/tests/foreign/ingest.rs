@@ -64,6 +64,9 @@ async fn what_redis_py_publishes_is_told_once_on_every_node_whatever_comes_betwe
         let event = next(&mut frames).await;
         told.push((event.seq().get(), event.event_type().to_owned()));
         match event.data() {
+            Data::ProgressUpdate(update) if told.len() == 3 => {
+                assert_eq!((update.progress, update.eta_ms), (40.0, Some(5_000)));
+            }
             Data::StageChange(change) => assert_eq!(&*change.current_stage, "render"),
             Data::Log(line) => assert_eq!((&*line.message, line.level), ("hi", Level::Warn)),
             Data::Complete(end) => {

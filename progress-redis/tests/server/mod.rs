@@ -85,6 +85,14 @@ impl RedisServer {
         assert!(self.try_run(), "its port is free again");
     }
 
+    /// A connection of somebody else's.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let socket = TcpStream::connect(("127.0.0.1", self.port)).expect("it runs");
+        let patience = Some(Duration::from_secs(5));
+        socket.set_read_timeout(patience).expect("it is none");
+        socket
+    }
+
     /// Has it do something, in its inline form, and gives the answer's first bytes.
     pub(crate) fn ask(&self, command: &str) -> std::io::Result<String> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
