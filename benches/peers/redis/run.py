@@ -2,7 +2,7 @@
 """Measures what others do over Redis; see README.md.
 
 usage: run.py [PEER ...]     PEER limits the run to these
-Prints one JSON line per scene, and then a table of the medians. REPS (3), SECONDS (4) of each rate.
+Prints one JSON line per scene, and then a table of the medians. REPS (3), TURN (4), the seconds of each rate.
 """
 import json
 import os
@@ -17,7 +17,7 @@ from statistics import median
 
 HERE = Path(__file__).resolve().parent
 REPS = int(os.environ.get("REPS", 3))
-SECONDS = float(os.environ.get("SECONDS", 4))
+TURN = float(os.environ.get("TURN", 4))
 PEERS = {
     "bullmq": ("bullmq", {}),
     "publish": ("publish", {}),
@@ -152,7 +152,7 @@ def crashing(redis, _worker):
 
 
 def measure(peer, program, dir):
-    ms = SECONDS * 1000
+    ms = TURN * 1000
 
     def with_redis(settings, scenes):
         redis, nodes = Redis(dir, *settings), []
@@ -167,7 +167,7 @@ def measure(peer, program, dir):
                 node.close()
             redis.kill()
 
-    def paced(each, seconds=SECONDS):
+    def paced(each, seconds=TURN):
         return {"do": "paced", "each": each, "ticks": int(seconds * 1000)}
 
     warm = ("warm", {"do": "closed", "in_flight": 16, "ms": 500}, 2_000, None)
