@@ -90,6 +90,7 @@ async fn g2_the_last_word_of_a_quiet_task_is_found_by_a_look_at_it_every_thirty_
         .unwrap();
     let mut there = web.tracker.subscribe("video");
     fresh(&mut there).await;
+    assert_eq!(event(&mut there).await.event.event_type(), "started");
     web.wire.faults(Faults::none().drop(1.0), 1);
     told(&worker, &task, "a").await;
     web.wire.faults(Faults::none(), 1);
