@@ -9,6 +9,7 @@ mod registry;
 mod sampler;
 mod shared;
 mod stalls;
+mod stats;
 
 use std::{fmt, sync::Arc};
 
@@ -34,7 +35,7 @@ pub use self::{
     builder::TrackerBuilder,
     drain::Drained,
     registry::{InvalidTaskCursor, TaskCursor, TaskFilter, TaskPage},
-    shared::TrackerStats,
+    stats::TrackerStats,
 };
 pub(crate) use self::{
     registry::WaitingPlace,
