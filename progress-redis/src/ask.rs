@@ -3,7 +3,7 @@
 use redis::{Cmd, Value};
 
 use crate::{
-    connection::{Connection, Failure},
+    client::{Connection, Failure},
     functions,
 };
 

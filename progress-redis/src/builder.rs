@@ -7,7 +7,7 @@ use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisResult};
 #[cfg(feature = "tls")]
 use {crate::tls::Tls, redis::ConnectionAddr};
 
-use crate::{connection::Server, keys::Keys, transport::RedisTransport};
+use crate::{client::Patience, connection::Server, keys::Keys, transport::RedisTransport};
 
 /// Makes a [`RedisTransport`].
 ///
@@ -144,7 +144,11 @@ impl RedisTransportBuilder {
             return Err(BuildError::Ingest);
         }
         let (info, make) = self.client()?;
-        let server = Server::new(info, self.connect_timeout, self.answer_timeout, make);
+        let patience = Patience {
+            connect: self.connect_timeout,
+            answer: self.answer_timeout,
+        };
+        let server = Server::new(info, patience, make);
         let server = server.map_err(|error| BuildError::Url(error.to_string()))?;
         let keys = Keys::new(&self.prefix);
         Ok(RedisTransport::new(server, keys, self.probe_every, &self))

@@ -1,14 +1,19 @@
-//! One connection to Redis: how it is opened, and what its answers are.
+//! Connections to one server, by the crate `redis`: how they are opened, and what their answers are.
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
-use crate::claims::text;
+use async_trait::async_trait;
 use progress_core::transport::TransportError;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
-    RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Cmd, ConnectionInfo, Pipeline, ProtocolVersion, RedisError, RedisResult,
+    Value,
     aio::MultiplexedConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+
+use crate::{
+    claims::text,
+    client::{Client, Connect, Connection, Failure, Known, Patience, Pushed},
 };
 #[cfg(feature = "tls")]
 use {crate::tls::choose_cryptography, redis::ConnectionAddr};
@@ -16,17 +21,15 @@ use {crate::tls::choose_cryptography, redis::ConnectionAddr};
 /// Where Redis is and how long it may take.
 #[derive(Clone)]
 pub(crate) struct Server {
-    client: Client,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) answer_timeout: Duration,
+    client: redis::Client,
+    patience: Patience,
 }
 
 impl Server {
     pub(crate) fn new(
         info: ConnectionInfo,
-        connect_timeout: Duration,
-        answer_timeout: Duration,
-        make: impl FnOnce(ConnectionInfo) -> RedisResult<Client>,
+        patience: Patience,
+        make: impl FnOnce(ConnectionInfo) -> RedisResult<redis::Client>,
     ) -> RedisResult<Self> {
         // Of a connection that is lost only the third protocol's pushes tell.
         let redis = info
@@ -40,18 +43,17 @@ impl Server {
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
         let tcp = tcp.set_user_timeout(DEAD_AFTER);
         let client = make(info.set_redis_settings(redis).set_tcp_settings(tcp))?;
-        Ok(Self {
-            client,
-            connect_timeout,
-            answer_timeout,
-        })
+        Ok(Self { client, patience })
+    }
+}
+
+#[async_trait]
+impl Connect for Server {
+    fn patience(&self) -> Patience {
+        self.patience
     }
 
-    /// Opens a connection; `pushed` is told what comes by itself, and must not block.
-    pub(crate) async fn open(
-        &self,
-        pushed: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<Connection, Failure> {
+    async fn connect(&self, pushed: Pushed) -> Result<Connection, Failure> {
         #[cfg(feature = "tls")]
         if matches!(
             self.client.get_connection_info().addr(),
@@ -60,8 +62,8 @@ impl Server {
             choose_cryptography();
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.answer_timeout))
+            .set_connection_timeout(Some(self.patience.connect))
+            .set_response_timeout(Some(self.patience.answer))
             .set_push_sender(Arc::new(move |push| {
                 pushed(push);
                 Ok::<(), Infallible>(())
@@ -69,13 +71,13 @@ impl Server {
         let link = self
             .client
             .get_multiplexed_async_connection_with_config(&config);
-        let mut connection = Connection {
+        let mut link = Link {
             link: link.await?,
-            known: Arc::default(),
+            known: Known::default(),
         };
-        let info = connection.call(redis::cmd("CLIENT").arg("INFO")).await?;
-        connection.known = Known::read(&info).into();
-        Ok(connection)
+        let info = link.call(redis::cmd("CLIENT").arg("INFO")).await?;
+        link.known = known(&info);
+        Ok(Arc::new(link))
     }
 }
 
@@ -88,57 +90,43 @@ impl fmt::Debug for Server {
     }
 }
 
-/// A connection: a cheap clone of one.
+/// The client's own connection: a cheap clone of one.
 #[derive(Clone)]
-pub(crate) struct Connection {
+struct Link {
     link: MultiplexedConnection,
-    pub(crate) known: Arc<Known>,
+    known: Known,
 }
 
-/// What Redis knows a connection as. The number alone is not enough: a server that was started again
-/// gives it to another.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Known {
-    id: String,
-    addr: String,
-}
-
-impl Known {
-    /// Of `CLIENT INFO`.
-    fn read(info: &Value) -> Self {
-        let text = match info {
-            Value::VerbatimString { text, .. } => text.as_str(),
-            value => text(value).unwrap_or_default(),
-        };
-        let word = |name: &str| {
-            let word = text
-                .split_ascii_whitespace()
-                .find_map(|word| word.strip_prefix(name));
-            word.unwrap_or_default().to_owned()
-        };
-        Self {
-            id: word("id="),
-            addr: word("addr="),
-        }
-    }
-
-    /// Has it closed, if it is there.
-    pub(crate) fn kill(&self) -> Cmd {
-        let mut kill = redis::cmd("CLIENT");
-        kill.arg("KILL").arg("ID").arg(&self.id);
-        kill.arg("ADDR").arg(&self.addr);
-        kill
+/// Of `CLIENT INFO`.
+fn known(info: &Value) -> Known {
+    let text = match info {
+        Value::VerbatimString { text, .. } => text.as_str(),
+        value => text(value).unwrap_or_default(),
+    };
+    let word = |name: &str| {
+        let word = text
+            .split_ascii_whitespace()
+            .find_map(|word| word.strip_prefix(name));
+        word.unwrap_or_default().to_owned()
+    };
+    Known {
+        id: word("id="),
+        addr: word("addr="),
     }
 }
 
-impl Connection {
-    pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
+#[async_trait]
+impl Client for Link {
+    fn known(&self) -> &Known {
+        &self.known
+    }
+
+    async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
         let answer = self.link.clone().send_packed_command(command).await?;
         refused(answer)
     }
 
-    /// Has commands done one after the other with nothing between, or none of them; answers each.
-    pub(crate) async fn transact(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
+    async fn transact(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
         let count = commands.len();
         let mut link = self.link.clone();
         let answers = link.send_packed_commands(commands, count + 1, 1).await?;
@@ -149,28 +137,26 @@ impl Connection {
         }
     }
 
-    /// Subscribes, and waits until Redis has confirmed it.
-    pub(crate) async fn subscribe(&self, channels: &[String]) -> Result<(), Failure> {
+    async fn subscribe(&self, channels: &[String]) -> Result<(), Failure> {
         Ok(self.link.clone().subscribe(channels).await?)
     }
 
-    /// Subscribes to all channels of a pattern, and waits until Redis has confirmed it.
-    pub(crate) async fn psubscribe(&self, pattern: &str) -> Result<(), Failure> {
+    async fn psubscribe(&self, pattern: &str) -> Result<(), Failure> {
         Ok(self.link.clone().psubscribe(pattern).await?)
     }
 
-    pub(crate) async fn punsubscribe(&self, pattern: &str) -> Result<(), Failure> {
+    async fn punsubscribe(&self, pattern: &str) -> Result<(), Failure> {
         Ok(self.link.clone().punsubscribe(pattern).await?)
     }
 
-    pub(crate) async fn unsubscribe(&self, channels: &[String]) -> Result<(), Failure> {
+    async fn unsubscribe(&self, channels: &[String]) -> Result<(), Failure> {
         Ok(self.link.clone().unsubscribe(channels).await?)
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
+        f.debug_struct("Link")
             .field("known", &self.known)
             .finish_non_exhaustive()
     }
@@ -181,17 +167,6 @@ fn refused(answer: Value) -> Result<Value, Failure> {
         Value::ServerError(error) => Err(Failure::Refused(without_arguments(error.to_string()))),
         answer => Ok(answer),
     }
-}
-
-/// Why a command was not answered.
-#[derive(Debug, Clone)]
-pub(crate) enum Failure {
-    /// Redis cannot be reached; what was asked may have taken effect.
-    Away(TransportError),
-    /// The connection broke; another may be had at once. What was asked may have taken effect.
-    Lost(TransportError),
-    /// Redis has answered with an error.
-    Refused(String),
 }
 
 /// What Redis says, without the arguments that it repeats when it does not know a command: a password
@@ -211,24 +186,6 @@ impl From<RedisError> for Failure {
             }
             _ if error.is_timeout() => Self::Away(TransportError::new(error)),
             _ => Self::Lost(TransportError::new(error)),
-        }
-    }
-}
-
-impl From<Failure> for TransportError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Away(error) | Failure::Lost(error) => error,
-            Failure::Refused(error) => Self::new(error),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Away(error) | Self::Lost(error) => fmt::Display::fmt(error, f),
-            Self::Refused(error) => f.write_str(error),
         }
     }
 }
@@ -254,7 +211,7 @@ mod tests {
     fn a_connection_is_known_by_its_number_and_address() {
         let info =
             Value::BulkString(b"id=7 addr=127.0.0.1:4711 laddr=127.0.0.1:6379 fd=8".to_vec());
-        let known = Known::read(&info);
+        let known = known(&info);
         assert_eq!((&*known.id, &*known.addr), ("7", "127.0.0.1:4711"));
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     arrivals::Arrivals,
     ask::load,
     claims::{millis, text, unexpected},
-    connection::{Connection, Failure},
+    client::{Connection, Failure},
     functions::{self, Function},
     ingest::Ingest,
     keys::Keys,

@@ -13,7 +13,7 @@ use progress_core::{
 };
 use tokio::time::Instant;
 
-use crate::connection::Failure;
+use crate::client::Failure;
 
 /// What was noticed, in the words of [`TransportHealth`].
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::{
     arrivals::Arrivals,
     ask::{Ask, heard},
-    connection::{Connection, Failure},
+    client::{Connection, Failure},
     functions::Function,
     keys::Keys,
 };

@@ -17,6 +17,7 @@ mod arrivals;
 mod ask;
 mod builder;
 mod claims;
+mod client;
 mod connection;
 mod foreign;
 mod functions;

@@ -16,7 +16,7 @@ use std::{
 };
 
 use progress_core::transport::{NodeId, Topic, TransportError, TransportEvent, TransportHealth};
-use redis::{Cmd, Pipeline, PushInfo, PushKind, Value};
+use redis::{Cmd, Pipeline, PushKind, Value};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout},
@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     arrivals::Arrivals,
     ask::{Ask, heard, load},
-    connection::{Connection, Failure, Known, Server},
+    client::{Connect, Connection, Failure, Known, Patience, Pushed},
     foreign::Services,
     functions,
     health::Pulse,
@@ -34,7 +34,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) struct Shard {
-    server: Server,
+    server: Box<dyn Connect>,
     keys: Keys,
     probe_every: Duration,
     state: watch::Sender<State>,
@@ -90,7 +90,7 @@ impl Lost {
 
 impl Shard {
     pub(crate) fn new(
-        server: Server,
+        server: impl Connect + 'static,
         keys: Keys,
         probe_every: Duration,
         arrivals: Arrivals,
@@ -98,7 +98,7 @@ impl Shard {
     ) -> Self {
         let probe = keys.probe(NodeId::random().as_str());
         Self {
-            server,
+            server: Box::new(server),
             keys,
             probe_every,
             state: watch::Sender::new(State::Tried),
@@ -124,9 +124,9 @@ impl Shard {
     /// The connections, as soon as the first try has shown whether there are any.
     async fn connected(&self) -> Result<Connected, Failure> {
         let mut state = self.state.subscribe();
-        let patience = self.server.connect_timeout + self.server.answer_timeout;
+        let Patience { connect, answer } = self.server.patience();
         let known = timeout(
-            patience,
+            connect + answer,
             state.wait_for(|state| !matches!(state, State::Tried)),
         );
         if let Ok(Ok(state)) = known.await {
@@ -147,10 +147,10 @@ impl Shard {
                 connected.lost.set();
                 let mut state = self.state.subscribe();
                 let other = state.wait_for(|state| match state {
-                    State::Up(now) => now.commands.known != connected.commands.known,
+                    State::Up(now) => now.commands.known() != connected.commands.known(),
                     State::Tried | State::Down(_) => true,
                 });
-                drop(timeout(self.server.connect_timeout, other).await);
+                drop(timeout(self.server.patience().connect, other).await);
                 let next = self.connected().await?;
                 what.of(&next.commands, &next.subscriber).await
             }
@@ -174,7 +174,7 @@ impl Shard {
         self.noted(Ask::Function(call).of(&now.commands, &now.subscriber).await)
     }
 
-    /// Has commands done as one; see [`Connection::transact`]. None of them may be answered by an error
+    /// Has commands done as one; see [`Client::transact`](crate::client::Client::transact). None of them may be answered by an error
     /// because the library is missing: they are done once more then, and have to bear it.
     pub(crate) async fn transact(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
         let connection = self.connected().await?.commands;
@@ -313,10 +313,10 @@ impl Shard {
     }
 
     /// Makes both connections, and subscribes to all that is wanted.
-    async fn connect(self: &Arc<Self>, before: &mut Vec<Arc<Known>>) -> Result<Connected, Failure> {
+    async fn connect(self: &Arc<Self>, before: &mut Vec<Known>) -> Result<Connected, Failure> {
         let lost = Arc::<Lost>::default();
-        let commands = self.server.open(self.pushed(&lost)).await?;
-        let subscriber = self.server.open(self.pushed(&lost)).await?;
+        let commands = self.server.connect(self.pushed(&lost)).await?;
+        let subscriber = self.server.connect(self.pushed(&lost)).await?;
         // A command that was given up may still wait in a socket that Redis has not read. State that it
         // holds would be written over newer State: the connection goes before anything is written.
         for known in before.iter() {
@@ -329,7 +329,7 @@ impl Shard {
             }
         }
         before.clear();
-        before.extend([commands.known.clone(), subscriber.known.clone()]);
+        before.extend([commands.known().clone(), subscriber.known().clone()]);
         let mut wanted: Vec<_> = self.wanted().iter().cloned().collect();
         wanted.push(self.probe.clone());
         for channels in wanted.chunks(SUBSCRIBED_AT_ONCE) {
@@ -343,10 +343,10 @@ impl Shard {
     }
 
     /// What is done with a connection's pushes.
-    fn pushed(self: &Arc<Self>, lost: &Arc<Lost>) -> impl Fn(PushInfo) + Send + Sync + 'static {
+    fn pushed(self: &Arc<Self>, lost: &Arc<Lost>) -> Pushed {
         // Not strongly: a connection that outlives its shard tells nobody.
         let (shard, lost) = (Arc::downgrade(self), Arc::clone(lost));
-        move |push| {
+        Box::new(move |push| {
             let Some(shard) = shard.upgrade() else {
                 return;
             };
@@ -357,7 +357,7 @@ impl Shard {
                 PushKind::PMessage if !lost.is.load(Ordering::Acquire) => shard.foreign(push.data),
                 _ => {}
             }
-        }
+        })
     }
 
     fn foreign(&self, data: Vec<Value>) {
@@ -433,3 +433,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const SUBSCRIBED_AT_ONCE: usize = 500;
 /// Probes that may be missing before a connection is given up.
 const MISSED: u32 = 2;
+
+#[cfg(test)]
+mod tests;

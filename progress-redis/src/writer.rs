@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     claims::{millis, number, text},
-    connection::Failure,
+    client::Failure,
     functions::Function,
     keys::{Keys, OwnedRun},
     record,
