@@ -15,6 +15,7 @@
 
 mod auth;
 mod body;
+mod builder;
 mod clients;
 pub mod encoders;
 mod error;
@@ -39,8 +40,9 @@ pub use async_trait::async_trait;
 pub use self::{
     auth::{Action, Authorizer, Open, Principal, Refusal},
     body::{Body, RequestBody},
+    builder::GatewayBuilder,
     error::{ApiError, Code},
-    gateway::{Gateway, GatewayBuilder, TaskUrls},
+    gateway::{Gateway, TaskUrls},
     http_api::{BaseUrl, InvalidBaseUrl},
     routes::{Found, Path, Route},
     schema::frame_schema,

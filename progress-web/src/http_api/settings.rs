@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use http::{Uri, uri::Scheme};
 
-use crate::gateway::GatewayBuilder;
+use crate::builder::GatewayBuilder;
 
 /// Settings of the routes that answer and are done.
 #[derive(Debug, Clone)]
@@ -42,21 +42,21 @@ impl GatewayBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn base_url(mut self, url: BaseUrl) -> Self {
-        self.http.base_url = Some(url);
+        self.settings.http.base_url = Some(url);
         self
     }
 
     /// Sets whether the first event that is posted to an unknown id starts a shared task (default
     /// no: the answer is 404). Whoever may publish to an id can then make tasks under it.
     pub fn create_on_publish(mut self, create: bool) -> Self {
-        self.http.create_on_publish = create;
+        self.settings.http.create_on_publish = create;
         self
     }
 
     /// Sets how many events one request can publish (default 500 000, more than fit into the
     /// default body; at least 1).
     pub fn items(mut self, events: usize) -> Self {
-        self.http.items = events.max(1);
+        self.settings.http.items = events.max(1);
         self
     }
 }

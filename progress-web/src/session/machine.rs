@@ -64,6 +64,23 @@ pub(crate) struct Pace {
     pub(crate) session_topics: usize,
 }
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(30),
+            dead_after: Duration::from_secs(60),
+            unknown_wait: Duration::from_secs(10),
+            linger: Duration::from_millis(5),
+            rate: MessageRate {
+                burst: 200,
+                per_minute: 100,
+            },
+            command_topics: 100,
+            session_topics: 1_000,
+        }
+    }
+}
+
 /// Something that the shell is to do for the machine; what comes of it is told to the machine.
 #[derive(Debug)]
 pub(super) enum Effect {
