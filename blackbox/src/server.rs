@@ -99,10 +99,23 @@ impl<A: Adapter> Server<A> {
     }
 
     pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(method, path, headers, None).await
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
         let mut request = self.client.request(method, self.url(path));
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();
             request = request.header(name, HeaderValue::from_str(value).unwrap());
+        }
+        if let Some(body) = body {
+            request = request.body(body.to_owned());
         }
         let response = request.send().await.unwrap();
         Answer {

@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
             .build();
         let _task = gateway.tracker().task("a").start();
         for protocol in ["progress.v1.json", "progress.v1.msgpack"] {
-            let mut session = gateway.web_sockets(&request(protocol));
+            let mut session = gateway.web_sockets(&request(protocol)).await;
             for message in bytes.split(|byte| *byte == 0xff) {
                 match std::str::from_utf8(message) {
                     Ok(text) => session.on_text(text),

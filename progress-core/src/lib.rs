@@ -72,7 +72,7 @@ pub use self::{
     time::{InvalidTimestamp, Timestamp},
     track::{Track, Tracked},
     tracker::{
-        Drained, HistoryPage, InvalidTaskCursor, ProgressTracker, TaskCursor, TaskFilter, TaskPage,
-        TrackerBuilder, TrackerStats,
+        Drained, HistoryPage, InvalidTaskCursor, OnceError, ProgressTracker, TaskCursor,
+        TaskFilter, TaskPage, TrackerBuilder, TrackerStats,
     },
 };

@@ -41,6 +41,9 @@ impl Limits {
     pub const NAME_LEN: usize = 128;
     /// The most channels that one task's events are copied into.
     pub const TASK_CHANNELS: usize = 16;
+    /// The most names that a tracker without a transport [remembers](crate::ProgressTracker::once)
+    /// as used up.
+    pub const ONCE: usize = 100_000;
     /// The largest weight of a stage: sums of any number of them are exact enough.
     pub const LARGEST_WEIGHT: f64 = 1e9;
     /// As good as for ever, and a clock can still count to it.

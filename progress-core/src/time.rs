@@ -40,7 +40,14 @@ impl Timestamp {
     /// Reads the system's clock.
     #[must_use]
     pub fn now() -> Self {
-        let since = SystemTime::now()
+        SystemTime::now().into()
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// What is before 1970 becomes its beginning.
+    fn from(time: SystemTime) -> Self {
+        let since = time
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

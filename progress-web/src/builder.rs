@@ -6,7 +6,7 @@ use progress_core::ProgressTracker;
 use tokio::runtime::Handle;
 
 use crate::{
-    auth::{Authorizer, Open},
+    auth::{Authorizer, Ladder, Open, Secrets},
     encoders::{Formats, FrameEncoder, presets},
     gateway::Gateway,
     http_api::HttpSettings,
@@ -17,6 +17,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) ladder: Ladder,
+    pub(crate) secrets: Secrets,
+    pub(crate) tickets: usize,
     pub(crate) pace: Pace,
     pub(crate) prefix: String,
     pub(crate) topics: usize,
@@ -34,6 +37,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             authorizer: Arc::new(Open::new()),
+            ladder: Ladder::default(),
+            secrets: Secrets::default(),
+            tickets: 10_000,
             pace: Pace::default(),
             prefix: String::new(),
             topics: 64,
@@ -207,9 +213,14 @@ impl GatewayBuilder {
     /// Makes the gateway. Within a tokio runtime its tracker joins the other nodes now, and not when somebody
     /// first asks for a task: a node that nobody watches ends the tasks of dead ones all the same.
     #[must_use]
-    pub fn build(self) -> Gateway {
+    pub fn build(mut self) -> Gateway {
         if Handle::try_current().is_ok() {
             self.tracker.connect();
+        }
+        if let Some(url) = &self.settings.http.base_url
+            && let Some(origin) = url.origin()
+        {
+            self.settings.ladder.origins.add(origin);
         }
         Gateway::assemble(self.tracker, self.settings)
     }

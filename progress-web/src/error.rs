@@ -57,6 +57,10 @@ codes! {
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, 4409, false;
     Unauthenticated = "UNAUTHENTICATED", UNAUTHORIZED, 4401, false;
     Forbidden = "FORBIDDEN", FORBIDDEN, 4403, false;
+    /// A page of another site may not open connections here.
+    OriginNotAllowed = "ORIGIN_NOT_ALLOWED", FORBIDDEN, 4403, false;
+    /// So many tickets are out that nobody has taken.
+    TooManyTickets = "TOO_MANY_TICKETS", SERVICE_UNAVAILABLE, 4029, true;
     TaskNotFound = "TASK_NOT_FOUND", NOT_FOUND, 4404, false;
     ClientNotFound = "CLIENT_NOT_FOUND", NOT_FOUND, 4400, false;
     NotFound = "NOT_FOUND", NOT_FOUND, 4404, false;
@@ -204,6 +208,12 @@ impl ApiError {
                 error: &self.object,
             },
         );
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+        }
         if let Some(wait) = self.object.retry_after_ms() {
             response
                 .headers_mut()

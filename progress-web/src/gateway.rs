@@ -12,7 +12,7 @@ use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscript
 use serde::Serialize;
 
 use crate::{
-    auth::{Action, Principal},
+    auth::Tickets,
     body::RequestBody,
     builder::{GatewayBuilder, Settings},
     clients::{Clients, Place, Seat},
@@ -38,6 +38,7 @@ struct Shared {
     settings: Settings,
     node: Arc<str>,
     clients: Arc<Clients>,
+    tickets: Tickets,
     counts: Arc<Metrics>,
     transcoder: Arc<Transcoder>,
 }
@@ -70,12 +71,14 @@ impl Gateway {
 
     pub(crate) fn assemble(tracker: ProgressTracker, settings: Settings) -> Self {
         let clients = Clients::new(settings.sessions);
+        let tickets = Tickets::new(settings.tickets);
         Self {
             shared: Arc::new(Shared {
                 node: Arc::from(tracker.node()),
                 tracker,
                 settings,
                 clients: Arc::new(clients),
+                tickets,
                 counts: Arc::new(Metrics::new()),
                 transcoder: Arc::default(),
             }),
@@ -131,6 +134,14 @@ impl Gateway {
         }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn tickets(&self) -> &Tickets {
+        &self.shared.tickets
+    }
+
     pub(crate) fn http(&self) -> &HttpSettings {
         &self.shared.settings.http
     }
@@ -150,42 +161,6 @@ impl Gateway {
             // Whatever else is refused, the session says.
             Err(error @ SubscribeError::Unavailable) => Err(error.into()),
             _ => Ok(subscription),
-        }
-    }
-
-    /// Ids are checked first, whoever asks; then the authorizer decides.
-    pub(crate) async fn allowed_to_watch(
-        &self,
-        request: &Parts,
-        task: &str,
-    ) -> Result<TaskId, ApiError> {
-        let id: TaskId = task.parse()?;
-        self.allowed(request, Action::Watch(id.clone())).await?;
-        Ok(id)
-    }
-
-    pub(crate) async fn allowed(&self, request: &Parts, action: Action) -> Result<(), ApiError> {
-        self.permitted(request, action).await.map(drop)
-    }
-
-    /// Asks the authorizer; tells who it is.
-    pub(crate) async fn permitted(
-        &self,
-        request: &Parts,
-        action: Action,
-    ) -> Result<Principal, ApiError> {
-        match self
-            .shared
-            .settings
-            .authorizer
-            .authorize(request, &action)
-            .await
-        {
-            Ok(principal) => Ok(principal),
-            Err(refusal) => {
-                tracing::debug!(?action, %refusal, "refused");
-                Err(refusal.into())
-            }
         }
     }
 

@@ -38,7 +38,10 @@ mod wire;
 pub use async_trait::async_trait;
 
 pub use self::{
-    auth::{Action, Authorizer, Open, Principal, Refusal},
+    auth::{
+        Action, Authorizer, Grant, InvalidOrigin, Open, Origin, Principal, Refusal, Secret,
+        WeakSecret,
+    },
     body::{Body, RequestBody},
     builder::GatewayBuilder,
     error::{ApiError, Code},

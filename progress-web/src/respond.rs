@@ -62,6 +62,7 @@ impl Gateway {
                 response.map(Body::from)
             }
             Some(endpoint) => {
+                self.settings().ladder.prepare(&mut request);
                 let body = RequestBody::new(body);
                 self.answer(endpoint, &request, parameter, body).await
             }
@@ -106,7 +107,7 @@ impl Gateway {
     ) -> Response<Body> {
         match endpoint {
             Endpoint::WebSocket => socket::one(self, request, parameter).await,
-            Endpoint::WebSockets => socket::many(self, request),
+            Endpoint::WebSockets => socket::many(self, request).await,
             Endpoint::EventStream => stream(self.event_stream(request, parameter).await),
             Endpoint::EventStreams => stream(self.event_streams(request).await),
             Endpoint::Tasks => self.tasks(request).await.map(Body::from),
@@ -123,6 +124,7 @@ impl Gateway {
                 let answer = self.publish_to_channel(request, parameter, body).await;
                 answer.map(Body::from)
             }
+            Endpoint::Ticket => self.issue_ticket(request, body).await.map(Body::from),
             Endpoint::Clients => self.clients(request).await.map(Body::from),
             Endpoint::Disconnect => self.disconnect(request, parameter).await.map(Body::from),
             Endpoint::Broadcast => self.broadcast(request, body).await.map(Body::from),

@@ -25,6 +25,7 @@ pub(crate) enum Endpoint {
     Publish,
     Cancel,
     PublishToChannel,
+    Ticket,
     Clients,
     Disconnect,
     Broadcast,
@@ -44,7 +45,7 @@ pub struct Route {
 }
 
 /// All there are. Routes of one path stand together.
-static ROUTES: [Route; 18] = [
+static ROUTES: [Route; 19] = [
     get("/ws/progress/{task_id}", Endpoint::WebSocket),
     get("/ws", Endpoint::WebSockets),
     get("/sse/progress/{task_id}", Endpoint::EventStream),
@@ -57,6 +58,7 @@ static ROUTES: [Route; 18] = [
     post("/tasks/{task_id}/events", Endpoint::Publish),
     post("/tasks/{task_id}/cancel", Endpoint::Cancel),
     post("/channels/{name}/events", Endpoint::PublishToChannel),
+    post("/tickets", Endpoint::Ticket),
     get("/clients", Endpoint::Clients),
     route(Method::DELETE, "/clients/{id}", Endpoint::Disconnect),
     post("/broadcast", Endpoint::Broadcast),

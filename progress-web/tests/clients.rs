@@ -25,7 +25,7 @@ async fn list(gateway: &Gateway, query: &str) -> Value {
 }
 
 async fn many(gateway: &Gateway) -> Session {
-    let mut session = gateway.web_sockets(&request("/ws"));
+    let mut session = gateway.web_sockets(&request("/ws")).await;
     settle(&mut session).await;
     session
 }

@@ -74,7 +74,9 @@ async fn both_encodings_say_the_same() {
 async fn commands_are_taken_in_either_form() {
     let gateway = gateway();
     let _a = task(&gateway, "a");
-    let mut session = gateway.web_sockets(&asking("/ws", "progress.v1.msgpack"));
+    let mut session = gateway
+        .web_sockets(&asking("/ws", "progress.v1.msgpack"))
+        .await;
     let command = json!({"type": "subscribe", "request_id": 7, "topics": [{"task_id": "a"}]});
     session.on_binary(&rmp_serde::to_vec_named(&command).unwrap());
     let said = binary(&outputs(&mut session).await);
@@ -126,9 +128,13 @@ async fn the_deepest_value_that_is_taken_has_a_form_wherever_it_stands() {
     b.fail(error()).unwrap();
     let topics = json!([{"task_id": "a"}, {"task_id": "b"}, {"channel": "jobs"}]);
     let subscribe = json!({"type": "subscribe", "topics": topics}).to_string();
-    let mut packed = gateway.web_sockets(&asking("/ws", "progress.v1.msgpack"));
+    let mut packed = gateway
+        .web_sockets(&asking("/ws", "progress.v1.msgpack"))
+        .await;
     packed.on_text(&subscribe);
-    let mut plain = gateway.web_sockets(&asking("/ws", "progress.v1.json"));
+    let mut plain = gateway
+        .web_sockets(&asking("/ws", "progress.v1.json"))
+        .await;
     plain.on_text(&subscribe);
     let packed = binary(&outputs(&mut packed).await);
     let plain = outputs(&mut plain).await;

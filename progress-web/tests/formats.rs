@@ -135,7 +135,7 @@ async fn transcript(format: &str) -> String {
     drop(idle);
 
     lines.push("# many topics: a channel, one cancelled, and one that runs again".to_owned());
-    let mut many = gateway.web_sockets(&request(&format!("/?{query}")));
+    let mut many = gateway.web_sockets(&request(&format!("/?{query}"))).await;
     let first = gateway.tracker().task("again").channel("jobs");
     let first = first.start().unwrap();
     let topics =
@@ -514,7 +514,7 @@ async fn format_that_is_not_there_is_refused_by_name() {
     let parts = request("/?ids=t&format=yours");
     let refused = gateway.event_streams(&parts).await.unwrap_err();
     assert_eq!(refused.status(), 400);
-    let mut many = gateway.web_sockets(&request("/?format=yours"));
+    let mut many = gateway.web_sockets(&request("/?format=yours")).await;
     assert_eq!(
         texts(&mut many).await.last().unwrap(),
         "(close 4400 INVALID_QUERY)"

@@ -124,12 +124,12 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    async fn new() -> Self {
         let gateway = Gateway::builder(ProgressTracker::new())
             .authorizer(Moody)
             .message_rate(60, 60)
             .build();
-        let session = gateway.web_sockets(&request("/ws"));
+        let session = gateway.web_sockets(&request("/ws")).await;
         Self {
             gateway,
             tasks: Default::default(),
@@ -337,7 +337,7 @@ proptest! {
     #[test]
     fn every_topic_gets_one_answer_and_its_events_without_a_hole(steps in vec(step(), 1..60)) {
         run(async move {
-            let mut world = World::new();
+            let mut world = World::new().await;
             for step in steps {
                 world.take(step).await;
             }
@@ -368,7 +368,7 @@ proptest! {
     fn ids_of_an_event_stream_never_go_back(steps in vec(step(), 1..60)) {
         run(async move {
             let gateway = Gateway::builder(ProgressTracker::new()).authorizer(Moody).build();
-            let mut world = World::new();
+            let mut world = World::new().await;
             world.gateway = gateway.clone();
             let opened = gateway.event_streams(&request("/sse?ids=t0,t1,t3&channels=c0,c2")).await;
             let mut stream = opened.unwrap().into_body();

@@ -7,6 +7,7 @@ mod many;
 mod nodes;
 mod reconnect;
 mod routing;
+mod security;
 mod slow_readers;
 mod sse;
 mod sse_many;

@@ -5,6 +5,7 @@ mod drain;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod network;
+mod once;
 mod registry;
 mod sampler;
 mod shared;
@@ -34,6 +35,7 @@ use crate::{
 pub use self::{
     builder::TrackerBuilder,
     drain::Drained,
+    once::OnceError,
     registry::{InvalidTaskCursor, TaskCursor, TaskFilter, TaskPage},
     stats::TrackerStats,
 };

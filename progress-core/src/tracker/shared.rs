@@ -24,6 +24,7 @@ use crate::{
     task::{Family, Inner, Parent, Silence, TaskShared},
     time::{Clock, Timestamp},
     tracker::{
+        once::Once,
         registry::{Registry, TaskCursor, TaskFilter, TaskPage, WaitingPlace},
         sampler::Sampler,
     },
@@ -37,6 +38,8 @@ pub(crate) struct TrackerShared {
     pub(crate) channels: Channels,
     /// The way to other nodes, if there are any.
     pub(crate) link: Option<Arc<Link>>,
+    /// Names used up, where there is no broker that remembers.
+    pub(super) once: Once,
     pub(crate) limits: Arc<Limits>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) sampler: Sampler,
@@ -69,6 +72,7 @@ impl TrackerShared {
             node: NodeId::random(),
             channels: Channels::default(),
             link: None,
+            once: Once::default(),
             limits: Arc::new(limits),
             clock: Arc::new(Clock::new()),
             sampler: Sampler::new(tick),

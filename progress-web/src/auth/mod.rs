@@ -1,6 +1,13 @@
 //! Who may do what.
 
+mod grant;
 mod open;
+mod origin;
+mod permit;
+mod presented;
+mod secret;
+mod settings;
+mod ticket;
 
 use std::{borrow::Cow, fmt, time::SystemTime};
 
@@ -8,7 +15,17 @@ use async_trait::async_trait;
 use http::request::Parts;
 use progress_core::TaskId;
 
-pub use self::open::Open;
+pub use self::{
+    grant::Grant,
+    open::Open,
+    origin::{InvalidOrigin, Origin},
+    secret::{Secret, WeakSecret},
+};
+pub(crate) use self::{
+    presented::{Credentials, Ladder, TOKEN, bearer_header},
+    secret::Secrets,
+    ticket::{Admitted, TTL as TICKET_TTL, Tickets},
+};
 use crate::error::{ApiError, Code};
 
 /// What somebody wants to do.
@@ -23,8 +40,10 @@ pub enum Action {
     Publish(TaskId),
     /// Ask for a task's cancellation.
     Cancel(TaskId),
-    /// Watch a channel or publish into it.
+    /// Watch a channel.
     Channel(String),
+    /// Publish into a channel, or have a task's events copied there.
+    PublishToChannel(String),
     /// Manage tasks and clients.
     Manage,
 }
@@ -136,4 +155,21 @@ pub trait Authorizer: Send + Sync + fmt::Debug + 'static {
     ///
     /// The future is dropped if the client goes away; nothing may depend on its end.
     async fn authorize(&self, request: &Parts, action: &Action) -> Result<Principal, Refusal>;
+
+    /// Decides whether somebody may be here at all, before it is known what they want: of `GET /ws`,
+    /// whose client says later what it watches, and where a connection's credentials are replaced.
+    /// By default everybody may.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unauthenticated`] if it is not known who asks. A WebSocket that came without any
+    /// credentials may then still say them, as its first message.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`authorize`](Self::authorize).
+    async fn authenticate(&self, request: &Parts) -> Result<Principal, Refusal> {
+        let _nobody_in_particular = request;
+        Ok(Principal::anonymous())
+    }
 }

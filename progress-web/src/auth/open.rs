@@ -47,14 +47,15 @@ impl Open {
         self
     }
 
-    /// Lets channels be watched and published into (default no).
+    /// Lets channels be watched (default no), and published into where that is
+    /// [allowed](Self::publishing) too.
     #[must_use]
     pub fn channels(mut self) -> Self {
         self.channels = true;
         self
     }
 
-    /// Lets events be published (default no).
+    /// Lets events be published (default no); into channels where [those](Self::channels) are open.
     #[must_use]
     pub fn publishing(mut self) -> Self {
         self.publishing = true;
@@ -96,6 +97,10 @@ impl Authorizer for Open {
             Action::Channel(_) => (
                 self.channels,
                 "Set an authorizer, or allow Open::channels()",
+            ),
+            Action::PublishToChannel(_) => (
+                self.channels && self.publishing,
+                "Set an authorizer, or allow Open::channels() and Open::publishing()",
             ),
             Action::Manage => (
                 self.managing,

@@ -32,7 +32,8 @@ impl Gateway {
         request: &Parts,
         body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
-        // Whom to ask about stands in it.
+        // Whom to ask about stands in it, which nobody in particular need send.
+        self.known(request).await?;
         let body = self.read_body(request, body).await?;
         let fields = object(&body)?;
         // Ids first, whoever asks.
@@ -51,7 +52,7 @@ impl Gateway {
                 .await?;
         }
         for channel in &channels {
-            let action = Action::Channel(channel.as_str().to_owned());
+            let action = Action::PublishToChannel(channel.as_str().to_owned());
             self.allowed(request, action).await?;
         }
         let mut task = described(self.tracker().task(&id), &fields)?;

@@ -9,6 +9,7 @@ mod openapi;
 mod publish;
 mod settings;
 mod task;
+mod tickets;
 mod wait;
 
 use bytes::Bytes;

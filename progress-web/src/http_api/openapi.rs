@@ -192,6 +192,7 @@ fn parameter(name: &str) -> Value {
 fn request_body(body: Body) -> Value {
     let content = match body {
         Body::Task => json!({"application/json": {"schema": reference("NewTask")}}),
+        Body::Topics => json!({"application/json": {"schema": reference("Topics")}}),
         Body::Broadcast => json!({"application/json": {"schema": reference("Broadcast")}}),
         Body::Reason => json!({"application/json": {"schema": reference("Reason")}}),
         Body::Events => json!({

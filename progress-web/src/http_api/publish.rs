@@ -77,7 +77,7 @@ impl Gateway {
         body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
         let name: ChannelName = name.parse()?;
-        let action = Action::Channel(name.as_str().to_owned());
+        let action = Action::PublishToChannel(name.as_str().to_owned());
         self.allowed(request, action).await?;
         let channel = self.tracker().channel(&name);
         self.publish_body(request, &Target::Channel(&channel), body)

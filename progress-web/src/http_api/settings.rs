@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use http::{Uri, uri::Scheme};
 
-use crate::builder::GatewayBuilder;
+use crate::{auth::Origin, builder::GatewayBuilder};
 
 /// Settings of the routes that answer and are done.
 #[derive(Debug, Clone)]
@@ -72,6 +72,12 @@ impl BaseUrl {
     /// With the scheme of HTTP; no slash at the end.
     pub(crate) fn http(&self) -> &str {
         &self.http
+    }
+
+    /// Where pages under it are from.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        let authority = self.http.split('/').take(3).collect::<Vec<_>>();
+        authority.join("/").parse().ok()
     }
 
     /// With the scheme of WebSockets; no slash at the end.

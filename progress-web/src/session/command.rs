@@ -5,7 +5,10 @@ use progress_core::{Position, Replay};
 use serde_json::{Map, Value};
 
 use super::topic::Name;
-use crate::error::{ApiError, Code};
+use crate::{
+    auth::{TOKEN, bearer_header},
+    error::{ApiError, Code},
+};
 
 /// One message of a client, understood.
 #[derive(Debug)]
@@ -104,13 +107,9 @@ fn command(message: &Value, most_topics: usize) -> Result<Command, ApiError> {
         "auth" => {
             let token = text(fields, "token", TOKEN)?.unwrap_or_default();
             // What is no header is no credential either; it is not repeated to anybody.
-            let header = HeaderValue::try_from(format!("Bearer {token}"));
-            match header {
-                Ok(mut header) if !token.is_empty() => {
-                    header.set_sensitive(true);
-                    Ok(Command::Auth(header))
-                }
-                _ => Err(invalid("auth needs a token of visible characters").field("token")),
+            match bearer_header(&token) {
+                Some(header) => Ok(Command::Auth(header)),
+                None => Err(invalid("auth needs a token of visible characters").field("token")),
             }
         }
         _ => Err(invalid(
@@ -216,5 +215,3 @@ fn invalid(message: impl Into<String>) -> ApiError {
 const TEXT: usize = 128;
 /// Bytes of the reason for a cancellation.
 const REASON: usize = 1_024;
-/// Bytes of a token: what servers take as one header.
-const TOKEN: usize = 8 * 1_024;

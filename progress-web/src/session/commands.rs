@@ -25,22 +25,44 @@ impl Machine {
             command,
             request_id,
         } = Parsed::from_value(message, self.pace.command_topics);
+        if self.door.is_some() {
+            return self.on_knock(command);
+        }
         match command {
             Ok(Command::Pong) => {}
             Ok(Command::Ping) => self.say(None, "pong", None, None),
+            Ok(Command::Auth(header)) => self.effects.push_back(Effect::Authorize(header)),
             Ok(_) if self.shape != Shape::Sockets => {
-                let refusal = "this connection watches one task and takes ping and pong only";
+                let refusal = "this connection watches one task and takes ping, pong and auth only";
                 let error = ApiError::new(Code::InvalidCommand, refusal);
                 self.say_rejected(None, request_id.as_deref(), &error);
             }
             Ok(Command::Register(registration)) => {
                 self.effects.push_back(Effect::Register(registration));
             }
-            Ok(Command::Auth(header)) => self.effects.push_back(Effect::Authorize(header)),
             Ok(Command::Cancel { task, reason }) => self.on_cancel(task, reason, request_id),
             Ok(Command::Subscribe(topics)) => self.on_subscribe(topics, request_id.as_deref()),
             Ok(Command::Unsubscribe(topics)) => self.on_unsubscribe(topics, request_id.as_deref()),
             Err(error) => self.say_rejected(None, request_id.as_deref(), &error),
+        }
+    }
+
+    /// Takes what a client says of whom nothing is known: only who it is counts.
+    fn on_knock(&mut self, command: Result<Command, ApiError>) {
+        let Some(door) = &mut self.door else { return };
+        match command {
+            Ok(Command::Ping | Command::Pong) => {}
+            Ok(Command::Auth(header)) if !door.is_asked => {
+                door.is_asked = true;
+                let wants = door.wants.take();
+                self.effects.push_back(Effect::Authorize(header));
+                self.effects.extend(wants);
+            }
+            _ => {
+                let message =
+                    "the first message has to say who asks: {\"type\":\"auth\",\"token\":\"…\"}";
+                self.on_dismissed(&ApiError::new(Code::Unauthenticated, message));
+            }
         }
     }
 

@@ -34,7 +34,14 @@ pub(super) struct Flights {
 }
 
 type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Review = Vec<(TopicKey, Result<Principal, ApiError>)>;
+
+/// What the present credentials allow.
+pub(super) struct Review {
+    /// To be here at all.
+    pub(super) known: Result<Principal, ApiError>,
+    /// To watch what was watched so far.
+    pub(super) topics: Vec<(TopicKey, Result<Principal, ApiError>)>,
+}
 
 pub(super) enum Question {
     Subscribe {
@@ -89,10 +96,14 @@ impl Flights {
         self.request = Arc::new(request);
     }
 
-    /// Asks with the present credentials whether these topics still may be watched.
+    /// Asks with the present credentials whether the client may be here, and still watch these topics.
     pub(super) fn review(&mut self, topics: Vec<(TopicKey, Name)>) {
         let (gateway, request) = (self.gateway.clone(), Arc::clone(&self.request));
         self.reviewing = Some(Box::pin(async move {
+            let known = match gateway.upgrade() {
+                Some(gateway) => gateway.known(&request).await,
+                None => Err(going_down()),
+            };
             let mut review = Vec::with_capacity(topics.len());
             for (topic, name) in topics {
                 let principal = match gateway.upgrade() {
@@ -101,7 +112,10 @@ impl Flights {
                 };
                 review.push((topic, principal.map(|(principal, _)| principal)));
             }
-            review
+            Review {
+                known,
+                topics: review,
+            }
         }));
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Pace {
     pub(crate) dead_after: Duration,
     /// How long an unknown task is waited for.
     pub(crate) unknown_wait: Duration,
+    /// How long a WebSocket may take to say who asks.
+    pub(crate) auth_wait: Duration,
     /// For so long after a flush a connection gathers.
     pub(crate) linger: Duration,
     pub(crate) rate: MessageRate,
@@ -70,6 +72,7 @@ impl Default for Pace {
             heartbeat: Duration::from_secs(30),
             dead_after: Duration::from_secs(60),
             unknown_wait: Duration::from_secs(10),
+            auth_wait: Duration::from_secs(10),
             linger: Duration::from_millis(5),
             rate: MessageRate {
                 burst: 200,
@@ -106,6 +109,17 @@ pub(super) enum Effect {
     Register(Registration),
 }
 
+/// A connection of whose client nothing is known yet: nothing is said to it, and nothing is taken
+/// from it but who it is.
+#[derive(Debug)]
+pub(super) struct Door {
+    until: Instant,
+    /// What it came for, if that is known.
+    pub(super) wants: Option<Effect>,
+    /// It has said who it is, which is looked into.
+    pub(super) is_asked: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(super) shape: Shape,
@@ -125,6 +139,12 @@ pub(crate) struct Machine {
     pub(super) linger: Linger,
     pub(super) out: VecDeque<Output>,
     pub(super) effects: VecDeque<Effect>,
+    /// Until it is known who the client is.
+    pub(super) door: Option<Box<Door>>,
+    /// When the credentials end that the connection itself needs.
+    expires: Option<Instant>,
+    /// Credentials came by a way that only an option allows: it is closed as other systems close.
+    is_legacy: bool,
     /// Cancellations that are under way.
     pub(super) cancels: u8,
     pub(super) closed: bool,
@@ -137,9 +157,10 @@ impl Machine {
         pace: Pace,
         node: Arc<str>,
         named: bool,
+        is_legacy: bool,
         now: Instant,
     ) -> Self {
-        let mut machine = Self {
+        Self {
             shape,
             writer,
             pace,
@@ -155,13 +176,41 @@ impl Machine {
             linger: Linger::new(pace.linger),
             out: VecDeque::new(),
             effects: VecDeque::new(),
+            door: None,
+            expires: None,
+            is_legacy,
             cancels: 0,
             closed: false,
-        };
-        if matches!(shape, Shape::Streams | Shape::Sockets) {
-            machine.say(None, "connected", Some(machine.connected(None)), None);
         }
-        machine
+    }
+
+    /// Says hello, where no topic's verdict does.
+    pub(crate) fn greet(&mut self) {
+        if matches!(self.shape, Shape::Streams | Shape::Sockets) {
+            self.say(None, "connected", Some(self.connected(None)), None);
+        }
+    }
+
+    /// Waits at the door until the client says who it is; then it is asked for what it came for.
+    pub(super) fn wait_for_credentials(&mut self, wants: Option<Effect>, now: Instant) {
+        self.door = Some(Box::new(Door {
+            until: now + self.pace.auth_wait,
+            wants,
+            is_asked: false,
+        }));
+    }
+
+    /// The client may be here, until then.
+    pub(crate) fn on_known(&mut self, expires: Option<Instant>) {
+        self.expires = expires;
+        if self.shape == Shape::Sockets && self.door.take().is_some() {
+            self.greet();
+        }
+    }
+
+    /// The client may not be here.
+    pub(crate) fn on_unknown(&mut self, error: &ApiError) {
+        self.on_dismissed(error);
     }
 
     /// Adds a topic; its frames come by [`on_frame`](Self::on_frame) with the index returned.
@@ -232,6 +281,7 @@ impl Machine {
     pub(crate) fn on_admitted(&mut self, topic: TopicKey, expires: Option<Instant>) {
         if let Some(state) = self.of_key(topic) {
             (state.admitted, state.expires) = (true, expires);
+            self.door = None;
         }
     }
 
@@ -281,8 +331,15 @@ impl Machine {
         if self.is_socket() && now >= self.last_life + self.pace.dead_after {
             return self.close(Code::HeartbeatLost);
         }
+        if let Some(door) = &self.door {
+            if now >= door.until {
+                let message = "no credentials came in time";
+                self.on_dismissed(&ApiError::new(Code::Unauthenticated, message));
+            }
+            return;
+        }
         let expired = |topic: &TopicState| topic.expires.is_some_and(|at| now >= at);
-        if self.topics.iter().flatten().any(expired) {
+        if self.topics.iter().flatten().any(expired) || self.expires.is_some_and(|at| now >= at) {
             return self.close(Code::CredentialExpired);
         }
         for index in 0..self.topics.len() {
@@ -338,8 +395,14 @@ impl Machine {
             };
             [unknown, topic.expires]
         });
-        let due = topics.flatten().chain(dead).chain(self.linger.deadline());
-        due.fold(self.next_heartbeat, std::cmp::min)
+        let due = (topics.flatten())
+            .chain(dead)
+            .chain(self.expires)
+            .chain(self.linger.deadline());
+        match &self.door {
+            Some(door) => due.fold(door.until, std::cmp::min),
+            None => due.fold(self.next_heartbeat, std::cmp::min),
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -360,7 +423,7 @@ impl Machine {
 
     /// Says something to the client that is about no topic of its own.
     pub(crate) fn on_broadcast(&mut self, event_type: &str, json: &Bytes) {
-        if self.closed {
+        if self.closed || self.door.is_some() {
             return;
         }
         self.push_frame(Made::of(event_type, json.clone(), None), true);
@@ -380,7 +443,13 @@ impl Machine {
 
     /// Closes the connection.
     pub(crate) fn close(&mut self, code: Code) {
-        self.close_with(code.close_code(), code.as_str());
+        let number = match code {
+            Code::Unauthenticated | Code::Forbidden | Code::CredentialExpired if self.is_legacy => {
+                POLICY
+            }
+            code => code.close_code(),
+        };
+        self.close_with(number, code.as_str());
     }
 
     /// A topic has nothing more.
@@ -459,3 +528,6 @@ impl Machine {
         self.push_frame(Made::of(event_type, json, id), true);
     }
 }
+
+/// The close code of systems that have one for all that is not allowed.
+const POLICY: u16 = 1008;

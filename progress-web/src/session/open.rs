@@ -13,12 +13,11 @@ use super::{
     Name, Session, Shape,
     machine::{EVENT_STREAM, WEB_SOCKET},
     source::{Opened, Source},
-    stream::Topic,
-    writer::Writer,
+    stream::{Opening, Topic, Wanted},
 };
 use crate::{
-    auth::{Action, Principal},
-    error::ApiError,
+    auth::{Action, Credentials, Principal},
+    error::{ApiError, Code},
     gateway::Gateway,
     query::{From, Query, starts},
     sse::{EventStream, event_stream_response},
@@ -34,36 +33,78 @@ impl Gateway {
     ///
     /// Dropping the future opens nothing.
     pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
+        let request = &*self.prepared(request);
         let name = Name::task(task);
-        let (seat, after, opened) = match self.seat(WEB_SOCKET) {
-            Ok(seat) => match self.try_web_socket(request, &name).await {
-                Ok((after, opened)) => (Some(seat), after, Ok(opened)),
-                Err(error) => (Some(seat), None, Err(error)),
-            },
-            Err(error) => (None, None, Err(error)),
+        let mut opening = Opening::new(Shape::Socket, request);
+        opening.writer = self.writer(request).unwrap_or_default();
+        let opened = match self.seat(WEB_SOCKET) {
+            Ok(seat) => {
+                opening.seat = Some(seat);
+                self.try_web_socket(request, &name).await
+            }
+            Err(error) => Err(error),
         };
+        let (after, opened) = match opened {
+            Ok((after, opened)) => (after, Ok(opened)),
+            Err(error) => {
+                if opening.seat.is_some()
+                    && may_still_say(request, &error)
+                    && let Ok(wanted) = self.wanted(request, &name)
+                {
+                    return Session::at_the_door(self, opening, request, Some(wanted));
+                }
+                (None, Err(error))
+            }
+        };
+        let ends = opened
+            .as_ref()
+            .is_ok_and(|opened| opened.principal.expires_at.is_some());
         let topic = Topic {
             name,
             after,
             opened,
         };
-        let writer = self.writer(request).unwrap_or_default();
-        Session::new(self, Shape::Socket, writer, vec![topic], seat, false)
+        let session = Session::new(self, opening, vec![topic]);
+        if ends {
+            // Others may take their place in time.
+            return session.with_commands(self, request.clone());
+        }
+        session
     }
 
-    /// Opens `GET /ws`: a session that watches what its client asks for. Nobody is asked for
-    /// permission until then.
-    #[must_use]
-    pub fn web_sockets(&self, request: &Parts) -> Session {
-        let (writer, seat) = match (self.seat(WEB_SOCKET), self.writer(request)) {
-            (Ok(seat), Ok(writer)) => (writer, seat),
-            (Err(error), writer) => {
-                return Session::refused(self, writer.unwrap_or_default(), &error);
+    /// Opens `GET /ws`: a session that watches what its client asks for. Whether that may be watched is
+    /// asked then; now only whether somebody may be here at all, see
+    /// [`Authorizer::authenticate`](crate::Authorizer::authenticate).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn web_sockets(&self, request: &Parts) -> Session {
+        let request = &*self.prepared(request);
+        let mut opening = Opening::new(Shape::Sockets, request);
+        let known = match (self.seat(WEB_SOCKET), self.writer(request)) {
+            (Ok(seat), Ok(writer)) => {
+                (opening.writer, opening.seat) = (writer, Some(seat));
+                self.known(request).await
             }
-            (Ok(_), Err(error)) => return Session::refused(self, Writer::default(), &error),
+            (Err(error), writer) => {
+                opening.writer = writer.unwrap_or_default();
+                Err(error)
+            }
+            (Ok(_), Err(error)) => Err(error),
         };
-        let session = Session::new(self, Shape::Sockets, writer, Vec::new(), Some(seat), false);
-        session.with_commands(self, request.clone())
+        match known {
+            Ok(principal) => {
+                let session = Session::new(self, opening, Vec::new());
+                let mut session = session.with_commands(self, request.clone());
+                session.on_known(&principal);
+                session
+            }
+            Err(error) if opening.seat.is_some() && may_still_say(request, &error) => {
+                Session::at_the_door(self, opening, request, None)
+            }
+            Err(error) => Session::refused(self, opening, &error),
+        }
     }
 
     /// Opens `GET /sse/progress/{task_id}`.
@@ -107,11 +148,21 @@ impl Gateway {
         name: &Name,
     ) -> Result<(Option<Position>, Opened), ApiError> {
         let (principal, name) = self.watcher(request, name).await?;
+        let Wanted { after, replay, .. } = self.wanted(request, &name)?;
+        let source = self.source(&name, after, replay)?;
+        Ok((after, Opened { source, principal }))
+    }
+
+    /// What the client of a WebSocket for one task came for.
+    fn wanted(&self, request: &Parts, name: &Name) -> Result<Wanted, ApiError> {
         let query = Query::of(&request.uri);
         let after = query.after()?;
         self.writer(request)?;
-        let source = self.source(&name, after, query.replay()?)?;
-        Ok((after, Opened { source, principal }))
+        Ok(Wanted {
+            name: name.clone(),
+            after,
+            replay: query.replay()?,
+        })
     }
 
     async fn try_event_stream(
@@ -119,6 +170,7 @@ impl Gateway {
         request: &Parts,
         task: &str,
     ) -> Result<Option<Session>, ApiError> {
+        let request = &*self.prepared(request);
         let name = Name::task(task);
         let query = Query::of(&request.uri);
         // The id is judged first, then who asks, then the rest.
@@ -132,19 +184,17 @@ impl Gateway {
         if has_all(start, &topic) {
             return Ok(None);
         }
-        let seat = self.seat(EVENT_STREAM)?;
-        let named = query.flag("named");
-        Ok(Some(Session::new(
-            self,
-            Shape::Stream,
+        let opening = Opening {
             writer,
-            vec![topic],
-            Some(seat),
-            named,
-        )))
+            seat: Some(self.seat(EVENT_STREAM)?),
+            named: query.flag("named"),
+            ..Opening::new(Shape::Stream, request)
+        };
+        Ok(Some(Session::new(self, opening, vec![topic])))
     }
 
     async fn try_event_streams(&self, request: &Parts) -> Result<Option<Session>, ApiError> {
+        let request = &*self.prepared(request);
         let query = Query::of(&request.uri);
         let names = query.topics(self.most_topics())?;
         let starts = starts(&request.headers, query, names.len())?;
@@ -167,16 +217,13 @@ impl Gateway {
         if all_at_end {
             return Ok(None);
         }
-        let seat = self.seat(EVENT_STREAM)?;
-        let named = query.flag("named");
-        Ok(Some(Session::new(
-            self,
-            Shape::Streams,
+        let opening = Opening {
             writer,
-            topics,
-            Some(seat),
-            named,
-        )))
+            seat: Some(self.seat(EVENT_STREAM)?),
+            named: query.flag("named"),
+            ..Opening::new(Shape::Streams, request)
+        };
+        Ok(Some(Session::new(self, opening, topics)))
     }
 
     /// Begins a topic of an event stream, whose verdict has to be known before the answer.
@@ -227,7 +274,7 @@ impl Gateway {
                 Action::Channel(channel.parse::<ChannelName>()?.as_str().to_owned())
             }
         };
-        Ok((self.permitted(request, action).await?, name.clone()))
+        Ok((self.permitted(request, &action).await?, name.clone()))
     }
 
     fn source(
@@ -267,6 +314,12 @@ impl Source {
             Self::Channel(_) => Ok(()),
         }
     }
+}
+
+/// Whether a WebSocket's client was refused for want of credentials that it may still send.
+fn may_still_say(request: &Parts, error: &ApiError) -> bool {
+    error.code() == Code::Unauthenticated
+        && Credentials::of(request).is_some_and(|found| found.is_none)
 }
 
 /// When a permission that was given now ends.

@@ -7,12 +7,12 @@ use std::{
 };
 
 use http::request::Parts;
-use progress_core::Position;
+use progress_core::{Position, Replay};
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    flight::{Flights, Landed, Question},
+    flight::{Flights, Landed, Question, Review},
     machine::{Effect, Machine, Shape},
     open::expiry,
     output::Output,
@@ -21,7 +21,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    auth::Principal,
+    auth::{Credentials, Principal},
     clients::{Order, Seat},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
@@ -65,19 +65,76 @@ pub(crate) struct Topic {
     pub(crate) opened: Result<Opened, ApiError>,
 }
 
+/// What a session begins with, besides its topics.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) shape: Shape,
+    pub(crate) writer: Writer,
+    pub(crate) seat: Option<Seat>,
+    /// Whether frames tell their type apart from their text.
+    pub(crate) named: bool,
+    /// Whether credentials came by a way that only an option allows.
+    pub(super) is_legacy: bool,
+}
+
+impl Opening {
+    pub(crate) fn new(shape: Shape, request: &Parts) -> Self {
+        Self {
+            shape,
+            writer: Writer::default(),
+            seat: None,
+            named: false,
+            is_legacy: Credentials::of(request).is_some_and(|found| found.is_legacy),
+        }
+    }
+}
+
+/// What a client came for of whom nothing is known yet.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) name: Name,
+    pub(super) after: Option<Position>,
+    pub(super) replay: Replay,
+}
+
 impl Session {
-    pub(crate) fn new(
-        gateway: &Gateway,
-        shape: Shape,
-        writer: Writer,
-        topics: Vec<Topic>,
-        seat: Option<Seat>,
-        named: bool,
-    ) -> Self {
+    pub(crate) fn new(gateway: &Gateway, opening: Opening, topics: Vec<Topic>) -> Self {
+        let mut session = Self::bare(gateway, opening);
+        // All before the first answer, so that the first refusal does not find every topic so far
+        // over.
+        let mut answers = Vec::with_capacity(topics.len());
+        for topic in topics {
+            let key = session.machine.add_topic(topic.name, topic.after, None);
+            answers.push((key, topic.opened));
+        }
+        session.machine.greet();
+        for (key, opened) in answers {
+            session.on_opened(key, opened);
+        }
+        session
+    }
+
+    /// One that watches nothing yet and has said nothing.
+    fn bare(gateway: &Gateway, opening: Opening) -> Self {
+        let Opening {
+            shape,
+            writer,
+            seat,
+            named,
+            is_legacy,
+        } = opening;
         let now = Instant::now();
-        let mut session = Self {
-            machine: Machine::new(shape, writer, gateway.pace(), gateway.node(), named, now),
-            sources: Vec::with_capacity(topics.len()),
+        Self {
+            machine: Machine::new(
+                shape,
+                writer,
+                gateway.pace(),
+                gateway.node(),
+                named,
+                is_legacy,
+                now,
+            ),
+            sources: Vec::new(),
             first: 0,
             timer: Box::pin(sleep_until(now)),
             frames: Frames::default(),
@@ -87,23 +144,32 @@ impl Session {
             gateway: gateway.downgrade(),
             flights: None,
             seat,
-        };
-        // All before the first answer, so that the first refusal does not find every topic so far
-        // over.
-        let mut answers = Vec::with_capacity(topics.len());
-        for topic in topics {
-            let key = session.machine.add_topic(topic.name, topic.after, None);
-            answers.push((key, topic.opened));
         }
-        for (key, opened) in answers {
-            session.on_opened(key, opened);
-        }
-        session
+    }
+
+    /// A session whose client has yet to say who it is, on behalf of whose request it then asks.
+    pub(super) fn at_the_door(
+        gateway: &Gateway,
+        opening: Opening,
+        request: &Parts,
+        wanted: Option<Wanted>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut session = Self::bare(gateway, opening);
+        let machine = &mut session.machine;
+        let wants = wanted.map(|wanted| Effect::Subscribe {
+            topic: machine.add_topic(wanted.name.clone(), wanted.after, None),
+            name: wanted.name,
+            after: wanted.after,
+            replay: wanted.replay,
+        });
+        machine.wait_for_credentials(wants, now);
+        session.with_commands(gateway, request.clone())
     }
 
     /// A session of nobody, which says why and closes.
-    pub(crate) fn refused(gateway: &Gateway, writer: Writer, error: &ApiError) -> Self {
-        let mut session = Self::new(gateway, Shape::Sockets, writer, Vec::new(), None, false);
+    pub(crate) fn refused(gateway: &Gateway, opening: Opening, error: &ApiError) -> Self {
+        let mut session = Self::bare(gateway, opening);
         session.machine.on_dismissed(error);
         session
     }
@@ -228,8 +294,20 @@ impl Session {
     }
 
     fn on_principal(&mut self, key: TopicKey, principal: &Principal) {
-        self.machine
-            .on_admitted(key, expiry(principal, Instant::now()));
+        let expires = expiry(principal, Instant::now());
+        self.machine.on_admitted(key, expires);
+        self.note_subject(principal);
+    }
+
+    /// The client may be here.
+    pub(super) fn on_known(&mut self, principal: &Principal) {
+        // Of a connection for one task that task's permission counts, which is asked for too.
+        let expires = expiry(principal, Instant::now());
+        self.machine.on_known(expires);
+        self.note_subject(principal);
+    }
+
+    fn note_subject(&self, principal: &Principal) {
         if let Some(seat) = &self.seat
             && principal.subject.is_some()
         {
@@ -281,8 +359,12 @@ impl Session {
                 } => self
                     .machine
                     .on_cancelled(&task, request_id.as_deref(), result),
-                Landed::Reviewed(review) => {
-                    for (topic, principal) in review {
+                Landed::Reviewed(Review { known, topics }) => {
+                    match known {
+                        Ok(principal) => self.on_known(&principal),
+                        Err(error) => self.machine.on_unknown(&error),
+                    }
+                    for (topic, principal) in topics {
                         match principal {
                             Ok(principal) => self.on_principal(topic, &principal),
                             Err(error) => self.machine.on_refused(topic, &error),

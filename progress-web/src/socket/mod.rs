@@ -11,6 +11,7 @@ use std::{
     future::{Future, poll_fn},
 };
 
+use bytes::Bytes;
 use http::{Response, request::Parts};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -61,7 +62,7 @@ impl fmt::Debug for WebSocket {
 
 /// Answers `GET /ws/progress/{task_id}`.
 pub(crate) async fn one(gateway: &Gateway, request: &Parts, task: &str) -> Response<Body> {
-    match Handshake::of(request) {
+    match handshake(gateway, request) {
         Ok(handshake) => {
             let session = gateway.web_socket(request, task).await;
             handshake.accept(WebSocket::new(gateway, session))
@@ -71,9 +72,21 @@ pub(crate) async fn one(gateway: &Gateway, request: &Parts, task: &str) -> Respo
 }
 
 /// Answers `GET /ws`.
-pub(crate) fn many(gateway: &Gateway, request: &Parts) -> Response<Body> {
-    match Handshake::of(request) {
-        Ok(handshake) => handshake.accept(WebSocket::new(gateway, gateway.web_sockets(request))),
+pub(crate) async fn many(gateway: &Gateway, request: &Parts) -> Response<Body> {
+    match handshake(gateway, request) {
+        Ok(handshake) => {
+            let session = gateway.web_sockets(request).await;
+            handshake.accept(WebSocket::new(gateway, session))
+        }
         Err(refused) => refused.map(Body::from),
     }
+}
+
+/// A handshake that is one, of a page that may.
+fn handshake(gateway: &Gateway, request: &Parts) -> Result<Handshake, Box<Response<Bytes>>> {
+    let handshake = Handshake::of(request)?;
+    // A page of elsewhere gets no connection that it could learn anything from.
+    let origin = gateway.settings().ladder.origins.check(request);
+    origin.map_err(|error| Box::new(error.to_response()))?;
+    Ok(handshake)
 }

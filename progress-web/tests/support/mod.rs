@@ -152,7 +152,7 @@ pub(crate) fn secs(secs: u64) -> Duration {
 
 /// A session after its greeting.
 pub(crate) async fn open(gateway: &Gateway) -> Session {
-    let mut session = gateway.web_sockets(&request("/ws"));
+    let mut session = gateway.web_sockets(&request("/ws")).await;
     let greeting = frames(settle(&mut session).await);
     assert_eq!(greeting.len(), 1);
     assert_eq!(greeting[0]["event_type"], "connected");

@@ -30,6 +30,23 @@ pub(super) fn bodies() -> Map<String, Value> {
             "properties": {"task_id": reference("TaskId"), "websocket_url": text, "sse_url": text, "polling_url": text},
             "required": ["task_id", "websocket_url", "sse_url", "polling_url"],
         },
+        "Topic": {"oneOf": [
+            {"type": "object", "properties": {"task_id": reference("TaskId")}, "required": ["task_id"]},
+            {"type": "object", "properties": {"channel": reference("ChannelName")}, "required": ["channel"]},
+        ]},
+        "Topics": {"oneOf": [
+            reference("Topic"),
+            {
+                "type": "object",
+                "properties": {"topics": {"type": "array", "items": reference("Topic"), "minItems": 1, "maxItems": 16}},
+                "required": ["topics"],
+            },
+        ]},
+        "Ticket": {
+            "type": "object",
+            "properties": {"ticket": text, "expires_at": text, "expires_in_ms": count},
+            "required": ["ticket", "expires_at", "expires_in_ms"],
+        },
         "Published": {
             "type": "object",
             "properties": {

@@ -15,6 +15,7 @@ pub(super) struct Described {
 #[derive(Clone, Copy)]
 pub(super) enum Body {
     Task,
+    Topics,
     Broadcast,
     Events,
     Reason,
@@ -170,6 +171,22 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                 Code::Forbidden,
                 Code::PayloadTooLarge,
                 Code::TransportDown,
+            ],
+        },
+        Endpoint::Ticket => Described {
+            does: "Issues a ticket that opens one connection, within a minute, to topics that may be watched",
+            parameters: &[],
+            body: Some(Body::Topics),
+            answers: Json(201, "Ticket"),
+            refuses: &[
+                Code::InvalidBody,
+                Code::InvalidTaskId,
+                Code::InvalidChannel,
+                Code::TooManyTopics,
+                Code::Unauthenticated,
+                Code::Forbidden,
+                Code::PayloadTooLarge,
+                Code::TooManyTickets,
             ],
         },
         Endpoint::Clients => Described {

@@ -1,0 +1,113 @@
+//! From a request and an action to who may do it: the authorizer, then grants and tickets.
+
+use std::{borrow::Cow, time::SystemTime};
+
+use http::request::Parts;
+use progress_core::TaskId;
+
+use super::{Action, Credentials, Grant, Principal, Refusal, grant};
+use crate::{
+    error::{ApiError, Code},
+    gateway::Gateway,
+};
+
+impl Gateway {
+    /// Grants the right to watch a task for so long, to [`Grant::MAX_TTL`]: for the query of its URLs,
+    /// `?grant=…`. Where nodes or services share a [secret](crate::GatewayBuilder::secret) it counts
+    /// with all of them.
+    #[must_use]
+    pub fn grant(&self, task: &TaskId, ttl: std::time::Duration) -> Grant {
+        self.settings().secrets.current.grant(task, ttl)
+    }
+
+    /// A request whose credentials stand where they are looked for.
+    pub(crate) fn prepared<'a>(&self, request: &'a Parts) -> Cow<'a, Parts> {
+        if Credentials::of(request).is_some() {
+            return Cow::Borrowed(request);
+        }
+        let mut request = request.clone();
+        self.settings().ladder.prepare(&mut request);
+        Cow::Owned(request)
+    }
+
+    /// Ids are checked first, whoever asks; then it is decided.
+    pub(crate) async fn allowed_to_watch(
+        &self,
+        request: &Parts,
+        task: &str,
+    ) -> Result<TaskId, ApiError> {
+        let id: TaskId = task.parse()?;
+        self.allowed(request, Action::Watch(id.clone())).await?;
+        Ok(id)
+    }
+
+    pub(crate) async fn allowed(&self, request: &Parts, action: Action) -> Result<(), ApiError> {
+        self.permitted(request, &action).await.map(drop)
+    }
+
+    /// Asks the authorizer, then whether a grant or a ticket allows what it does not; tells who it is.
+    pub(crate) async fn permitted(
+        &self,
+        request: &Parts,
+        action: &Action,
+    ) -> Result<Principal, ApiError> {
+        let request = &*self.prepared(request);
+        let authorizer = &self.settings().authorizer;
+        let refusal = match authorizer.authorize(request, action).await {
+            Ok(principal) => return Ok(principal),
+            Err(refusal) => refusal,
+        };
+        let permitted = match self.by_url(request, action).await {
+            Some(permitted) => permitted,
+            None => Err(refused(request, refusal)),
+        };
+        if let Err(error) = &permitted {
+            tracing::debug!(?action, code = error.code().as_str(), "refused");
+        }
+        permitted
+    }
+
+    /// Whether somebody may be here at all, whatever they want.
+    pub(crate) async fn known(&self, request: &Parts) -> Result<Principal, ApiError> {
+        let request = &*self.prepared(request);
+        let refusal = match self.settings().authorizer.authenticate(request).await {
+            Ok(principal) => return Ok(principal),
+            Err(refusal) => refusal,
+        };
+        let Some(ticket) = Credentials::of(request).and_then(|found| found.ticket.as_ref()) else {
+            return Err(refused(request, refusal));
+        };
+        let secrets = &self.settings().secrets;
+        ticket.holder(secrets, self.tracker()).await
+    }
+
+    /// What the query allows; nothing if nothing like that stands there.
+    async fn by_url(
+        &self,
+        request: &Parts,
+        action: &Action,
+    ) -> Option<Result<Principal, ApiError>> {
+        let found = Credentials::of(request)?;
+        let secrets = &self.settings().secrets;
+        match (action, &found.grant, &found.ticket) {
+            (Action::Watch(task), Some(grant), None) => {
+                let checked = grant::check(secrets, grant, task, SystemTime::now());
+                Some(checked.map_err(ApiError::from))
+            }
+            (_, _, Some(ticket)) => Some(ticket.check(secrets, self.tracker(), action).await),
+            (_, _, None) => None,
+        }
+    }
+}
+
+fn refused(request: &Parts, refusal: Refusal) -> ApiError {
+    let error = ApiError::from(refusal);
+    let found = Credentials::of(request);
+    if error.code() == Code::Unauthenticated && found.is_some_and(|found| found.is_misplaced) {
+        return error.solution(
+            "A token in the query ends up in logs and does not count: send it as the header \
+             Authorization, as a WebSocket's subprotocol or first message, or ask for a ticket",
+        );
+    }
+    error
+}

@@ -1,0 +1,288 @@
+//! Tickets: what somebody may watch, in a URL that works once.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use progress_core::{ProgressTracker, TaskId};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::OnceCell, time::Instant};
+
+use super::{
+    Action, Principal, Refusal,
+    grant::{SUBJECT, unix},
+    secret::Secrets,
+};
+use crate::error::{ApiError, Code};
+
+/// What a ticket lets its holder watch: each topic has been authorised when it was issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Admitted {
+    TaskId(TaskId),
+    Channel(String),
+}
+
+impl Admitted {
+    pub(crate) fn action(&self) -> Action {
+        match self {
+            Self::TaskId(id) => Action::Watch(id.clone()),
+            Self::Channel(name) => Action::Channel(name.clone()),
+        }
+    }
+}
+
+/// A ticket, as it is signed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    /// Unlike any other.
+    jti: String,
+    topics: Vec<Admitted>,
+    exp: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    /// When the credentials end that it was asked for with: what it opens is closed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+}
+
+impl Claims {
+    fn holder(&self) -> Principal {
+        Principal {
+            subject: self.sub.clone(),
+            expires_at: (self.until).map(|until| UNIX_EPOCH + Duration::from_secs(until)),
+        }
+    }
+}
+
+/// A ticket that was issued.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) text: String,
+    pub(crate) expires_at: SystemTime,
+}
+
+/// Issues tickets, so many at a time.
+#[derive(Debug)]
+pub(crate) struct Tickets {
+    limit: usize,
+    /// When those that were issued are over, the oldest first: all live for the same time.
+    out: Mutex<VecDeque<Instant>>,
+}
+
+impl Tickets {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            out: Mutex::default(),
+        }
+    }
+
+    /// Issues a ticket for topics that its holder may watch.
+    pub(crate) fn issue(
+        &self,
+        secrets: &Secrets,
+        principal: &Principal,
+        topics: Vec<Admitted>,
+    ) -> Result<Ticket, ApiError> {
+        self.count(Instant::now())?;
+        let now = SystemTime::now();
+        let exp = unix(now) + TTL.as_secs();
+        let claims = Claims {
+            jti: uuid::Uuid::new_v4().simple().to_string(),
+            topics,
+            exp,
+            sub: (principal.subject.clone()).filter(|subject| subject.len() <= SUBJECT),
+            until: principal.expires_at.map(unix),
+        };
+        Ok(Ticket {
+            text: secrets.current.seal(KIND, &claims),
+            expires_at: UNIX_EPOCH + Duration::from_secs(exp),
+        })
+    }
+
+    fn count(&self, now: Instant) -> Result<(), ApiError> {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        while out.front().is_some_and(|over| *over <= now) {
+            out.pop_front();
+        }
+        if out.len() >= self.limit {
+            let limit = self.limit;
+            let message = format!("too many tickets are out, the limit is {limit}");
+            let next = out.front().map_or(TTL, |over| *over - now);
+            let error = ApiError::new(Code::TooManyTickets, message).detail("limit", limit);
+            return Err(error.retry_after(next));
+        }
+        out.push_back(now + TTL);
+        Ok(())
+    }
+}
+
+/// A ticket that came with a request: taken when it is first needed, and good for all of that
+/// request then.
+#[derive(Debug)]
+pub(crate) struct Presented {
+    text: String,
+    taken: OnceCell<Result<Claims, ApiError>>,
+}
+
+impl Presented {
+    pub(crate) fn new(text: String) -> Self {
+        Self {
+            text,
+            taken: OnceCell::new(),
+        }
+    }
+
+    /// Who may do something because of it.
+    pub(crate) async fn check(
+        &self,
+        secrets: &Secrets,
+        tracker: &ProgressTracker,
+        action: &Action,
+    ) -> Result<Principal, ApiError> {
+        let claims = self.claims(secrets, tracker).await?;
+        if !claims.topics.iter().any(|topic| topic.action() == *action) {
+            return Err(Refusal::Forbidden { solution: None }.into());
+        }
+        Ok(claims.holder())
+    }
+
+    /// Who holds it, whatever they want.
+    pub(crate) async fn holder(
+        &self,
+        secrets: &Secrets,
+        tracker: &ProgressTracker,
+    ) -> Result<Principal, ApiError> {
+        Ok(self.claims(secrets, tracker).await?.holder())
+    }
+
+    async fn claims(
+        &self,
+        secrets: &Secrets,
+        tracker: &ProgressTracker,
+    ) -> Result<&Claims, ApiError> {
+        let taken = self
+            .taken
+            .get_or_init(|| self.take(secrets, tracker, SystemTime::now()))
+            .await;
+        taken.as_ref().map_err(Clone::clone)
+    }
+
+    /// Uses it up, on all nodes. A broker that cannot be asked is no reason to let somebody in.
+    async fn take(
+        &self,
+        secrets: &Secrets,
+        tracker: &ProgressTracker,
+        now: SystemTime,
+    ) -> Result<Claims, ApiError> {
+        let claims: Claims = secrets
+            .open(KIND, &self.text)
+            .ok_or(Refusal::Unauthenticated)?;
+        let left = claims.exp.saturating_sub(unix(now));
+        if left == 0 || left > TTL.as_secs() + SKEW || claims.jti.len() != JTI {
+            return Err(Refusal::Unauthenticated.into());
+        }
+        // For longer than it counts: also on a node whose clock is behind it stays used up.
+        let ttl = Duration::from_secs(left + 2 * SKEW);
+        match tracker.once(&format!("ticket:{}", claims.jti), ttl).await {
+            Ok(true) => Ok(claims),
+            Ok(false) => Err(Refusal::Unauthenticated.into()),
+            Err(error) => {
+                tracing::warn!(%error, "it cannot be told whether a ticket was used");
+                Err(ApiError::transport_down("the broker cannot be reached"))
+            }
+        }
+    }
+}
+
+const KIND: &str = "t1";
+/// How long a ticket can be taken.
+pub(crate) const TTL: Duration = Duration::from_secs(60);
+/// Seconds by which the clocks of nodes may differ.
+const SKEW: u64 = 30;
+/// Characters of what tells tickets apart.
+const JTI: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn watch(id: &str) -> Action {
+        Action::Watch(id.parse().unwrap())
+    }
+
+    fn topics() -> Vec<Admitted> {
+        vec![
+            Admitted::TaskId("a".parse().unwrap()),
+            Admitted::Channel("jobs".into()),
+        ]
+    }
+
+    fn code(result: Result<Principal, ApiError>) -> Code {
+        result.unwrap_err().code()
+    }
+
+    #[tokio::test]
+    async fn a_ticket_is_good_for_its_topics_and_once() {
+        let (secrets, tracker) = (Secrets::default(), ProgressTracker::new());
+        let until = UNIX_EPOCH + Duration::from_secs(unix(SystemTime::now()) + 600);
+        let principal = Principal::of("ada").expires_at(until);
+        let tickets = Tickets::new(10);
+        let ticket = tickets.issue(&secrets, &principal, topics()).unwrap();
+        let first = Presented::new(ticket.text.clone());
+        let check = async |presented: &Presented, action| {
+            presented.check(&secrets, &tracker, &action).await
+        };
+        assert_eq!(check(&first, watch("a")).await, Ok(principal.clone()));
+        let jobs = Action::Channel("jobs".into());
+        assert_eq!(check(&first, jobs).await, Ok(principal));
+        for other in [
+            watch("b"),
+            Action::List,
+            Action::Publish("a".parse().unwrap()),
+        ] {
+            assert_eq!(code(check(&first, other).await), Code::Forbidden);
+        }
+        let again = Presented::new(ticket.text);
+        assert_eq!(code(check(&again, watch("a")).await), Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn a_ticket_is_over_after_a_minute_and_a_grant_is_none() {
+        let (secrets, tracker) = (Secrets::default(), ProgressTracker::new());
+        let ticket = Tickets::new(10)
+            .issue(&secrets, &Principal::anonymous(), topics())
+            .unwrap();
+        let late = Presented::new(ticket.text)
+            .take(&secrets, &tracker, ticket.expires_at)
+            .await;
+        assert_eq!(late.unwrap_err().code(), Code::Unauthenticated);
+        let grant = secrets
+            .current
+            .grant(&"a".parse().unwrap(), Duration::from_secs(60));
+        let grant = Presented::new(grant.as_str().to_owned());
+        let refused = grant.check(&secrets, &tracker, &watch("a")).await;
+        assert_eq!(code(refused), Code::Unauthenticated);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_are_out_at_a_time() {
+        let (secrets, tickets) = (Secrets::default(), Tickets::new(2));
+        let issue = || tickets.issue(&secrets, &Principal::anonymous(), topics());
+        issue().unwrap();
+        advance(Duration::from_secs(20)).await;
+        issue().unwrap();
+        let refused = issue().unwrap_err();
+        assert_eq!(refused.code(), Code::TooManyTickets);
+        let wait = refused.to_response();
+        assert_eq!(wait.headers()["retry-after"], "40");
+        advance(Duration::from_secs(40)).await;
+        issue().unwrap();
+        assert!(issue().is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! Requests of pages that are from elsewhere.
+
+use progress_web::Origin;
+
+use crate::{
+    people::{UPGRADE, ask, gateway, gateway_with, get},
+    support::task,
+};
+
+const EVIL: (&str, &str) = ("origin", "https://evil.example");
+const COOKIE: (&str, &str) = ("cookie", "progress_token=ada-token");
+
+fn upgrade<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    UPGRADE.iter().chain(more).copied().collect()
+}
+
+#[tokio::test]
+async fn a_page_of_elsewhere_opens_no_web_socket_though_the_browser_sends_the_cookie() {
+    let gateway = gateway();
+    let _a = task(&gateway, "ada-1");
+    for path in ["/ws/progress/ada-1", "/ws"] {
+        let answer = get(&gateway, path, &upgrade(&[COOKIE, EVIL])).await;
+        assert_eq!(answer.refusal(), (403, "ORIGIN_NOT_ALLOWED".to_owned()));
+        // Nor with a token of its own.
+        let token = ("sec-websocket-protocol", "bearer.ada-token");
+        let answer = get(&gateway, path, &upgrade(&[token, EVIL])).await;
+        assert_eq!(answer.status, 403);
+        let own = ("origin", "https://jobs.example");
+        assert_eq!(
+            get(&gateway, path, &upgrade(&[COOKIE, own])).await.status,
+            101
+        );
+        assert_eq!(get(&gateway, path, &upgrade(&[COOKIE])).await.status, 101);
+    }
+    assert_eq!(gateway.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_page_of_elsewhere_changes_nothing_in_the_users_name() {
+    let gateway = gateway();
+    let _a = task(&gateway, "ada-1");
+    let path = "/tasks/ada-1/cancel";
+    for foreign in [EVIL, ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        let headers = [("host", "jobs.example"), COOKIE, foreign];
+        let answer = ask(&gateway, "POST", path, &headers, "{}").await;
+        assert_eq!(
+            answer.refusal(),
+            (401, "UNAUTHENTICATED".to_owned()),
+            "{foreign:?}"
+        );
+    }
+    let own = ("origin", "http://jobs.example");
+    let headers = [("host", "jobs.example"), COOKIE, own];
+    assert_eq!(
+        ask(&gateway, "POST", path, &headers, "{}").await.status,
+        202
+    );
+}
+
+#[tokio::test]
+async fn origins_are_allowed_by_name() {
+    let app: Origin = "https://app.example".parse().unwrap();
+    let gateway = gateway_with(|gateway| gateway.origin(app));
+    let from = async |origin| {
+        get(&gateway, "/ws", &upgrade(&[("origin", origin)]))
+            .await
+            .status
+    };
+    assert_eq!(from("https://app.example").await, 101);
+    assert_eq!(from("http://app.example").await, 403);
+    assert_eq!(from("https://app.example.evil.example").await, 403);
+    let behind = gateway_with(|gateway| {
+        gateway.base_url("https://public.example/progress".parse().unwrap())
+    });
+    let origin = ("origin", "https://public.example");
+    assert_eq!(get(&behind, "/ws", &upgrade(&[origin])).await.status, 101);
+    let any = gateway_with(|gateway| gateway.origin(Origin::any()));
+    assert_eq!(get(&any, "/ws", &upgrade(&[EVIL])).await.status, 101);
+}
