@@ -7,6 +7,7 @@
 use std::{
     fmt, str,
     sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use progress_core::{
@@ -67,7 +68,10 @@ impl Records {
 
 fn of_record(topic: &Topic, text: &[u8]) -> Option<TransportEvent> {
     match record::decode(topic, text) {
-        Ok(record) => Some(TransportEvent::Record(record)),
+        Ok(record) => {
+            let epoch = record.position().epoch();
+            may_be(epoch, topic).then_some(TransportEvent::Record(record))
+        }
         // Numbered, and so written: who reads the topic is told that it is lost.
         Err(_) if record::seq_of(text) > 0 => Some(TransportEvent::Resync(topic.clone())),
         Err(_) => None,
@@ -78,7 +82,7 @@ fn of_topic(topic: &Topic, payload: &[u8]) -> Option<TransportEvent> {
     match (payload.split_first()?, topic) {
         ((b'r', text), _) => of_record(topic, text),
         ((b'x', run), Topic::Task(task)) => {
-            Some(TransportEvent::Removed(task.clone(), epoch(run)?))
+            Some(TransportEvent::Removed(task.clone(), epoch_of_task(run)?))
         }
         ((b'l', []), topic) => Some(TransportEvent::Resync(topic.clone())),
         _ => None,
@@ -95,17 +99,41 @@ fn of_node(payload: &[u8]) -> Option<TransportEvent> {
         )),
         b'x' => Some(TransportEvent::Removed(
             rest.parse().ok()?,
-            epoch(first.as_bytes())?,
+            epoch_of_task(first.as_bytes())?,
         )),
         b'l' => Some(TransportEvent::Resync(Topic::Task(rest.parse().ok()?))),
         _ => None,
     }
 }
 
-fn epoch(text: &[u8]) -> Option<Epoch> {
+fn epoch_of_task(text: &[u8]) -> Option<Epoch> {
     let generation = str::from_utf8(text).ok()?.parse().ok()?;
-    Some(Epoch::new(generation))
+    let epoch = Epoch::new(generation);
+    is_within(epoch, MILLIS).then_some(epoch)
 }
+
+/// Whether a generation can be one: they begin with the clock and count on. A node goes on above
+/// whatever it has seen, so one that somebody made up, near the end of the numbers, would leave it none.
+fn may_be(epoch: Epoch, topic: &Topic) -> bool {
+    is_within(
+        epoch,
+        match topic {
+            Topic::Task(_) => MILLIS,
+            Topic::Channel(_) => MICROS,
+        },
+    )
+}
+
+fn is_within(epoch: Epoch, a_second: u64) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs().max(LONG_AGO);
+    epoch.generation() <= now * a_second * 2
+}
+
+const MILLIS: u64 = 1_000;
+const MICROS: u64 = 1_000_000;
+/// 2020, in seconds: a clock that says less has not been set yet.
+const LONG_AGO: u64 = 1_577_836_800;
 
 /// Others may publish on these channels as well: it is not believed, and not fatal.
 fn not_ours(on: &impl fmt::Debug, bytes: usize) {

@@ -190,3 +190,41 @@ async fn a_right_that_is_missing_is_shown() {
     let told = lacking("xadd").await;
     assert!(told.contains("progress_1_claim"), "{told}");
 }
+
+#[tokio::test]
+async fn a_generation_that_somebody_made_up_is_not_believed() {
+    let server = RedisServer::start();
+    let node = node(&server);
+    let _watching = node.subscribe("forged");
+    until("it listens", || {
+        server
+            .ask("PUBLISH pgs:t:{forged} garbage")
+            .is_ok_and(|heard| heard.starts_with(":1"))
+    })
+    .await;
+    let before = health(&node).malformed;
+    // 2^53 is where Redis's numbers end, and 2^64 where ours do.
+    let started = r#"{\"event_type\":\"started\",\"timestamp\":\"2026-11-22T13:56:13.123Z\",\"data\":{\"name\":null,\"kind\":null,\"labels\":{},\"stages\":[],\"attempt\":1,\"started_at\":\"2026-11-22T13:56:13.123Z\"}}"#;
+    let mut forged = 0;
+    for generation in ["9007199254740991", "18446744073709551615", "9999999999999"] {
+        for message in [
+            format!("x{generation}"),
+            format!("r{generation}-1 0 0 e{started}"),
+        ] {
+            server
+                .ask(&format!("PUBLISH pgs:t:{{forged}} \"{message}\""))
+                .unwrap();
+            forged += 1;
+        }
+    }
+    until("all are refused", || {
+        health(&node).malformed >= before + forged
+    })
+    .await;
+    let task = node.task("forged").start().expect("it is nobody's");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    node.flush(deadline).await.expect("its claim was taken");
+    assert_eq!(node.stats().superseded, 0);
+    task.complete(()).unwrap();
+    node.flush(deadline).await.expect("so was its end");
+}
