@@ -45,11 +45,7 @@ class Cancelled(Exception):
 
 
 class Refused(Exception):
-    """An event was refused; `code` says why."""
-
-    def __init__(self, error):
-        super().__init__(str(error))
-        self.code = str(error).split()[0]
+    """An event was refused; the text says why."""
 
 
 class Failure(Exception):
@@ -80,14 +76,14 @@ class Task:
             try:
                 key = f"pgs:t:{{{self.id}}}"
                 _, cancel = self.client.fcall("progress_publish", 1, key, *arguments)
-                if cancel in (b"1", "1", 1) and event_type not in ("complete", "log"):
+                if cancel == b"1" and event_type not in ("complete", "log"):
                     raise Cancelled
                 return
             except AWAY:
                 stopping.wait(0.2)
             except redis.ResponseError as error:
                 if str(error).split()[0] in REFUSALS:
-                    raise Refused(error) from error
+                    raise Refused(str(error)) from error
                 stopping.wait(0.2)
         raise Stop
 

@@ -6,7 +6,7 @@
 //! nodes, to the front of the list of its language: only that one can go on with what it has begun.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -60,7 +60,7 @@ impl Queue {
     pub(crate) async fn tidy(&self) -> RedisResult<usize> {
         let tidied = self.try_tidy().await;
         if tidied.is_err() {
-            self.in_sight(false);
+            *self.since() = None;
         }
         tidied
     }
@@ -68,7 +68,8 @@ impl Queue {
     async fn try_tidy(&self) -> RedisResult<usize> {
         let workers: Vec<String> = self.store.ask(cmd("SMEMBERS").arg(WORKERS)).await?;
         // After an outage every worker looks dead until it has had the time to say that it is not.
-        if self.in_sight(true) < ALIVE_FOR {
+        let in_sight_since = *self.since().get_or_insert_with(Instant::now);
+        if in_sight_since.elapsed() < ALIVE_FOR {
             return Ok(0);
         }
         let mut put_back = 0;
@@ -86,17 +87,9 @@ impl Queue {
         Ok(put_back)
     }
 
-    /// Notes whether Redis has answered; gives for how long it has.
-    fn in_sight(&self, now: bool) -> Duration {
-        let mut since = self
-            .in_sight_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !now {
-            *since = None;
-            return Duration::ZERO;
-        }
-        since.get_or_insert_with(Instant::now).elapsed()
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        let since = self.in_sight_since.lock();
+        since.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,16 +129,16 @@ impl Desk {
         }
     }
 
-    /// Waits for the next job.
-    pub(crate) async fn take(&self) -> Job {
+    /// Waits for the next job; with it comes its text, by which it is told to be [done](Self::done).
+    pub(crate) async fn take(&self) -> (Job, String) {
         loop {
             match self.try_take().await {
                 Ok(Some(text)) => match serde_json::from_str(&text) {
-                    Ok(job) => return job,
+                    Ok(job) => return (job, text),
                     Err(error) => {
                         tracing::error!(%error, text, "this is no job");
                         // It would come again and again.
-                        self.drop_text(&text).await;
+                        self.done(&text).await;
                     }
                 },
                 // Two lists are looked at, and only one can be waited for.
@@ -179,13 +172,9 @@ impl Desk {
         Ok(None)
     }
 
-    /// Says that a job is done, until Redis has heard it.
-    pub(crate) async fn done(&self, job: &Job) {
-        self.drop_text(&serde_json::to_string(job).unwrap_or_default())
-            .await;
-    }
-
-    async fn drop_text(&self, text: &str) {
+    /// Says that a job is done, until Redis has heard it. Its text is the one that was taken: whoever
+    /// wrote it may order its fields otherwise.
+    pub(crate) async fn done(&self, text: &str) {
         let mut remove = cmd("LREM");
         remove.arg(doing(&self.worker)).arg(1).arg(text);
         while self.store.ask::<()>(&remove).await.is_err() {

@@ -69,7 +69,7 @@ impl Worker {
     /// Does one job after the other. If it is dropped meanwhile, the job's task is abandoned.
     async fn work(&self) {
         loop {
-            let job = self.desk.take().await;
+            let (job, text) = self.desk.take().await;
             if let Some(task) = self.begin(&job).await {
                 self.perform(&job, task).await;
                 // Whoever finds the job still waiting would do it again.
@@ -77,7 +77,7 @@ impl Worker {
                     sleep(LOOK_AGAIN).await;
                 }
             }
-            self.desk.done(&job).await;
+            self.desk.done(&text).await;
         }
     }
 
