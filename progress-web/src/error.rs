@@ -59,6 +59,8 @@ codes! {
     Forbidden = "FORBIDDEN", FORBIDDEN, 4403, false;
     /// A page of another site may not open connections here.
     OriginNotAllowed = "ORIGIN_NOT_ALLOWED", FORBIDDEN, 4403, false;
+    /// The server may not be asked under this name.
+    HostNotAllowed = "HOST_NOT_ALLOWED", MISDIRECTED_REQUEST, 4400, false;
     /// So many tickets are out that nobody has taken.
     TooManyTickets = "TOO_MANY_TICKETS", SERVICE_UNAVAILABLE, 4029, true;
     TaskNotFound = "TASK_NOT_FOUND", NOT_FOUND, 4404, false;

@@ -62,9 +62,15 @@ impl Gateway {
                 response.map(Body::from)
             }
             Some(endpoint) => {
-                self.settings().ladder.prepare(&mut request);
-                let body = RequestBody::new(body);
-                self.answer(endpoint, &request, parameter, body).await
+                let ladder = &self.settings().ladder;
+                ladder.prepare(&mut request);
+                match ladder.hosts.check(&request) {
+                    Ok(()) => {
+                        let body = RequestBody::new(body);
+                        self.answer(endpoint, &request, parameter, body).await
+                    }
+                    Err(error) => error.to_response().map(Body::from),
+                }
             }
         };
         self.counts()

@@ -5,11 +5,11 @@ mod broker;
 mod serve;
 mod settings;
 
-use std::io::Write as _;
+use std::{io::Write as _, net::IpAddr};
 
 use clap::Parser;
 use progress_core::{Limits, ProgressTracker};
-use progress_web::{Gateway, Open};
+use progress_web::{BaseUrl, Gateway, Open};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -88,6 +88,18 @@ fn gateway(settings: &Settings) -> anyhow::Result<Gateway> {
             .cancelling()
             .managing();
         gateway = gateway.authorizer(everything);
+        // Who may do everything is whoever gets here: not a page whose name resolves to this machine.
+        for name in ["localhost", "127.0.0.1", "[::1]"] {
+            gateway = gateway.host(name);
+        }
+        let listen = settings.listen.ip();
+        gateway = gateway.host(&match listen {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        });
+        if let Some(host) = settings.base_url.as_ref().and_then(BaseUrl::host) {
+            gateway = gateway.host(host);
+        }
     }
     if let Some(url) = &settings.base_url {
         gateway = gateway.base_url(url.clone());

@@ -1,6 +1,7 @@
 //! Who may do what.
 
 mod grant;
+mod host;
 mod open;
 mod origin;
 mod permit;

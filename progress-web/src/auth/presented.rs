@@ -14,7 +14,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 
-use super::{origin::Origins, ticket};
+use super::{host::Hosts, origin::Origins, ticket};
 use crate::socket::is_upgrade;
 
 /// Where credentials are looked for.
@@ -24,6 +24,7 @@ pub(crate) struct Ladder {
     /// The query's name for a long-lived token, as only old clients of other systems have it.
     pub(crate) query_token: Option<String>,
     pub(crate) origins: Origins,
+    pub(crate) hosts: Hosts,
 }
 
 impl Default for Ladder {
@@ -32,6 +33,7 @@ impl Default for Ladder {
             cookie: Some("progress_token".to_owned()),
             query_token: None,
             origins: Origins::default(),
+            hosts: Hosts::default(),
         }
     }
 }

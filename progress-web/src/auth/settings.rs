@@ -47,6 +47,15 @@ impl GatewayBuilder {
         self
     }
 
+    /// Allows a name that this server may be asked under, such as `localhost` or `jobs.example.org`
+    /// (default: any); once there is one, a request whose `Host` names another is refused 421. It is
+    /// the guard of servers without users in a private network, or on the machine of the one who
+    /// browses: a page of elsewhere can have its own name resolve to their address.
+    pub fn host(mut self, name: &str) -> Self {
+        self.settings.ladder.hosts.add(name);
+        self
+    }
+
     /// Sets how long a WebSocket that came without credentials may take to say them in its first
     /// message, `{"type":"auth","token":"…"}` (default 10 s), before it is closed with 4401.
     pub fn auth_wait(mut self, wait: Duration) -> Self {

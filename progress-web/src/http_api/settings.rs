@@ -74,6 +74,17 @@ impl BaseUrl {
         &self.http
     }
 
+    /// Returns the name of the host, without a port; of an IPv6 address in brackets.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        let (_, rest) = self.http.split_once("://")?;
+        let authority = rest.split('/').next()?;
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(host),
+            _ => Some(authority),
+        }
+    }
+
     /// Where pages under it are from.
     pub(crate) fn origin(&self) -> Option<Origin> {
         let authority = self.http.split('/').take(3).collect::<Vec<_>>();

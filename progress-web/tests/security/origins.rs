@@ -77,3 +77,42 @@ async fn origins_are_allowed_by_name() {
     let any = gateway_with(|gateway| gateway.origin(Origin::any()));
     assert_eq!(get(&any, "/ws", &upgrade(&[EVIL])).await.status, 101);
 }
+
+#[tokio::test]
+async fn a_page_whose_name_resolves_to_this_server_is_told_that_it_is_not_its_name() {
+    let gateway = gateway_with(|gateway| gateway.host("localhost").host("[::1]"));
+    let _a = task(&gateway, "ada-1");
+    let ada = ("authorization", "Bearer ada-token");
+    let asked = async |host| get(&gateway, "/tasks/ada-1", &[("host", host), ada]).await;
+    for own in ["localhost", "LOCALHOST:8090", "[::1]:8090"] {
+        assert_eq!(asked(own).await.status, 200, "{own}");
+    }
+    for other in [
+        "evil.example",
+        "evil.example:8090",
+        "localhost.evil.example",
+        "",
+        "a b",
+    ] {
+        let refusal = asked(other).await.refusal();
+        assert_eq!(refusal, (421, "HOST_NOT_ALLOWED".to_owned()), "{other}");
+    }
+    // To its browser the page is the server's own: host and origin are the same name.
+    let rebound = [
+        ("host", "evil.example"),
+        ("origin", "http://evil.example"),
+        COOKIE,
+    ];
+    assert_eq!(
+        get(&gateway, "/ws", &upgrade(&rebound[1..])).await.status,
+        421
+    );
+    assert_eq!(
+        ask(&gateway, "POST", "/tasks/ada-1/cancel", &rebound, "{}")
+            .await
+            .status,
+        421
+    );
+    let two = [("host", "localhost"), ("host", "evil.example"), ada];
+    assert_eq!(get(&gateway, "/tasks/ada-1", &two).await.status, 421);
+}
