@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     auth::{Action, Principal},
-    error::ApiError,
+    clients::Seat,
+    error::{ApiError, Code},
     gateway::Gateway,
     query::{From, Query, starts},
     sse::{EventStream, event_stream_response},
@@ -35,8 +36,8 @@ impl Gateway {
     /// Dropping the future opens nothing.
     pub async fn web_socket(&self, request: &Parts, task: &str) -> Session {
         let name = Name::task(task);
-        let (seat, after, opened) = match self.seat(WEB_SOCKET) {
-            Ok(seat) => match self.try_web_socket(request, &name).await {
+        let (seat, after, opened) = match self.seat(WEB_SOCKET, request) {
+            Ok(mut seat) => match self.try_web_socket(request, &name, &mut seat).await {
                 Ok((after, opened)) => (Some(seat), after, Ok(opened)),
                 Err(error) => (Some(seat), None, Err(error)),
             },
@@ -55,7 +56,7 @@ impl Gateway {
     /// permission until then.
     #[must_use]
     pub fn web_sockets(&self, request: &Parts) -> Session {
-        let (writer, seat) = match (self.seat(WEB_SOCKET), self.writer(request)) {
+        let (writer, seat) = match (self.seat(WEB_SOCKET, request), self.writer(request)) {
             (Ok(seat), Ok(writer)) => (writer, seat),
             (Err(error), writer) => {
                 return Session::refused(self, writer.unwrap_or_default(), &error);
@@ -105,8 +106,10 @@ impl Gateway {
         &self,
         request: &Parts,
         name: &Name,
+        seat: &mut Seat,
     ) -> Result<(Option<Position>, Opened), ApiError> {
         let (principal, name) = self.watcher(request, name).await?;
+        self.claim(seat, &principal)?;
         let query = Query::of(&request.uri);
         let after = query.after()?;
         self.writer(request)?;
@@ -132,7 +135,10 @@ impl Gateway {
         if has_all(start, &topic) {
             return Ok(None);
         }
-        let seat = self.seat(EVENT_STREAM)?;
+        let mut seat = self.seat(EVENT_STREAM, request)?;
+        if let Ok(opened) = &topic.opened {
+            self.claim(&mut seat, &opened.principal)?;
+        }
         let named = query.flag("named");
         Ok(Some(Session::new(
             self,
@@ -146,7 +152,11 @@ impl Gateway {
 
     async fn try_event_streams(&self, request: &Parts) -> Result<Option<Session>, ApiError> {
         let query = Query::of(&request.uri);
-        let names = query.topics(self.most_topics())?;
+        let names = query.topics(self.most_topics()).inspect_err(|error| {
+            if error.code() == Code::TooManyTopics {
+                self.counts().limited("topics");
+            }
+        })?;
         let starts = starts(&request.headers, query, names.len())?;
         let replay = query.replay()?;
         let writer = self.writer(request)?;
@@ -167,7 +177,10 @@ impl Gateway {
         if all_at_end {
             return Ok(None);
         }
-        let seat = self.seat(EVENT_STREAM)?;
+        let mut seat = self.seat(EVENT_STREAM, request)?;
+        for opened in topics.iter().flat_map(|topic| &topic.opened) {
+            self.claim(&mut seat, &opened.principal)?;
+        }
         let named = query.flag("named");
         Ok(Some(Session::new(
             self,
@@ -213,6 +226,14 @@ impl Gateway {
             source: self.source(&name, after, replay)?,
             principal,
         })
+    }
+
+    /// Counts a connection as one of whoever it was opened for.
+    fn claim(&self, seat: &mut Seat, principal: &Principal) -> Result<(), ApiError> {
+        match &principal.subject {
+            Some(subject) => seat.claim(subject, self.counts()),
+            None => Ok(()),
+        }
     }
 
     /// Names are judged first, whoever asks; then the authorizer decides.
