@@ -2,7 +2,7 @@
 
 mod suite;
 
-use std::future::Future;
+use std::{future::Future, net::SocketAddr};
 
 use axum::{Router, serve::ListenerExt as _};
 use progress_axum::{Gateway, router_with};
@@ -25,9 +25,8 @@ impl blackbox::Adapter for Axum {
         };
         let listener = listener.tap_io(|connection| connection.set_nodelay(true).unwrap());
         async {
-            axum::serve(listener, app.into_make_service())
-                .await
-                .unwrap()
+            let service = app.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, service).await.unwrap()
         }
     }
 }

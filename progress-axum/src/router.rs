@@ -1,9 +1,11 @@
 //! The routes.
 
+use std::net::SocketAddr;
+
 use axum::{
     Router,
     body::Body,
-    extract::{FromRequestParts, RawPathParams, Request, State},
+    extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State},
     http::request::Parts,
     response::Response,
     routing::any,
@@ -32,6 +34,11 @@ pub fn router(tracker: ProgressTracker) -> Router {
 /// It has no fallback and no state left, so that it merges and nests into any router; where it is
 /// nested, tell the gateway by [`prefix`](progress_web::GatewayBuilder::prefix).
 ///
+/// Limits by address hold where the peer's address is known: serve with
+/// [`into_make_service_with_connect_info::<SocketAddr>()`][info].
+///
+/// [info]: Router::into_make_service_with_connect_info
+///
 /// ```
 /// use progress_axum::{Gateway, Open, ProgressTracker, router_with};
 ///
@@ -57,6 +64,11 @@ async fn respond(gateway: Gateway, path: Path, request: Request) -> Response {
         Some(name) => parameter(&mut parts, name).await,
         None => String::new(),
     };
+    if let Ok(ConnectInfo(peer)) =
+        ConnectInfo::<SocketAddr>::from_request_parts(&mut parts, &()).await
+    {
+        parts.extensions.insert(peer);
+    }
     let upgrade = upgrade::of(&mut parts);
     let request = Request::from_parts(parts, body);
     let response = gateway.respond(path, &parameter, request).await;

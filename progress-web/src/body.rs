@@ -169,6 +169,7 @@ async fn read(
             format!("the request's body is too large, the limit is {largest} bytes"),
         )
         .field("body")
+        .detail("limit", largest)
     };
     // Said beforehand, it is not even read.
     if length.is_some_and(|length| length > largest as u64) {

@@ -10,6 +10,7 @@ use crate::{
     encoders::{Formats, FrameEncoder, presets},
     gateway::Gateway,
     http_api::HttpSettings,
+    limits::LimitSettings,
     session::{MessageRate, Pace},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) body: usize,
     pub(crate) stuck_after: Duration,
     pub(crate) sessions: usize,
+    pub(crate) limits: LimitSettings,
     pub(crate) http: HttpSettings,
     pub(crate) formats: Formats,
     pub(crate) aliases: bool,
@@ -48,6 +50,7 @@ impl Default for Settings {
             body: 8 * 1024 * 1024,
             stuck_after: Duration::from_secs(30),
             sessions: 10_000,
+            limits: LimitSettings::default(),
             http: HttpSettings::default(),
             formats: Formats::default(),
             aliases: false,

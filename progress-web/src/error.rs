@@ -55,6 +55,12 @@ codes! {
     UpgradeRequired = "UPGRADE_REQUIRED", UPGRADE_REQUIRED, 4400, false;
     TooManyTopics = "TOO_MANY_TOPICS", BAD_REQUEST, 4409, false;
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, 4409, false;
+    /// The headers of a request have too many bytes.
+    HeadersTooLarge = "HEADERS_TOO_LARGE", REQUEST_HEADER_FIELDS_TOO_LARGE, 4409, false;
+    /// The path and query of a request have too many bytes.
+    UriTooLong = "URI_TOO_LONG", URI_TOO_LONG, 4409, false;
+    /// A body is coded, such as compressed.
+    UnsupportedEncoding = "UNSUPPORTED_ENCODING", UNSUPPORTED_MEDIA_TYPE, 4400, false;
     Unauthenticated = "UNAUTHENTICATED", UNAUTHORIZED, 4401, false;
     Forbidden = "FORBIDDEN", FORBIDDEN, 4403, false;
     /// A page of another site may not open connections here.
@@ -87,7 +93,7 @@ codes! {
     Disconnected = "DISCONNECTED", FORBIDDEN, 4403, false;
     /// Whoever asked was known, and is no longer.
     CredentialExpired = "CREDENTIAL_EXPIRED", UNAUTHORIZED, 4013, true;
-    /// Too many messages or commands of one client.
+    /// Too many requests, messages or commands of one client.
     RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, 4029, true;
     ConnectionLimit = "CONNECTION_LIMIT", SERVICE_UNAVAILABLE, 4029, true;
     Draining = "DRAINING", SERVICE_UNAVAILABLE, 4001, true;
@@ -220,6 +226,13 @@ impl ApiError {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.div_ceil(1_000)));
+        }
+        if self.code == Code::UnsupportedEncoding {
+            // RFC 9110: which codings there would be.
+            let identity = HeaderValue::from_static("identity");
+            response
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, identity);
         }
         response
     }

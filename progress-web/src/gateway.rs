@@ -19,6 +19,7 @@ use crate::{
     encoders::Formats,
     error::ApiError,
     http_api::HttpSettings,
+    limits::{self, Limits},
     metrics::Metrics,
     msgpack::Transcoder,
     session::Pace,
@@ -39,6 +40,7 @@ struct Shared {
     node: Arc<str>,
     clients: Arc<Clients>,
     tickets: Tickets,
+    limits: Limits,
     counts: Arc<Metrics>,
     transcoder: Arc<Transcoder>,
 }
@@ -70,12 +72,13 @@ impl Gateway {
     }
 
     pub(crate) fn assemble(tracker: ProgressTracker, settings: Settings) -> Self {
-        let clients = Clients::new(settings.sessions);
+        let clients = Clients::new(settings.limits.connections(settings.sessions));
         let tickets = Tickets::new(settings.tickets);
         Self {
             shared: Arc::new(Shared {
                 node: Arc::from(tracker.node()),
                 tracker,
+                limits: Limits::new(&settings.limits),
                 settings,
                 clients: Arc::new(clients),
                 tickets,
@@ -109,8 +112,8 @@ impl Gateway {
         request: &Parts,
         body: RequestBody,
     ) -> Result<Bytes, ApiError> {
-        let (largest, patience) = (self.shared.settings.body, self.shared.settings.stuck_after);
-        body.read(&request.headers, largest, patience).await
+        let settings = &self.shared.settings;
+        limits::read_body(request, body, settings, self.counts()).await
     }
 
     /// Returns how long a WebSocket may accept no byte.
@@ -164,14 +167,20 @@ impl Gateway {
         }
     }
 
-    /// Takes a place among the connections.
-    pub(crate) fn seat(&self, kind: &'static str) -> Result<Seat, ApiError> {
-        self.shared.clients.seat(kind, &self.shared.counts)
+    /// Takes a place among the connections, on behalf of a request's client.
+    pub(crate) fn seat(&self, kind: &'static str, request: &Parts) -> Result<Seat, ApiError> {
+        let key = self.client(request).key;
+        self.shared.clients.seat(kind, key, &self.shared.counts)
     }
 
     /// A place for a poll that is held: it is a connection like others, but nobody to talk to.
-    pub(crate) fn poll_permit(&self) -> Result<Place, ApiError> {
-        self.shared.clients.place("poll", &self.shared.counts)
+    pub(crate) fn poll_permit(&self, request: &Parts) -> Result<Place, ApiError> {
+        let key = self.client(request).key;
+        self.shared.clients.place("poll", key, &self.shared.counts)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
     }
 
     pub(crate) fn has_aliases(&self) -> bool {

@@ -22,6 +22,7 @@ mod error;
 mod gateway;
 mod http_api;
 mod kept;
+mod limits;
 mod metrics;
 mod msgpack;
 mod query;
@@ -47,6 +48,7 @@ pub use self::{
     error::{ApiError, Code},
     gateway::{Gateway, TaskUrls},
     http_api::{BaseUrl, InvalidBaseUrl},
+    limits::{ForwardedHeader, InvalidNetwork, Network},
     routes::{Found, Path, Route},
     schema::frame_schema,
     session::{Close, Output, Session},

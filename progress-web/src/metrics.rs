@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     closes: IntCounterVec,
     published: IntCounter,
     refused: IntCounter,
+    limited: IntCounterVec,
     /// Taken from the tracker when they are asked for, one scrape at a time.
     tracker: Mutex<OfTracker>,
 }
@@ -77,6 +78,12 @@ impl Metrics {
                 "progress_events_refused_total",
                 "Events from outside that were read and refused.",
             ),
+            limited: counters(
+                all,
+                "progress_limited_total",
+                "Requests, connections and messages that were refused at a limit, by limit.",
+                &["limit"],
+            ),
             tracker: Mutex::new(OfTracker::new(all)),
             registry,
         }
@@ -96,6 +103,11 @@ impl Metrics {
     pub(crate) fn published(&self, accepted: usize, refused: usize) {
         self.published.inc_by(accepted as u64);
         self.refused.inc_by(refused as u64);
+    }
+
+    /// Something was refused at a limit.
+    pub(crate) fn limited(&self, what: &'static str) {
+        self.limited.with_label_values(&[what]).inc();
     }
 
     /// One connection of a kind, as long as it is held.

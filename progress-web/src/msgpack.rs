@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::kept::Kept;
@@ -58,9 +59,12 @@ impl Transcoder {
     }
 }
 
-/// Reads a client's message; none if it is not MessagePack with keys of text.
+/// Reads a client's message; none if it is not MessagePack with keys of text, or nested deeper than
+/// [`DEEPEST`]: the reader goes down a level of the stack for each.
 pub(crate) fn read(message: &[u8]) -> Option<Value> {
-    rmp_serde::from_slice(message).ok()
+    let mut reader = rmp_serde::Deserializer::from_read_ref(message);
+    reader.set_max_depth(DEEPEST);
+    Value::deserialize(&mut reader).ok()
 }
 
 fn transcode(json: &[u8]) -> Result<Bytes, rmp_serde::encode::Error> {
@@ -70,6 +74,9 @@ fn transcode(json: &[u8]) -> Result<Bytes, rmp_serde::encode::Error> {
     serde_transcode::transcode(&mut reader, &mut writer)?;
     Ok(binary.into())
 }
+
+/// Levels of a message: as many as readers of JSON allow.
+const DEEPEST: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -92,6 +99,14 @@ mod tests {
             let binary = transcoder.transcode(&text(&value)).unwrap();
             assert_eq!(read(&binary), Some(value));
         }
+    }
+
+    #[test]
+    fn message_too_deep_is_none_and_takes_no_more_of_the_stack() {
+        let nested = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
+        assert!(read(&nested(DEEPEST - 2)).is_some());
+        assert_eq!(read(&nested(DEEPEST + 1)), None);
+        assert_eq!(read(&nested(16 * 1024)), None);
     }
 
     #[test]

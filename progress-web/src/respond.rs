@@ -18,8 +18,9 @@ impl Gateway {
     /// Answers a request to a path of the protocol. `parameter` is what stands for the path's
     /// parameter, decoded, be it an id or not; empty where the path has none.
     ///
-    /// Whatever is wrong with the request is said in the answer, a method that the path does not
-    /// take included; `HEAD` is answered as `GET` without its body. A body is read once it is known
+    /// The limits of its client come first; it is known by the peer's address, a `SocketAddr` among
+    /// the request's extensions. Whatever is wrong with the request is said in the answer, a method
+    /// that the path does not take included; `HEAD` is answered as `GET` without its body. A body is read once it is known
     /// that its sender may ask, to [`body`](crate::GatewayBuilder::body) bytes.
     ///
     /// An answer with status 101 opens a WebSocket: [take](Body::take_web_socket) it out of the
@@ -55,22 +56,18 @@ impl Gateway {
         B::Error: fmt::Display,
     {
         let (mut request, body) = request.into_parts();
-        let response = match path.endpoint(&mut request) {
-            None => {
+        let admitted = self.admit(path, &mut request);
+        let response = match admitted.map(|()| path.endpoint(&mut request)) {
+            Err(refused) => refused.to_response().map(Body::from),
+            Ok(None) => {
                 let mut response = self.method_not_allowed();
                 response.headers_mut().insert(header::ALLOW, allow(path));
                 response.map(Body::from)
             }
-            Some(endpoint) => {
-                let ladder = &self.settings().ladder;
-                ladder.prepare(&mut request);
-                match ladder.hosts.check(&request) {
-                    Ok(()) => {
-                        let body = RequestBody::new(body);
-                        self.answer(endpoint, &request, parameter, body).await
-                    }
-                    Err(error) => error.to_response().map(Body::from),
-                }
+            Ok(Some(endpoint)) => {
+                self.settings().ladder.prepare(&mut request);
+                let body = RequestBody::new(body);
+                self.answer(endpoint, &request, parameter, body).await
             }
         };
         self.counts()

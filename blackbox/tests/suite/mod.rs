@@ -3,6 +3,7 @@
 mod formats;
 mod http;
 mod http_list;
+mod limits;
 mod many;
 mod nodes;
 mod reconnect;

@@ -94,7 +94,7 @@ async fn serve(
             }
             let routes = routes.merge(progress_axum::router_with(gateway));
             // A router would be copied for every connection.
-            let routes = routes.into_make_service();
+            let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, routes)
                 .with_graceful_shutdown(leave)
                 .await?;

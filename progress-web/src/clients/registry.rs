@@ -16,6 +16,7 @@ use progress_core::Timestamp;
 
 use crate::{
     error::{ApiError, Code},
+    limits::{AddressKey, ConnectionLimits, Scope, Shares},
     metrics::{Counted, Metrics},
     session::{Name, Registration},
 };
@@ -23,7 +24,7 @@ use crate::{
 /// The connections that are open, and how many can be.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    limit: usize,
+    limits: ConnectionLimits,
     open: Mutex<Open>,
 }
 
@@ -34,6 +35,8 @@ struct Open {
     last: u64,
     /// Places of connections that nobody can talk to.
     silent: usize,
+    /// Of all of these, those of each address and each subject.
+    shares: Shares,
     draining: bool,
 }
 
@@ -75,6 +78,9 @@ pub(crate) struct Place {
     clients: Arc<Clients>,
     /// The client's, of a connection that is listed.
     number: Option<u64>,
+    /// What it is counted as, besides.
+    address: Option<AddressKey>,
+    subject: Option<Arc<str>>,
     _counted: Counted,
 }
 
@@ -82,13 +88,13 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Seat {
     client: Arc<Client>,
-    _place: Place,
+    place: Place,
 }
 
 impl Clients {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
         Self {
-            limit,
+            limits,
             open: Mutex::default(),
         }
     }
@@ -101,9 +107,10 @@ impl Clients {
     pub(crate) fn seat(
         self: &Arc<Self>,
         kind: &'static str,
+        address: Option<AddressKey>,
         counts: &Metrics,
     ) -> Result<Seat, ApiError> {
-        let mut open = self.with_room()?;
+        let mut open = self.with_room(address, counts)?;
         open.last += 1;
         let client = Arc::new(Client {
             number: open.last,
@@ -116,44 +123,55 @@ impl Clients {
         });
         open.clients.insert(client.number, Arc::clone(&client));
         drop(open);
-        let place = Place {
-            clients: Arc::clone(self),
-            number: Some(client.number),
-            _counted: counts.session(kind),
-        };
-        Ok(Seat {
-            client,
-            _place: place,
-        })
+        let place = self.place_of(Some(client.number), kind, address, counts);
+        Ok(Seat { client, place })
     }
 
     /// Takes a place for a connection that nobody can talk to.
     pub(crate) fn place(
         self: &Arc<Self>,
         kind: &'static str,
+        address: Option<AddressKey>,
         counts: &Metrics,
     ) -> Result<Place, ApiError> {
-        self.with_room()?.silent += 1;
-        Ok(Place {
-            clients: Arc::clone(self),
-            number: None,
-            _counted: counts.session(kind),
-        })
+        self.with_room(address, counts)?.silent += 1;
+        Ok(self.place_of(None, kind, address, counts))
     }
 
-    fn with_room(&self) -> Result<MutexGuard<'_, Open>, ApiError> {
-        let open = lock(&self.open);
+    fn place_of(
+        self: &Arc<Self>,
+        number: Option<u64>,
+        kind: &'static str,
+        address: Option<AddressKey>,
+        counts: &Metrics,
+    ) -> Place {
+        Place {
+            clients: Arc::clone(self),
+            number,
+            address,
+            subject: None,
+            _counted: counts.session(kind),
+        }
+    }
+
+    /// Counts one more of an address, if there is room for it; the rest is the caller's.
+    fn with_room(
+        &self,
+        address: Option<AddressKey>,
+        counts: &Metrics,
+    ) -> Result<MutexGuard<'_, Open>, ApiError> {
+        let mut open = lock(&self.open);
         if open.draining {
             return Err(ApiError::new(Code::Draining, "the server is going down")
                 .retry_after(Duration::from_secs(1)));
         }
-        if open.len() >= self.limit {
-            return Err(ApiError::new(
-                Code::ConnectionLimit,
-                format!("too many connections, the limit is {}", self.limit),
-            )
-            .detail("limit", self.limit)
-            .retry_after(Duration::from_secs(5)));
+        if open.len() >= self.limits.all {
+            return Err(self.limits.exceeded(Scope::All, counts));
+        }
+        if let Some(address) = address
+            && !open.shares.take_address(address, self.limits.address)
+        {
+            return Err(self.limits.exceeded(Scope::Address, counts));
         }
         Ok(open)
     }
@@ -214,7 +232,35 @@ impl Client {
     }
 }
 
+impl Place {
+    /// Counts the connection as a subject's, and no more as that of another; one that has too many
+    /// is refused, and the caller lets go of the place.
+    pub(crate) fn claim(&mut self, subject: &str, counts: &Metrics) -> Result<(), ApiError> {
+        if self.subject.as_deref() == Some(subject) {
+            return Ok(());
+        }
+        let subject = Arc::from(subject);
+        let limits = self.clients.limits;
+        let mut open = lock(&self.clients.open);
+        if !open.shares.take_subject(&subject, limits.subject) {
+            drop(open);
+            return Err(limits.exceeded(Scope::Subject, counts));
+        }
+        if let Some(before) = self.subject.replace(subject) {
+            open.shares.release_subject(&before);
+        }
+        Ok(())
+    }
+}
+
 impl Seat {
+    /// See [`Place::claim`]; what others see of the client tells its subject from then on.
+    pub(crate) fn claim(&mut self, subject: &str, counts: &Metrics) -> Result<(), ApiError> {
+        self.place.claim(subject, counts)?;
+        self.client.about().subject = Some(subject.to_owned());
+        Ok(())
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -235,6 +281,12 @@ impl Seat {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = lock(&self.clients.open);
+        if let Some(address) = self.address {
+            open.shares.release_address(address);
+        }
+        if let Some(subject) = &self.subject {
+            open.shares.release_subject(subject);
+        }
         let client = match self.number {
             Some(number) => open.clients.remove(&number),
             None => {

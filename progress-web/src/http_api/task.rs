@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
-use progress_core::{Position, Seq};
+use progress_core::{Position, Seq, TaskId};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::value::RawValue;
 
 use super::{REVALIDATE, answer, json};
-use crate::{error::ApiError, gateway::Gateway, query::Query};
+use crate::{auth::Action, error::ApiError, gateway::Gateway, query::Query};
 
 impl Gateway {
     /// Answers `GET /tasks/{task_id}`: the snapshot, its position as a weak `ETag`; with `?wait=`
@@ -30,9 +30,11 @@ impl Gateway {
     }
 
     async fn try_task(&self, request: &Parts, task: &str) -> Result<Response<Bytes>, ApiError> {
-        let id = self.allowed_to_watch(request, task).await?;
+        let id: TaskId = task.parse()?;
+        let watching = Action::Watch(id.clone());
+        let principal = self.permitted(request, &watching).await?;
         let snapshot = match Query::of(&request.uri).wait()? {
-            Some(wait) => self.held(&id, &request.headers, wait).await?,
+            Some(wait) => self.held(&id, request, &principal, wait).await?,
             None => self.tracker().snapshot(&id).await?,
         };
         let tag = tag(snapshot.position());

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::{header, request::Parts};
 use progress_core::{Frame, LookupError, Replay, Snapshot, SubscribeOptions, Subscription, TaskId};
 use tokio::time::{Instant, timeout_at};
 
 use super::task::is_known;
 use crate::{
+    auth::Principal,
     error::{ApiError, Code},
     gateway::Gateway,
     query::Query,
@@ -20,12 +21,17 @@ impl Gateway {
     pub(super) async fn held(
         &self,
         id: &TaskId,
-        headers: &HeaderMap,
+        request: &Parts,
+        principal: &Principal,
         wait: Duration,
     ) -> Result<Snapshot, ApiError> {
         let until = Instant::now() + wait;
         // It holds a connection, so it is one.
-        let _place = self.poll_permit()?;
+        let mut place = self.poll_permit(request)?;
+        if let Some(subject) = &principal.subject {
+            place.claim(subject, self.counts())?;
+        }
+        let headers = &request.headers;
         let options = SubscribeOptions::new().replay(Replay::None);
         let mut events = self.subscribe(id.clone(), options).await?;
         let mut standing = None;

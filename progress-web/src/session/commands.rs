@@ -1,5 +1,7 @@
 //! What a session does about what its client says.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -17,14 +19,18 @@ impl Machine {
         if self.closed {
             return;
         }
-        if !self.inbound.take(now) {
-            return self.close(Code::RateLimited);
-        }
         let message = message.unwrap_or(&Value::Null);
         let Parsed {
             command,
             request_id,
         } = Parsed::from_value(message, self.pace.command_topics);
+        let taken = match command {
+            Ok(Command::Pong) => self.inbound.take_answer(now),
+            _ => self.inbound.take(now),
+        };
+        if let Err(wait) = taken {
+            return self.on_flood(wait);
+        }
         if self.door.is_some() {
             return self.on_knock(command);
         }
@@ -64,6 +70,25 @@ impl Machine {
                 self.on_dismissed(&ApiError::new(Code::Unauthenticated, message));
             }
         }
+    }
+
+    /// Takes note that the client lives, by what says nothing else: a ping, a pong.
+    pub(crate) fn on_sign(&mut self, now: Instant) {
+        self.on_life(now);
+        if let Err(wait) = self.inbound.take_answer(now)
+            && !self.closed
+        {
+            self.on_flood(wait);
+        }
+    }
+
+    /// The client says too much. What it says is never dropped unsaid: the connection ends.
+    fn on_flood(&mut self, wait: Duration) {
+        let limit = self.inbound.rate().per_minute;
+        let message = format!("too many messages, the limit is {limit} a minute");
+        let error = ApiError::new(Code::RateLimited, message).detail("limit", limit);
+        self.on_dismissed(&error.retry_after(wait));
+        self.effects.push_back(Effect::Limited("messages"));
     }
 
     /// A cancellation is done with. That it was asked for shows in the task's events.
@@ -147,6 +172,7 @@ impl Machine {
         if self.cancels >= CANCELS {
             let message = format!("too many cancellations under way, the limit is {CANCELS}");
             let error = ApiError::new(Code::RateLimited, message).detail("limit", CANCELS);
+            self.effects.push_back(Effect::Limited("cancellations"));
             return self.say_rejected(Some(&task), request_id.as_deref(), &error);
         }
         self.cancels += 1;

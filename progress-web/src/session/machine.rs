@@ -107,6 +107,8 @@ pub(super) enum Effect {
     Authorize(http::HeaderValue),
     /// Note what the client says of itself.
     Register(Registration),
+    /// Count that the client was refused at a limit.
+    Limited(&'static str),
 }
 
 /// A connection of whose client nothing is known yet: nothing is said to it, and nothing is taken
@@ -382,6 +384,9 @@ impl Machine {
         self.push_frame(Made::of("heartbeat", json, None), true);
         if self.is_socket() && !self.closed {
             self.push(Output::Ping, true);
+            // The frame and the ping.
+            self.inbound.ask();
+            self.inbound.ask();
         }
     }
 
@@ -429,13 +434,15 @@ impl Machine {
         self.push_frame(Made::of(event_type, json.clone(), None), true);
     }
 
-    /// Sends the client away for good.
+    /// Sends the client away: for good, unless it may try again.
     pub(crate) fn on_dismissed(&mut self, error: &ApiError) {
         if self.closed {
             return;
         }
-        for topic in self.topics.iter_mut().flatten() {
-            topic.place = Place::End;
+        if !error.code().is_retryable() {
+            for topic in self.topics.iter_mut().flatten() {
+                topic.place = Place::End;
+            }
         }
         self.say_rejected(None, None, error);
         self.close(error.code());
@@ -509,6 +516,9 @@ impl Machine {
         request_id: Option<&Value>,
         error: &ApiError,
     ) {
+        if error.code() == Code::TooManyTopics {
+            self.effects.push_back(Effect::Limited("topics"));
+        }
         let data = ControlData::Rejected {
             request_id,
             error: error.object(),

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     auth::{Action, Credentials, Principal},
+    clients::Seat,
     error::{ApiError, Code},
     gateway::Gateway,
     query::{From, Query, starts},
@@ -37,10 +38,10 @@ impl Gateway {
         let name = Name::task(task);
         let mut opening = Opening::new(Shape::Socket, request);
         opening.writer = self.writer(request).unwrap_or_default();
-        let opened = match self.seat(WEB_SOCKET) {
+        let opened = match self.seat(WEB_SOCKET, request) {
             Ok(seat) => {
-                opening.seat = Some(seat);
-                self.try_web_socket(request, &name).await
+                let seat = opening.seat.insert(seat);
+                self.try_web_socket(request, &name, seat).await
             }
             Err(error) => Err(error),
         };
@@ -82,7 +83,7 @@ impl Gateway {
     pub async fn web_sockets(&self, request: &Parts) -> Session {
         let request = &*self.prepared(request);
         let mut opening = Opening::new(Shape::Sockets, request);
-        let known = match (self.seat(WEB_SOCKET), self.writer(request)) {
+        let known = match (self.seat(WEB_SOCKET, request), self.writer(request)) {
             (Ok(seat), Ok(writer)) => {
                 (opening.writer, opening.seat) = (writer, Some(seat));
                 self.known(request).await
@@ -146,8 +147,10 @@ impl Gateway {
         &self,
         request: &Parts,
         name: &Name,
+        seat: &mut Seat,
     ) -> Result<(Option<Position>, Opened), ApiError> {
         let (principal, name) = self.watcher(request, name).await?;
+        self.claim(seat, &principal)?;
         let Wanted { after, replay, .. } = self.wanted(request, &name)?;
         let source = self.source(&name, after, replay)?;
         Ok((after, Opened { source, principal }))
@@ -184,9 +187,13 @@ impl Gateway {
         if has_all(start, &topic) {
             return Ok(None);
         }
+        let mut seat = self.seat(EVENT_STREAM, request)?;
+        if let Ok(opened) = &topic.opened {
+            self.claim(&mut seat, &opened.principal)?;
+        }
         let opening = Opening {
             writer,
-            seat: Some(self.seat(EVENT_STREAM)?),
+            seat: Some(seat),
             named: query.flag("named"),
             ..Opening::new(Shape::Stream, request)
         };
@@ -196,7 +203,11 @@ impl Gateway {
     async fn try_event_streams(&self, request: &Parts) -> Result<Option<Session>, ApiError> {
         let request = &*self.prepared(request);
         let query = Query::of(&request.uri);
-        let names = query.topics(self.most_topics())?;
+        let names = query.topics(self.most_topics()).inspect_err(|error| {
+            if error.code() == Code::TooManyTopics {
+                self.counts().limited("topics");
+            }
+        })?;
         let starts = starts(&request.headers, query, names.len())?;
         let replay = query.replay()?;
         let writer = self.writer(request)?;
@@ -217,9 +228,13 @@ impl Gateway {
         if all_at_end {
             return Ok(None);
         }
+        let mut seat = self.seat(EVENT_STREAM, request)?;
+        for opened in topics.iter().flat_map(|topic| &topic.opened) {
+            self.claim(&mut seat, &opened.principal)?;
+        }
         let opening = Opening {
             writer,
-            seat: Some(self.seat(EVENT_STREAM)?),
+            seat: Some(seat),
             named: query.flag("named"),
             ..Opening::new(Shape::Streams, request)
         };
@@ -260,6 +275,14 @@ impl Gateway {
             source: self.source(&name, after, replay)?,
             principal,
         })
+    }
+
+    /// Counts a connection as one of whoever it was opened for.
+    fn claim(&self, seat: &mut Seat, principal: &Principal) -> Result<(), ApiError> {
+        match &principal.subject {
+            Some(subject) => seat.claim(subject, self.counts()),
+            None => Ok(()),
+        }
     }
 
     /// Names are judged first, whoever asks; then the authorizer decides.

@@ -237,16 +237,27 @@ impl Session {
         }
     }
 
-    /// Takes any other sign of life of the client: a ping, a pong.
+    /// Takes any other sign of life of the client: a ping, a pong. Of those that answer no
+    /// heartbeat a client has no more than of messages.
     pub fn on_life(&mut self) {
-        self.machine.on_life(Instant::now());
+        self.machine.on_sign(Instant::now());
+        self.carry_out();
+    }
+
+    /// Takes that the client has sent a message of more bytes than there may be: the connection
+    /// ends.
+    pub(crate) fn on_too_large(&mut self, limit: usize) {
+        let message = format!("the message is too large, the limit is {limit} bytes");
+        let error = ApiError::new(Code::PayloadTooLarge, message).detail("limit", limit);
+        self.machine.on_dismissed(&error);
+        self.was_limited("message");
     }
 
     /// Has every topic skip superseded State up to its head: to be called when the socket takes
     /// bytes again after it did not. That it takes them is a sign of life, for while it did not
     /// none could be read.
     pub fn socket_was_busy(&mut self) {
-        self.on_life();
+        self.machine.on_life(Instant::now());
         for source in self.sources.iter_mut().flatten() {
             source.conflate();
         }
@@ -267,6 +278,12 @@ impl Session {
     pub(crate) fn was_closed(&self, code: u16) {
         if let Some(gateway) = self.gateway.upgrade() {
             gateway.counts().closed(self.machine.shape.kind(), code);
+        }
+    }
+
+    fn was_limited(&self, what: &'static str) {
+        if let Some(gateway) = self.gateway.upgrade() {
+            gateway.counts().limited(what);
         }
     }
 
@@ -307,11 +324,14 @@ impl Session {
         self.note_subject(principal);
     }
 
-    fn note_subject(&self, principal: &Principal) {
-        if let Some(seat) = &self.seat
-            && principal.subject.is_some()
+    fn note_subject(&mut self, principal: &Principal) {
+        if let Some(seat) = &mut self.seat
+            && let Some(subject) = &principal.subject
+            && let Some(gateway) = self.gateway.upgrade()
+            && let Err(error) = seat.claim(subject, gateway.counts())
         {
-            seat.client().about().subject.clone_from(&principal.subject);
+            // Of a connection that tells only now whose it is.
+            self.machine.on_dismissed(&error);
         }
     }
 
@@ -466,6 +486,7 @@ impl Session {
             any = true;
             match effect {
                 Effect::Leave(index) => self.leave(index),
+                Effect::Limited(what) => self.was_limited(what),
                 Effect::Register(registration) => {
                     if let Some(seat) = &self.seat {
                         seat.client().about().registration = registration;

@@ -184,10 +184,10 @@ impl Driver {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Text(text) if text.len() > self.largest => {
-                self.session.close(Code::PayloadTooLarge);
+                self.session.on_too_large(self.largest);
             }
             Message::Binary(bytes) if bytes.len() > self.largest => {
-                self.session.close(Code::PayloadTooLarge);
+                self.session.on_too_large(self.largest);
             }
             Message::Text(text) => self.session.on_text(&text),
             Message::Binary(bytes) => self.session.on_binary(&bytes),
@@ -200,7 +200,7 @@ impl Driver {
         let code = match error {
             Error::Capacity(_) => {
                 self.deaf = true;
-                self.session.close(Code::PayloadTooLarge);
+                self.session.on_too_large(self.largest);
                 return Ok(());
             }
             // It went away without a word.
