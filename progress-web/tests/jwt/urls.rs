@@ -251,6 +251,27 @@ async fn last_good_keys_outlive_the_server_for_as_long_as_was_set() {
 }
 
 #[tokio::test]
+async fn unknown_key_while_the_server_is_away_is_worth_another_try() {
+    let (old, new) = (Issuer::es256(), Issuer::es256_next());
+    let server = Server::start(Answer::Keys(jwks(&[old.jwk("old")]))).await;
+    let jwt = server.jwt();
+    let of_old = old.sign_as("old", &claims(json!({})));
+    let of_new = new.sign_as("new", &claims(json!({})));
+    assert!(who(&jwt, &of_old).await.is_ok());
+    server.answer(Answer::Status(500));
+    pass(31).await;
+    assert_eq!(who(&jwt, &of_new).await, Err(Refusal::Unavailable));
+    // Of a key that is there it is known what it does not verify.
+    let forged = new.sign_as("old", &claims(json!({})));
+    assert_eq!(who(&jwt, &forged).await, Err(Refusal::Unauthenticated));
+    assert!(who(&jwt, &of_old).await.is_ok());
+    server.answer(Answer::Keys(jwks(&[new.jwk("new")])));
+    pass(31).await;
+    assert!(who(&jwt, &of_new).await.is_ok());
+    assert_eq!(who(&jwt, &of_old).await, Err(Refusal::Unauthenticated));
+}
+
+#[tokio::test]
 async fn redirects_are_followed_on_the_same_server_only() {
     let (issuer, attacker) = (Issuer::es256(), Issuer::es256_next());
     let set = jwks(&[issuer.jwk("a")]);

@@ -31,7 +31,7 @@ pub use self::{
 use self::{
     claims::Rules,
     grants::Grants,
-    source::Source,
+    source::{Source, Unavailable},
     token::{Fault, Token},
 };
 use super::{Action, Authorizer, Principal, Refusal};
@@ -195,7 +195,7 @@ impl Inner {
                     }
                     *seen = Some(keys);
                 }
-                Err(_) => search.is_partial = true,
+                Err(Unavailable) => search.is_partial = true,
             }
         }
         if token.kid.is_some() {
@@ -203,10 +203,11 @@ impl Inner {
                 if let Some(keys) = source.newer(seen.as_ref()).await
                     && search.ends_with(&keys)
                 {
-                    break;
+                    return search.result();
                 }
             }
         }
+        search.is_partial |= self.sources.iter().any(Source::is_failing);
         search.result()
     }
 }
@@ -217,7 +218,7 @@ struct Search<'a> {
     tries_left: usize,
     is_signed: bool,
     knows_kid: bool,
-    /// Not all keys could be looked at.
+    /// There may be keys that could not be looked at.
     is_partial: bool,
 }
 

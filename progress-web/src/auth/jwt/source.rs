@@ -156,6 +156,11 @@ impl Source {
         is_new.then_some(keys)
     }
 
+    /// Tells whether the keys could not be had when they were last fetched: there may be others.
+    pub(super) fn is_failing(&self) -> bool {
+        self.inner.state().failed.is_some()
+    }
+
     /// Joins or begins a fetch, unless one has just failed.
     fn retry(&self, state: &mut State, now: Instant) -> Option<Ended> {
         let is_early = is_within(state.failed, now, self.inner.pace.retry);
