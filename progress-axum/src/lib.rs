@@ -17,6 +17,9 @@ mod router;
 mod upgrade;
 
 pub use progress_core::ProgressTracker;
+#[cfg(feature = "jwt")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
+pub use progress_web::jwt;
 pub use progress_web::{Gateway, Open};
 
 pub use self::router::{router, router_with};

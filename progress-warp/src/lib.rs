@@ -17,6 +17,9 @@ mod routes;
 mod upgrade;
 
 pub use progress_core::ProgressTracker;
+#[cfg(feature = "jwt")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
+pub use progress_web::jwt;
 pub use progress_web::{Gateway, Open};
 
 pub use self::routes::{routes, routes_with};

@@ -100,6 +100,8 @@ codes! {
     TooSlow = "TOO_SLOW", REQUEST_TIMEOUT, 4008, true;
     HeartbeatLost = "HEARTBEAT_LOST", REQUEST_TIMEOUT, 4012, true;
     TransportDown = "TRANSPORT_DOWN", SERVICE_UNAVAILABLE, 4014, true;
+    /// Credentials cannot be checked now.
+    AuthUnavailable = "AUTH_UNAVAILABLE", SERVICE_UNAVAILABLE, 4014, true;
     /// The broker refused what this server would have taken.
     Refused = "REFUSED", CONFLICT, 4400, false;
     Internal = "INTERNAL", INTERNAL_SERVER_ERROR, 1011, true;

@@ -38,6 +38,9 @@ mod wire;
 /// For implementing [`Authorizer`] without naming the crate that it comes from.
 pub use async_trait::async_trait;
 
+#[cfg(feature = "jwt")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
+pub use self::auth::jwt;
 pub use self::{
     auth::{
         Action, Authorizer, Grant, InvalidOrigin, Open, Origin, Principal, Refusal, Secret,

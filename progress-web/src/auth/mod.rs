@@ -2,6 +2,8 @@
 
 mod grant;
 mod host;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 mod open;
 mod origin;
 mod permit;
@@ -95,6 +97,9 @@ pub enum Refusal {
         /// What can be done about it, shown to whoever asked.
         solution: Option<Cow<'static, str>>,
     },
+    /// It cannot be told now who asks, as when the keys of tokens cannot be had: 503, 4014, and
+    /// worth another try.
+    Unavailable,
 }
 
 impl fmt::Display for Refusal {
@@ -102,6 +107,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Unauthenticated => "credentials are missing or no longer valid",
             Self::Forbidden { .. } => "this is not allowed",
+            Self::Unavailable => "credentials cannot be checked now",
         })
     }
 }
@@ -120,6 +126,8 @@ impl From<Refusal> for ApiError {
                     None => error,
                 }
             }
+            Refusal::Unavailable => Self::new(Code::AuthUnavailable, message)
+                .retry_after(std::time::Duration::from_secs(5)),
         }
     }
 }
