@@ -10,6 +10,7 @@ use crate::{
     encoders::{Formats, FrameEncoder, presets},
     gateway::Gateway,
     http_api::HttpSettings,
+    metrics::keep_current,
     session::{MessageRate, Pace},
 };
 
@@ -208,10 +209,15 @@ impl GatewayBuilder {
     /// first asks for a task: a node that nobody watches ends the tasks of dead ones all the same.
     #[must_use]
     pub fn build(self) -> Gateway {
-        if Handle::try_current().is_ok() {
+        let runtime = Handle::try_current().ok();
+        if runtime.is_some() {
             self.tracker.connect();
         }
-        Gateway::assemble(self.tracker, self.settings)
+        let gateway = Gateway::assemble(self.tracker, self.settings);
+        if let Some(runtime) = runtime {
+            runtime.spawn(keep_current(gateway.downgrade()));
+        }
+        gateway
     }
 }
 

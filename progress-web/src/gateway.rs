@@ -12,6 +12,7 @@ use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscript
 use serde::Serialize;
 
 use crate::{
+    access,
     auth::{Action, Principal},
     body::RequestBody,
     builder::{GatewayBuilder, Settings},
@@ -135,7 +136,7 @@ impl Gateway {
         &self.shared.settings.http
     }
 
-    pub(crate) fn counts(&self) -> &Metrics {
+    pub(crate) fn counts(&self) -> &Arc<Metrics> {
         &self.shared.counts
     }
 
@@ -174,19 +175,14 @@ impl Gateway {
         request: &Parts,
         action: Action,
     ) -> Result<Principal, ApiError> {
-        match self
-            .shared
-            .settings
-            .authorizer
-            .authorize(request, &action)
-            .await
-        {
-            Ok(principal) => Ok(principal),
-            Err(refusal) => {
-                tracing::debug!(?action, %refusal, "refused");
-                Err(refusal.into())
-            }
-        }
+        let authorizer = &self.shared.settings.authorizer;
+        let decision = authorizer.authorize(request, &action).await;
+        access::decided(&action, &decision);
+        decision.map_err(|refusal| {
+            tracing::debug!(?action, %refusal, "refused");
+            self.counts().unauthorized(action.kind(), &refusal);
+            refusal.into()
+        })
     }
 
     /// Takes a place among the connections.

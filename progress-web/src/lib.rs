@@ -13,6 +13,7 @@
     clippy::unwrap_used
 )]
 
+mod access;
 mod auth;
 mod body;
 mod builder;
@@ -25,6 +26,7 @@ mod kept;
 mod metrics;
 mod msgpack;
 mod query;
+mod redact;
 mod refused;
 mod respond;
 mod routes;
@@ -32,6 +34,7 @@ mod schema;
 mod session;
 mod socket;
 mod sse;
+mod trace;
 mod wire;
 
 /// For implementing [`Authorizer`] without naming the crate that it comes from.
@@ -44,6 +47,7 @@ pub use self::{
     error::{ApiError, Code},
     gateway::{Gateway, TaskUrls},
     http_api::{BaseUrl, InvalidBaseUrl},
+    redact::RedactedUri,
     routes::{Found, Path, Route},
     schema::frame_schema,
     session::{Close, Output, Session},

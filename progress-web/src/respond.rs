@@ -3,9 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use tokio::time::Instant;
 
 use crate::{
+    access,
     body::{Body, RequestBody},
     error::{ApiError, Code},
     gateway::Gateway,
@@ -55,19 +57,27 @@ impl Gateway {
         B::Error: fmt::Display,
     {
         let (mut request, body) = request.into_parts();
-        let response = match path.endpoint(&mut request) {
-            None => {
-                let mut response = self.method_not_allowed();
-                response.headers_mut().insert(header::ALLOW, allow(path));
-                response.map(Body::from)
-            }
-            Some(endpoint) => {
-                let body = RequestBody::new(body);
-                self.answer(endpoint, &request, parameter, body).await
-            }
+        let endpoint = path.endpoint(&mut request);
+        let answer = async {
+            let began = Instant::now();
+            let response = match endpoint {
+                None => {
+                    let mut response = self.method_not_allowed();
+                    response.headers_mut().insert(header::ALLOW, allow(path));
+                    response.map(Body::from)
+                }
+                Some(endpoint) => {
+                    let body = RequestBody::new(body);
+                    self.answer(endpoint, &request, parameter, body).await
+                }
+            };
+            let (status, took) = (response.status(), began.elapsed());
+            access::answered(path.as_str(), &request.method, status, took);
+            self.counts()
+                .answered(path.as_str(), &request.method, status, took);
+            response
         };
-        self.counts()
-            .answered(path.as_str(), &request.method, response.status());
+        let response = access::answering(&request.headers, answer).await;
         if request.method == Method::HEAD {
             return without_body(response);
         }
@@ -107,8 +117,8 @@ impl Gateway {
         match endpoint {
             Endpoint::WebSocket => socket::one(self, request, parameter).await,
             Endpoint::WebSockets => socket::many(self, request),
-            Endpoint::EventStream => stream(self.event_stream(request, parameter).await),
-            Endpoint::EventStreams => stream(self.event_streams(request).await),
+            Endpoint::EventStream => self.streams(self.event_stream(request, parameter).await),
+            Endpoint::EventStreams => self.streams(self.event_streams(request).await),
             Endpoint::Tasks => self.tasks(request).await.map(Body::from),
             Endpoint::CreateTask => self.create_task(request, body).await.map(Body::from),
             Endpoint::Task => self.task(request, parameter).await.map(Body::from),
@@ -127,16 +137,28 @@ impl Gateway {
             Endpoint::Disconnect => self.disconnect(request, parameter).await.map(Body::from),
             Endpoint::Broadcast => self.broadcast(request, body).await.map(Body::from),
             Endpoint::Health => self.health().map(Body::from),
+            Endpoint::Live => self.health_live().map(Body::from),
+            Endpoint::Ready => self.health_ready().map(Body::from),
             Endpoint::Metrics => self.metrics(request).await.map(Body::from),
             Endpoint::OpenApi => self.openapi().map(Body::from),
         }
     }
-}
 
-fn stream(opened: Result<Response<EventStream>, Response<Bytes>>) -> Response<Body> {
-    match opened {
-        Ok(response) => response.map(Body::from),
-        Err(response) => response.map(Body::from),
+    fn streams(&self, opened: Result<Response<EventStream>, Response<Bytes>>) -> Response<Body> {
+        match opened {
+            Ok(response) => response.map(Body::from),
+            Err(response) => {
+                match response.status() {
+                    StatusCode::UNAUTHORIZED => {
+                        self.counts().connection_refused(Code::Unauthenticated);
+                    }
+                    StatusCode::FORBIDDEN => self.counts().connection_refused(Code::Forbidden),
+                    // Others are counted where they come from, or say nothing of who asks.
+                    _ => {}
+                }
+                response.map(Body::from)
+            }
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Endpoint {
     Disconnect,
     Broadcast,
     Health,
+    Live,
+    Ready,
     Metrics,
     OpenApi,
 }
@@ -44,7 +46,7 @@ pub struct Route {
 }
 
 /// All there are. Routes of one path stand together.
-static ROUTES: [Route; 18] = [
+static ROUTES: [Route; 20] = [
     get("/ws/progress/{task_id}", Endpoint::WebSocket),
     get("/ws", Endpoint::WebSockets),
     get("/sse/progress/{task_id}", Endpoint::EventStream),
@@ -61,6 +63,8 @@ static ROUTES: [Route; 18] = [
     route(Method::DELETE, "/clients/{id}", Endpoint::Disconnect),
     post("/broadcast", Endpoint::Broadcast),
     get("/health", Endpoint::Health),
+    get("/health/live", Endpoint::Live),
+    get("/health/ready", Endpoint::Ready),
     get("/metrics", Endpoint::Metrics),
     get("/openapi.json", Endpoint::OpenApi),
 ];

@@ -1,8 +1,8 @@
 //! What a publisher without the task's handle sends.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::{
@@ -118,6 +118,24 @@ impl EventInput {
     #[must_use]
     pub fn id(mut self, id: impl AsRef<str>) -> Self {
         self.id = Some(Arc::from(id.as_ref()));
+        self
+    }
+
+    /// Names the trace that explains an `error` event, if it names none itself; nothing is done to
+    /// any other event.
+    #[must_use]
+    pub fn trace_id(mut self, id: &str) -> Self {
+        if self.event_type == "error"
+            && let Some(fields) = self.data.json().trim_start().strip_prefix('{')
+            && let Ok(known) =
+                serde_json::from_str::<BTreeMap<Cow<'_, str>, IgnoredAny>>(self.data.json())
+            && !known.contains_key("trace_id")
+        {
+            let comma = if known.is_empty() { "" } else { "," };
+            let id = Value::from(id);
+            // The rest stays as it was sent, to the byte.
+            self.data = Payload::verbatim(format!("{{\"trace_id\":{id}{comma}{fields}"));
+        }
         self
     }
 

@@ -103,7 +103,7 @@ impl Clients {
         kind: &'static str,
         counts: &Metrics,
     ) -> Result<Seat, ApiError> {
-        let mut open = self.with_room()?;
+        let mut open = self.with_room(counts)?;
         open.last += 1;
         let client = Arc::new(Client {
             number: open.last,
@@ -133,7 +133,7 @@ impl Clients {
         kind: &'static str,
         counts: &Metrics,
     ) -> Result<Place, ApiError> {
-        self.with_room()?.silent += 1;
+        self.with_room(counts)?.silent += 1;
         Ok(Place {
             clients: Arc::clone(self),
             number: None,
@@ -141,7 +141,12 @@ impl Clients {
         })
     }
 
-    fn with_room(&self) -> Result<MutexGuard<'_, Open>, ApiError> {
+    fn with_room(&self, counts: &Metrics) -> Result<MutexGuard<'_, Open>, ApiError> {
+        let room = self.room();
+        room.inspect_err(|error| counts.connection_refused(error.code()))
+    }
+
+    fn room(&self) -> Result<MutexGuard<'_, Open>, ApiError> {
         let open = lock(&self.open);
         if open.draining {
             return Err(ApiError::new(Code::Draining, "the server is going down")
@@ -177,6 +182,10 @@ impl Clients {
     /// All there are now.
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
         lock(&self.open).clients.values().cloned().collect()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        lock(&self.open).draining
     }
 
     /// Lets nobody in any more; tells who is in.

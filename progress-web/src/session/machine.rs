@@ -18,7 +18,10 @@ use super::{
     writer::{Made, Writer},
 };
 use crate::{
+    access,
     error::{ApiError, Code},
+    metrics::Tally,
+    trace::TraceId,
     wire::{Control, ControlData, Heads, PROTOCOL, VerdictData},
 };
 
@@ -123,6 +126,9 @@ pub(crate) struct Machine {
     pub(super) inbound: Bucket,
     pub(super) ids: VectorIds,
     pub(super) linger: Linger,
+    pub(super) tally: Tally,
+    /// Of the request that opened the connection.
+    pub(super) trace: Option<TraceId>,
     pub(super) out: VecDeque<Output>,
     pub(super) effects: VecDeque<Effect>,
     /// Cancellations that are under way.
@@ -153,6 +159,8 @@ impl Machine {
             inbound: Bucket::new(pace.rate, now),
             ids: VectorIds::default(),
             linger: Linger::new(pace.linger),
+            tally: Tally::default(),
+            trace: None,
             out: VecDeque::new(),
             effects: VecDeque::new(),
             cancels: 0,
@@ -440,9 +448,11 @@ impl Machine {
         request_id: Option<&Value>,
         error: &ApiError,
     ) {
+        self.tally.rejected(error.code());
+        let object = access::traced(self.trace, error.object());
         let data = ControlData::Rejected {
             request_id,
-            error: error.object(),
+            error: &object,
         };
         let id = self.current_id();
         self.say(name, "rejected", Some(data), id);

@@ -3,6 +3,7 @@
 use std::{
     fmt, future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -21,10 +22,12 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    access::SessionLog,
     auth::Principal,
     clients::{Order, Seat},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
+    metrics::Metrics,
     msgpack,
 };
 
@@ -54,6 +57,8 @@ pub struct Session {
     /// Of a connection whose client gives commands.
     flights: Option<Box<Flights>>,
     seat: Option<Seat>,
+    counts: Arc<Metrics>,
+    log: SessionLog,
 }
 
 /// A topic of a session that begins: its name, where its client stands, and its subscription or
@@ -87,7 +92,10 @@ impl Session {
             gateway: gateway.downgrade(),
             flights: None,
             seat,
+            counts: Arc::clone(gateway.counts()),
+            log: SessionLog::new(shape.kind()),
         };
+        session.machine.trace = session.log.trace;
         // All before the first answer, so that the first refusal does not find every topic so far
         // over.
         let mut answers = Vec::with_capacity(topics.len());
@@ -137,7 +145,7 @@ impl Session {
             if self.machine.linger.goes(Instant::now()) {
                 let first = out.len();
                 out.extend(self.machine.out.drain(..));
-                self.count_close(&out[first..]);
+                self.count(&out[first..]);
                 self.machine.linger.on_taken();
                 self.carry_out();
                 self.note_topics();
@@ -181,6 +189,7 @@ impl Session {
     /// none could be read.
     pub fn socket_was_busy(&mut self) {
         self.on_life();
+        self.counts.late(self.machine.shape.kind());
         for source in self.sources.iter_mut().flatten() {
             source.conflate();
         }
@@ -191,17 +200,28 @@ impl Session {
         self.machine.close(code);
     }
 
-    fn count_close(&self, said: &[Output]) {
+    /// What was yielded so far is with the socket, or the server's body.
+    pub(crate) fn was_written(&mut self) {
+        let kind = self.machine.shape.kind();
+        self.counts.delivered(kind, &mut self.machine.tally);
+    }
+
+    fn count(&mut self, said: &[Output]) {
+        let kind = self.machine.shape.kind();
+        let frames = self.counts.delivers(kind, &mut self.machine.tally);
+        self.log.frames(frames);
         if let Some(Output::Close(close)) = said.last() {
             self.was_closed(close.code);
+            if close.reason == Code::RateLimited.as_str() {
+                self.counts.limited("messages");
+            }
         }
     }
 
     /// Has it counted that the connection was closed with this code, be it by its carrier.
-    pub(crate) fn was_closed(&self, code: u16) {
-        if let Some(gateway) = self.gateway.upgrade() {
-            gateway.counts().closed(self.machine.shape.kind(), code);
-        }
+    pub(crate) fn was_closed(&mut self, code: u16) {
+        self.log.closed(code);
+        self.counts.closed(self.machine.shape.kind(), code);
     }
 
     fn on_message(&mut self, message: Option<&Value>) {
@@ -222,7 +242,13 @@ impl Session {
             }
             // Unsubscribed meanwhile.
             Ok(_) => {}
-            Err(error) => self.machine.on_refused(key, &error),
+            Err(error) => {
+                // Without a seat that is the reason, and is counted.
+                if self.machine.shape == Shape::Socket && self.seat.is_some() {
+                    self.counts.connection_refused(error.code());
+                }
+                self.machine.on_refused(key, &error);
+            }
         }
         self.topics_changed = true;
     }
@@ -230,6 +256,9 @@ impl Session {
     fn on_principal(&mut self, key: TopicKey, principal: &Principal) {
         self.machine
             .on_admitted(key, expiry(principal, Instant::now()));
+        if let Some(subject) = &principal.subject {
+            self.log.subject(subject);
+        }
         if let Some(seat) = &self.seat
             && principal.subject.is_some()
         {
