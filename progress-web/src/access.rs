@@ -8,9 +8,9 @@
 //! method by name only if it is a known one, a task if it is a valid id, and a subject as a quoted
 //! text. The query is never told.
 
-use std::{borrow::Cow, cell::RefCell, time::Duration};
+use std::{borrow::Cow, cell::RefCell, net::SocketAddr, time::Duration};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, request::Parts};
 use progress_core::{TaskError, TaskId};
 use tokio::time::Instant;
 use tracing::Level;
@@ -104,7 +104,8 @@ macro_rules! event {
 }
 
 /// The request is answered. What went well is told to those who look for it; what did not, to all.
-pub(crate) fn answered(route: &'static str, method: &Method, status: StatusCode, took: Duration) {
+pub(crate) fn answered(route: &'static str, request: &Parts, status: StatusCode, took: Duration) {
+    let client = request.extensions.get::<SocketAddr>().map(SocketAddr::ip);
     let level = match status.as_u16() {
         500.. => Level::WARN,
         400.. => Level::INFO,
@@ -115,13 +116,14 @@ pub(crate) fn answered(route: &'static str, method: &Method, status: StatusCode,
         event!(
             level,
             route,
-            method = method_name(method),
+            method = method_name(&request.method),
             status = status.as_u16(),
             duration_ms = millis(took),
             action = learned.action,
             task = learned.task.as_ref().map(tracing::field::display),
             subject = learned.subject.as_ref().map(tracing::field::debug),
             code = learned.code.map(Code::as_str),
+            client = client.map(tracing::field::display),
             trace_id = asked.trace.map(tracing::field::display),
             "answered"
         );

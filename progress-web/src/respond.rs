@@ -72,7 +72,7 @@ impl Gateway {
                 }
             };
             let (status, took) = (response.status(), began.elapsed());
-            access::answered(path.as_str(), &request.method, status, took);
+            access::answered(path.as_str(), &request, status, took);
             self.counts()
                 .answered(path.as_str(), &request.method, status, took);
             response

@@ -4,6 +4,8 @@
 mod logs;
 mod support;
 
+use std::net::SocketAddr;
+
 use http::{Method, Request, header, request::Parts};
 use progress_core::ProgressTracker;
 use progress_web::{Action, Authorizer, Gateway, Principal, Refusal};
@@ -103,10 +105,13 @@ async fn each_answer_is_one_event_with_what_is_known_of_it() {
     assert_eq!(said.len(), 3);
 
     let made_up = Method::from_bytes(b"EVIL").unwrap();
+    let peer: SocketAddr = "[2001:db8::7]:4000".parse().unwrap();
     let request = Request::builder().method(made_up).uri("/tasks");
-    ask(&gateway, request.body(String::new()).unwrap()).await;
+    let request = request.extension(peer).body(String::new()).unwrap();
+    ask(&gateway, request).await;
     let said = logs.take(ACCESS);
     assert!(said[0].contains("method=\"other\" status=405"), "{said:?}");
+    assert!(said[0].ends_with("client=2001:db8::7"), "{said:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -232,3 +232,41 @@ impl From<StageError> for InvalidInput {
         Self::Stage(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traced(event_type: &str, data: &str) -> String {
+        let text = format!("{{\"event_type\":\"{event_type}\",\"data\":{data}}}");
+        let event: EventInput = serde_json::from_str(&text).unwrap();
+        event.trace_id("t\"1").data().json().to_owned()
+    }
+
+    #[test]
+    fn error_without_a_trace_gets_one_and_stays_as_it_was_else() {
+        assert_eq!(
+            traced("error", r#" {"code" : "A", "details":{"n":1.10}} "#).trim_end(),
+            r#"{"trace_id":"t\"1","code" : "A", "details":{"n":1.10}}"#
+        );
+        assert_eq!(traced("error", "{}"), r#"{"trace_id":"t\"1"}"#);
+        // Below the top it is something else.
+        let nested = r#"{"details":{"trace_id":"a"}}"#;
+        assert!(traced("error", nested).starts_with(r#"{"trace_id":"t\"1","details""#));
+    }
+
+    #[test]
+    fn what_has_a_trace_or_is_no_error_stays_as_it_was() {
+        for data in [
+            r#"{"trace_id":"its own"}"#,
+            r#"{"code":"A","trace\u005fid":"its own"}"#,
+            r#"{"trace_id":null}"#,
+            "[]",
+            "null",
+            r#""{""#,
+        ] {
+            assert_eq!(traced("error", data), data);
+        }
+        assert_eq!(traced("note", "{}"), "{}");
+    }
+}

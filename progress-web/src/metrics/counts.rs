@@ -1,6 +1,6 @@
 //! What a gateway counts.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use progress_core::ProgressTracker;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     delivery::{Delivery, KINDS, Kind, LATENCY, Tally},
-    series::{Book, Counter, Counters, Gauge, Gauges, Histogram, Histograms},
+    series::{Book, Counter, Counters, Gauge, Histogram, Histograms},
     tracker::OfTracker,
 };
 use crate::{access::method_name, auth::Refusal, error::Code};
@@ -18,8 +18,7 @@ pub(crate) struct Metrics {
     book: Book,
     requests: Counters<3>,
     durations: Histograms<1>,
-    sessions: Gauges<1>,
-    ages: Histograms<1>,
+    sessions: [Arc<Sessions>; HELD.len()],
     closes: Counters<2>,
     refused_connections: Counters<1>,
     refusals: Counters<2>,
@@ -40,6 +39,12 @@ impl Metrics {
             "Times that a connection did not take at once what it was given, and was then brought to the present.",
             ["kind"],
         );
+        let open = book.gauges("progress_sessions", "Open connections, by kind.", ["kind"]);
+        let ages = book.histograms(
+            AGE,
+            "How long connections were open that are closed, by kind.",
+            ["kind"],
+        );
         let metrics = Self {
             requests: book.counters(
                 "progress_http_requests_total",
@@ -51,12 +56,12 @@ impl Metrics {
                 "How long answers took, to where a body or a connection begins; those that wait for news included.",
                 ["route"],
             ),
-            sessions: book.gauges("progress_sessions", "Open connections, by kind.", ["kind"]),
-            ages: book.histograms(
-                AGE,
-                "How long connections were open that are closed, by kind.",
-                ["kind"],
-            ),
+            sessions: HELD.map(|kind| {
+                Arc::new(Sessions {
+                    open: open.of([kind]),
+                    ages: ages.of([kind]),
+                })
+            }),
             closes: book.counters(
                 "progress_session_closes_total",
                 "Connections that the server has closed, by kind and close code.",
@@ -87,9 +92,9 @@ impl Metrics {
                 ["outcome"],
             ),
             limited: book.counters(
-                "progress_rate_limited_total",
-                "What was refused because its sender had sent too much, by what it was.",
-                ["what"],
+                "progress_limited_total",
+                "What was refused at a limit of clients, by limit.",
+                ["limit"],
             ),
             delivery: Delivery::new(&book),
             tracker: OfTracker::new(&book),
@@ -102,16 +107,13 @@ impl Metrics {
     /// Registers what has not happened yet: a series that is absent until the first time does not
     /// show that time as an increase.
     fn announce(&self) {
-        for kind in KINDS {
-            drop((self.sessions.of([kind]), self.ages.of([kind])));
-        }
         for reason in REASONS {
             self.refused_connections.of([reason]).add(0);
         }
         for outcome in ["issued", "redeemed", "refused"] {
             self.ticket_counter(outcome).add(0);
         }
-        self.limited.of(["messages"]).add(0);
+        self.limited.of(["message"]).add(0);
     }
 
     pub(crate) fn answered(
@@ -134,11 +136,11 @@ impl Metrics {
 
     /// One connection of a kind, as long as it is held.
     pub(crate) fn session(&self, kind: &'static str) -> Counted {
-        let open = self.sessions.of([kind]);
-        open.add(1.0);
+        let index = HELD.iter().position(|held| *held == kind);
+        let of = Arc::clone(&self.sessions[index.unwrap_or_default()]);
+        of.open.add(1.0);
         Counted {
-            open,
-            ages: self.ages.of([kind]),
+            of,
             since: Instant::now(),
         }
     }
@@ -157,6 +159,12 @@ impl Metrics {
             Code::Forbidden => "forbidden",
             _ => return,
         };
+        self.not_let_in(reason);
+    }
+
+    /// See [`connection_refused`](Self::connection_refused); for reasons that share their code with
+    /// another, such as `origin`.
+    pub(crate) fn not_let_in(&self, reason: &'static str) {
         self.refused_connections.of([reason]).add(1);
     }
 
@@ -173,7 +181,7 @@ impl Metrics {
         Kind::find(kind).of(&self.late).add(1);
     }
 
-    /// Something of a client's was refused for its number.
+    /// Something was refused at a limit of clients.
     pub(crate) fn limited(&self, what: &'static str) {
         self.limited.of([what]).add(1);
     }
@@ -218,26 +226,47 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// One more in a gauge, until it is dropped; then it tells how long that was.
-#[derive(Debug)]
-pub(crate) struct Counted {
+/// Connections of one kind.
+struct Sessions {
     open: Gauge,
     ages: Histogram,
+}
+
+/// One more in a gauge, until it is dropped; then it tells how long that was.
+pub(crate) struct Counted {
+    of: Arc<Sessions>,
     since: Instant,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.open.add(-1.0);
-        self.ages.record(self.since.elapsed().as_secs_f64());
+        self.of.open.add(-1.0);
+        self.of.ages.record(self.since.elapsed().as_secs_f64());
     }
 }
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counted")
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kinds of what is held: those that frames are delivered to, and polls.
+const HELD: [&str; 3] = [KINDS[0], KINDS[1], "poll"];
 
 const DURATION: &str = "progress_http_request_duration_seconds";
 const AGE: &str = "progress_session_duration_seconds";
 
 /// Why a connection is not let in.
-const REASONS: [&str; 4] = ["limit", "draining", "unauthenticated", "forbidden"];
+const REASONS: [&str; 5] = [
+    "limit",
+    "draining",
+    "unauthenticated",
+    "forbidden",
+    "origin",
+];
 
 /// Upper bounds in seconds: from what a browser draws at once to what a person gives up on.
 const MOMENTS: [f64; 14] = [

@@ -213,7 +213,7 @@ impl Session {
         if let Some(Output::Close(close)) = said.last() {
             self.was_closed(close.code);
             if close.reason == Code::RateLimited.as_str() {
-                self.counts.limited("messages");
+                self.counts.limited("message");
             }
         }
     }
