@@ -28,6 +28,12 @@ impl Gateway {
     /// body, and [serve](crate::WebSocket::serve) it once the connection is upgraded. Where that
     /// cannot be, the answer is [`upgrade_required`](Self::upgrade_required) instead.
     ///
+    /// The trace that the request's `traceparent` names is the `trace_id` of every error in the
+    /// answer, of what is rejected on a connection that it opens, of a task that it makes and of
+    /// `error` events that it publishes. The answer is counted, and told by an event of `tracing` of
+    /// target `progress::access`: what went well at DEBUG, 4xx at INFO, 5xx at WARN. It never has the
+    /// request's query, nor a path that is not known.
+    ///
     /// ```
     /// use http::Request;
     /// use progress_web::Gateway;

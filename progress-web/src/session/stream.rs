@@ -200,8 +200,10 @@ impl Session {
         self.machine.close(code);
     }
 
-    /// What was yielded so far is with the socket, or the server's body.
-    pub(crate) fn was_written(&mut self) {
+    /// Notes that what was yielded so far is with the socket, or with the server: so far runs the
+    /// latency that the metrics tell. An adapter that drives a session itself calls it after each
+    /// write; without it there is no latency told.
+    pub fn was_written(&mut self) {
         let kind = self.machine.shape.kind();
         self.counts.delivered(kind, &mut self.machine.tally);
     }
