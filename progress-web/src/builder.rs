@@ -11,6 +11,7 @@ use crate::{
     gateway::Gateway,
     http_api::HttpSettings,
     limits::LimitSettings,
+    metrics::keep_current,
     session::{MessageRate, Pace},
 };
 
@@ -217,7 +218,8 @@ impl GatewayBuilder {
     /// first asks for a task: a node that nobody watches ends the tasks of dead ones all the same.
     #[must_use]
     pub fn build(mut self) -> Gateway {
-        if Handle::try_current().is_ok() {
+        let runtime = Handle::try_current().ok();
+        if runtime.is_some() {
             self.tracker.connect();
         }
         if let Some(url) = &self.settings.http.base_url
@@ -225,7 +227,11 @@ impl GatewayBuilder {
         {
             self.settings.ladder.origins.add(origin);
         }
-        Gateway::assemble(self.tracker, self.settings)
+        let gateway = Gateway::assemble(self.tracker, self.settings);
+        if let Some(runtime) = runtime {
+            runtime.spawn(keep_current(gateway.downgrade()));
+        }
+        gateway
     }
 }
 

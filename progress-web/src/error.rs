@@ -9,6 +9,8 @@ use progress_core::{
 };
 use serde::Serialize;
 
+use crate::access;
+
 /// The table: for each code its variant, name, HTTP status, close code, and whether the same
 /// request may succeed later.
 macro_rules! codes {
@@ -212,12 +214,8 @@ impl ApiError {
         struct Body<'a> {
             error: &'a TaskError,
         }
-        let mut response = crate::http_api::json(
-            self.code.status(),
-            &Body {
-                error: &self.object,
-            },
-        );
+        let error = access::refused(self.code, &self.object);
+        let mut response = crate::http_api::json(self.code.status(), &Body { error: &error });
         if self.code.status() == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");
             response

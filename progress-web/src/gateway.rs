@@ -149,7 +149,7 @@ impl Gateway {
         &self.shared.settings.http
     }
 
-    pub(crate) fn counts(&self) -> &Metrics {
+    pub(crate) fn counts(&self) -> &Arc<Metrics> {
         &self.shared.counts
     }
 

@@ -13,6 +13,7 @@
     clippy::unwrap_used
 )]
 
+mod access;
 mod auth;
 mod body;
 mod builder;
@@ -26,6 +27,7 @@ mod limits;
 mod metrics;
 mod msgpack;
 mod query;
+mod redact;
 mod refused;
 mod respond;
 mod routes;
@@ -33,6 +35,7 @@ mod schema;
 mod session;
 mod socket;
 mod sse;
+mod trace;
 mod wire;
 
 /// For implementing [`Authorizer`] without naming the crate that it comes from.
@@ -52,6 +55,7 @@ pub use self::{
     gateway::{Gateway, TaskUrls},
     http_api::{BaseUrl, InvalidBaseUrl},
     limits::{ForwardedHeader, InvalidNetwork, Network},
+    redact::RedactedUri,
     routes::{Found, Path, Route},
     schema::frame_schema,
     session::{Close, Output, Session},

@@ -3,15 +3,18 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use tokio::time::Instant;
 
 use crate::{
+    access,
     body::{Body, RequestBody},
     error::{ApiError, Code},
     gateway::Gateway,
     routes::{Endpoint, Path},
     socket,
     sse::EventStream,
+    trace::TraceId,
 };
 
 impl Gateway {
@@ -26,6 +29,12 @@ impl Gateway {
     /// An answer with status 101 opens a WebSocket: [take](Body::take_web_socket) it out of the
     /// body, and [serve](crate::WebSocket::serve) it once the connection is upgraded. Where that
     /// cannot be, the answer is [`upgrade_required`](Self::upgrade_required) instead.
+    ///
+    /// The trace that the request's `traceparent` names is the `trace_id` of every error in the
+    /// answer, of what is rejected on a connection that it opens, of a task that it makes and of
+    /// `error` events that it publishes. The answer is counted, and told by an event of `tracing` of
+    /// target `progress::access`: what went well at DEBUG, 4xx at INFO, 5xx at WARN. It never has the
+    /// request's query, nor a path that is not known.
     ///
     /// ```
     /// use http::Request;
@@ -56,22 +65,31 @@ impl Gateway {
         B::Error: fmt::Display,
     {
         let (mut request, body) = request.into_parts();
-        let admitted = self.admit(path, &mut request);
-        let response = match admitted.map(|()| path.endpoint(&mut request)) {
-            Err(refused) => refused.to_response().map(Body::from),
-            Ok(None) => {
-                let mut response = self.method_not_allowed();
-                response.headers_mut().insert(header::ALLOW, allow(path));
-                response.map(Body::from)
-            }
-            Ok(Some(endpoint)) => {
-                self.settings().ladder.prepare(&mut request);
-                let body = RequestBody::new(body);
-                self.answer(endpoint, &request, parameter, body).await
-            }
+        let trace = TraceId::of(&request.headers);
+        let answer = async {
+            let began = Instant::now();
+            let admitted = self.admit(path, &mut request);
+            let response = match admitted.map(|()| path.endpoint(&mut request)) {
+                Err(refused) => refused.to_response().map(Body::from),
+                Ok(None) => {
+                    let mut response = self.method_not_allowed();
+                    response.headers_mut().insert(header::ALLOW, allow(path));
+                    response.map(Body::from)
+                }
+                Ok(Some(endpoint)) => {
+                    self.settings().ladder.prepare(&mut request);
+                    let body = RequestBody::new(body);
+                    self.answer(endpoint, &request, parameter, body).await
+                }
+            };
+            let (status, took) = (response.status(), began.elapsed());
+            let client = self.client_address(&request);
+            access::answered(path.as_str(), &request, client, status, took);
+            self.counts()
+                .answered(path.as_str(), &request.method, status, took);
+            response
         };
-        self.counts()
-            .answered(path.as_str(), &request.method, response.status());
+        let response = access::answering(trace, answer).await;
         if request.method == Method::HEAD {
             return without_body(response);
         }
@@ -111,8 +129,8 @@ impl Gateway {
         match endpoint {
             Endpoint::WebSocket => socket::one(self, request, parameter).await,
             Endpoint::WebSockets => socket::many(self, request).await,
-            Endpoint::EventStream => stream(self.event_stream(request, parameter).await),
-            Endpoint::EventStreams => stream(self.event_streams(request).await),
+            Endpoint::EventStream => self.streams(self.event_stream(request, parameter).await),
+            Endpoint::EventStreams => self.streams(self.event_streams(request).await),
             Endpoint::Tasks => self.tasks(request).await.map(Body::from),
             Endpoint::CreateTask => self.create_task(request, body).await.map(Body::from),
             Endpoint::Task => self.task(request, parameter).await.map(Body::from),
@@ -132,16 +150,28 @@ impl Gateway {
             Endpoint::Disconnect => self.disconnect(request, parameter).await.map(Body::from),
             Endpoint::Broadcast => self.broadcast(request, body).await.map(Body::from),
             Endpoint::Health => self.health().map(Body::from),
+            Endpoint::Live => self.health_live().map(Body::from),
+            Endpoint::Ready => self.health_ready().map(Body::from),
             Endpoint::Metrics => self.metrics(request).await.map(Body::from),
             Endpoint::OpenApi => self.openapi().map(Body::from),
         }
     }
-}
 
-fn stream(opened: Result<Response<EventStream>, Response<Bytes>>) -> Response<Body> {
-    match opened {
-        Ok(response) => response.map(Body::from),
-        Err(response) => response.map(Body::from),
+    fn streams(&self, opened: Result<Response<EventStream>, Response<Bytes>>) -> Response<Body> {
+        match opened {
+            Ok(response) => response.map(Body::from),
+            Err(response) => {
+                match response.status() {
+                    StatusCode::UNAUTHORIZED => {
+                        self.counts().connection_refused(Code::Unauthenticated);
+                    }
+                    StatusCode::FORBIDDEN => self.counts().connection_refused(Code::Forbidden),
+                    // Others are counted where they come from, or say nothing of who asks.
+                    _ => {}
+                }
+                response.map(Body::from)
+            }
+        }
     }
 }
 

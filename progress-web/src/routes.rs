@@ -30,6 +30,8 @@ pub(crate) enum Endpoint {
     Disconnect,
     Broadcast,
     Health,
+    Live,
+    Ready,
     Metrics,
     OpenApi,
 }
@@ -45,7 +47,7 @@ pub struct Route {
 }
 
 /// All there are. Routes of one path stand together.
-static ROUTES: [Route; 19] = [
+static ROUTES: [Route; 21] = [
     get("/ws/progress/{task_id}", Endpoint::WebSocket),
     get("/ws", Endpoint::WebSockets),
     get("/sse/progress/{task_id}", Endpoint::EventStream),
@@ -63,6 +65,8 @@ static ROUTES: [Route; 19] = [
     route(Method::DELETE, "/clients/{id}", Endpoint::Disconnect),
     post("/broadcast", Endpoint::Broadcast),
     get("/health", Endpoint::Health),
+    get("/health/live", Endpoint::Live),
+    get("/health/ready", Endpoint::Ready),
     get("/metrics", Endpoint::Metrics),
     get("/openapi.json", Endpoint::OpenApi),
 ];

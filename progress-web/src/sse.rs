@@ -51,6 +51,7 @@ impl Stream for EventStream {
         for output in &outputs {
             write_output(&mut text, output);
         }
+        this.session.was_written();
         this.yielded = Some(Instant::now());
         Poll::Ready(Some(text.into()))
     }

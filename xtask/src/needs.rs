@@ -81,6 +81,16 @@ const NEEDS: &[Need] = &[
         },
         packages: &["redis-server"],
     },
+    // Prometheus' own reader of what the services tell; the server comes with it.
+    Need {
+        name: "promtool",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "promtool",
+            variable: "PROMTOOL",
+        },
+        packages: &["prometheus"],
+    },
     // The allocator of progress-server is built from its C source.
     Need {
         name: "make",

@@ -35,6 +35,11 @@ impl Payload {
         json
     }
 
+    /// Takes text that is JSON.
+    pub(crate) fn verbatim(json: String) -> Self {
+        Self(json.into())
+    }
+
     /// Returns the JSON text.
     #[must_use]
     pub fn json(&self) -> &str {

@@ -1,8 +1,8 @@
 //! What a publisher without the task's handle sends.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::{
@@ -121,6 +121,24 @@ impl EventInput {
         self
     }
 
+    /// Names the trace that explains an `error` event, if it names none itself; nothing is done to
+    /// any other event.
+    #[must_use]
+    pub fn trace_id(mut self, id: &str) -> Self {
+        if self.event_type == "error"
+            && let Some(fields) = self.data.json().trim_start().strip_prefix('{')
+            && let Ok(known) =
+                serde_json::from_str::<BTreeMap<Cow<'_, str>, IgnoredAny>>(self.data.json())
+            && !known.contains_key("trace_id")
+        {
+            let comma = if known.is_empty() { "" } else { "," };
+            let id = Value::from(id);
+            // The rest stays as it was sent, to the byte.
+            self.data = Payload::verbatim(format!("{{\"trace_id\":{id}{comma}{fields}"));
+        }
+        self
+    }
+
     /// Tells whether it has an [`id`](Self::id).
     #[must_use]
     pub fn has_id(&self) -> bool {
@@ -212,5 +230,43 @@ impl From<InvalidInput> for PublishError {
 impl From<StageError> for InvalidInput {
     fn from(error: StageError) -> Self {
         Self::Stage(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traced(event_type: &str, data: &str) -> String {
+        let text = format!("{{\"event_type\":\"{event_type}\",\"data\":{data}}}");
+        let event: EventInput = serde_json::from_str(&text).unwrap();
+        event.trace_id("t\"1").data().json().to_owned()
+    }
+
+    #[test]
+    fn error_without_a_trace_gets_one_and_stays_as_it_was_else() {
+        assert_eq!(
+            traced("error", r#" {"code" : "A", "details":{"n":1.10}} "#).trim_end(),
+            r#"{"trace_id":"t\"1","code" : "A", "details":{"n":1.10}}"#
+        );
+        assert_eq!(traced("error", "{}"), r#"{"trace_id":"t\"1"}"#);
+        // Below the top it is something else.
+        let nested = r#"{"details":{"trace_id":"a"}}"#;
+        assert!(traced("error", nested).starts_with(r#"{"trace_id":"t\"1","details""#));
+    }
+
+    #[test]
+    fn what_has_a_trace_or_is_no_error_stays_as_it_was() {
+        for data in [
+            r#"{"trace_id":"its own"}"#,
+            r#"{"code":"A","trace\u005fid":"its own"}"#,
+            r#"{"trace_id":null}"#,
+            "[]",
+            "null",
+            r#""{""#,
+        ] {
+            assert_eq!(traced("error", data), data);
+        }
+        assert_eq!(traced("note", "{}"), "{}");
     }
 }

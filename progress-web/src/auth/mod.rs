@@ -51,6 +51,21 @@ pub enum Action {
     Manage,
 }
 
+impl Action {
+    /// The word that counts and logs have for it, whatever it is about.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Watch(_) => "watch",
+            Self::List => "list",
+            Self::Publish(_) => "publish",
+            Self::Cancel(_) => "cancel",
+            Self::Channel(_) => "channel",
+            Self::PublishToChannel(_) => "publish_to_channel",
+            Self::Manage => "manage",
+        }
+    }
+}
+
 /// Somebody who may.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

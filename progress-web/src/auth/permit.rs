@@ -7,6 +7,7 @@ use progress_core::TaskId;
 
 use super::{Action, Credentials, Grant, Principal, Refusal, grant};
 use crate::{
+    access,
     error::{ApiError, Code},
     gateway::Gateway,
 };
@@ -53,16 +54,17 @@ impl Gateway {
     ) -> Result<Principal, ApiError> {
         let request = &*self.prepared(request);
         let authorizer = &self.settings().authorizer;
-        let refusal = match authorizer.authorize(request, action).await {
-            Ok(principal) => return Ok(principal),
-            Err(refusal) => refusal,
+        let permitted = match authorizer.authorize(request, action).await {
+            Ok(principal) => Ok(principal),
+            Err(refusal) => match self.by_url(request, action).await {
+                Some(permitted) => permitted,
+                None => Err(refused(request, refusal)),
+            },
         };
-        let permitted = match self.by_url(request, action).await {
-            Some(permitted) => permitted,
-            None => Err(refused(request, refusal)),
-        };
+        access::decided(action, permitted.as_ref().ok());
         if let Err(error) = &permitted {
             tracing::debug!(?action, code = error.code().as_str(), "refused");
+            self.counts().unauthorized(action.kind(), error.code());
         }
         permitted
     }
@@ -77,8 +79,7 @@ impl Gateway {
         let Some(ticket) = Credentials::of(request).and_then(|found| found.ticket.as_ref()) else {
             return Err(refused(request, refusal));
         };
-        let secrets = &self.settings().secrets;
-        ticket.holder(secrets, self.tracker()).await
+        ticket.holder(self).await
     }
 
     /// What the query allows; nothing if nothing like that stands there.
@@ -88,13 +89,13 @@ impl Gateway {
         action: &Action,
     ) -> Option<Result<Principal, ApiError>> {
         let found = Credentials::of(request)?;
-        let secrets = &self.settings().secrets;
         match (action, &found.grant, &found.ticket) {
             (Action::Watch(task), Some(grant), None) => {
+                let secrets = &self.settings().secrets;
                 let checked = grant::check(secrets, grant, task, SystemTime::now());
                 Some(checked.map_err(ApiError::from))
             }
-            (_, _, Some(ticket)) => Some(ticket.check(secrets, self.tracker(), action).await),
+            (_, _, Some(ticket)) => Some(ticket.check(self, action).await),
             (_, _, None) => None,
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use progress_core::{ProgressTracker, TaskId};
+use progress_core::TaskId;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -15,7 +15,10 @@ use super::{
     grant::{SUBJECT, unix},
     secret::Secrets,
 };
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    gateway::Gateway,
+};
 
 /// What a ticket lets its holder watch: each topic has been authorised when it was issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,11 +142,10 @@ impl Presented {
     /// Who may do something because of it.
     pub(crate) async fn check(
         &self,
-        secrets: &Secrets,
-        tracker: &ProgressTracker,
+        gateway: &Gateway,
         action: &Action,
     ) -> Result<Principal, ApiError> {
-        let claims = self.claims(secrets, tracker).await?;
+        let claims = self.claims(gateway).await?;
         if !claims.topics.iter().any(|topic| topic.action() == *action) {
             return Err(Refusal::Forbidden { solution: None }.into());
         }
@@ -151,33 +153,24 @@ impl Presented {
     }
 
     /// Who holds it, whatever they want.
-    pub(crate) async fn holder(
-        &self,
-        secrets: &Secrets,
-        tracker: &ProgressTracker,
-    ) -> Result<Principal, ApiError> {
-        Ok(self.claims(secrets, tracker).await?.holder())
+    pub(crate) async fn holder(&self, gateway: &Gateway) -> Result<Principal, ApiError> {
+        Ok(self.claims(gateway).await?.holder())
     }
 
-    async fn claims(
-        &self,
-        secrets: &Secrets,
-        tracker: &ProgressTracker,
-    ) -> Result<&Claims, ApiError> {
-        let taken = self
-            .taken
-            .get_or_init(|| self.take(secrets, tracker, SystemTime::now()))
-            .await;
+    async fn claims(&self, gateway: &Gateway) -> Result<&Claims, ApiError> {
+        let take = async || {
+            let taken = self.take(gateway, SystemTime::now()).await;
+            let outcome = if taken.is_ok() { "redeemed" } else { "refused" };
+            gateway.counts().ticket(outcome);
+            taken
+        };
+        let taken = self.taken.get_or_init(take).await;
         taken.as_ref().map_err(Clone::clone)
     }
 
     /// Uses it up, on all nodes. A broker that cannot be asked is no reason to let somebody in.
-    async fn take(
-        &self,
-        secrets: &Secrets,
-        tracker: &ProgressTracker,
-        now: SystemTime,
-    ) -> Result<Claims, ApiError> {
+    async fn take(&self, gateway: &Gateway, now: SystemTime) -> Result<Claims, ApiError> {
+        let secrets = &gateway.settings().secrets;
         let claims: Claims = secrets
             .open(KIND, &self.text)
             .ok_or(Refusal::Unauthenticated)?;
@@ -187,7 +180,8 @@ impl Presented {
         }
         // For longer than it counts: also on a node whose clock is behind it stays used up.
         let ttl = Duration::from_secs(left + 2 * SKEW);
-        match tracker.once(&format!("ticket:{}", claims.jti), ttl).await {
+        let name = format!("ticket:{}", claims.jti);
+        match gateway.tracker().once(&name, ttl).await {
             Ok(true) => Ok(claims),
             Ok(false) => Err(Refusal::Unauthenticated.into()),
             Err(error) => {
@@ -208,6 +202,7 @@ const JTI: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use progress_core::ProgressTracker;
     use tokio::time::advance;
 
     use super::*;
@@ -229,15 +224,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_ticket_is_good_for_its_topics_and_once() {
-        let (secrets, tracker) = (Secrets::default(), ProgressTracker::new());
+        let gateway = Gateway::new(ProgressTracker::new());
+        let secrets = &gateway.settings().secrets;
         let until = UNIX_EPOCH + Duration::from_secs(unix(SystemTime::now()) + 600);
         let principal = Principal::of("ada").expires_at(until);
         let tickets = Tickets::new(10);
-        let ticket = tickets.issue(&secrets, &principal, topics()).unwrap();
+        let ticket = tickets.issue(secrets, &principal, topics()).unwrap();
         let first = Presented::new(ticket.text.clone());
-        let check = async |presented: &Presented, action| {
-            presented.check(&secrets, &tracker, &action).await
-        };
+        let check = async |presented: &Presented, action| presented.check(&gateway, &action).await;
         assert_eq!(check(&first, watch("a")).await, Ok(principal.clone()));
         let jobs = Action::Channel("jobs".into());
         assert_eq!(check(&first, jobs).await, Ok(principal));
@@ -254,19 +248,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_ticket_is_over_after_a_minute_and_a_grant_is_none() {
-        let (secrets, tracker) = (Secrets::default(), ProgressTracker::new());
+        let gateway = Gateway::new(ProgressTracker::new());
+        let secrets = &gateway.settings().secrets;
         let ticket = Tickets::new(10)
-            .issue(&secrets, &Principal::anonymous(), topics())
+            .issue(secrets, &Principal::anonymous(), topics())
             .unwrap();
         let late = Presented::new(ticket.text)
-            .take(&secrets, &tracker, ticket.expires_at)
+            .take(&gateway, ticket.expires_at)
             .await;
         assert_eq!(late.unwrap_err().code(), Code::Unauthenticated);
         let grant = secrets
             .current
             .grant(&"a".parse().unwrap(), Duration::from_secs(60));
         let grant = Presented::new(grant.as_str().to_owned());
-        let refused = grant.check(&secrets, &tracker, &watch("a")).await;
+        let refused = grant.check(&gateway, &watch("a")).await;
         assert_eq!(code(refused), Code::Unauthenticated);
     }
 

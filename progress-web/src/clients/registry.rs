@@ -154,8 +154,17 @@ impl Clients {
         }
     }
 
-    /// Counts one more of an address, if there is room for it; the rest is the caller's.
     fn with_room(
+        &self,
+        address: Option<AddressKey>,
+        counts: &Metrics,
+    ) -> Result<MutexGuard<'_, Open>, ApiError> {
+        let room = self.room(address, counts);
+        room.inspect_err(|error| counts.connection_refused(error.code()))
+    }
+
+    /// Counts one more of an address, if there is room for it; the rest is the caller's.
+    fn room(
         &self,
         address: Option<AddressKey>,
         counts: &Metrics,
@@ -195,6 +204,10 @@ impl Clients {
     /// All there are now.
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
         lock(&self.open).clients.values().cloned().collect()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        lock(&self.open).draining
     }
 
     /// Lets nobody in any more; tells who is in.

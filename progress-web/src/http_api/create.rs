@@ -12,7 +12,9 @@ use super::{
     items::{field, object},
     json,
 };
-use crate::{auth::Action, body::RequestBody, error::ApiError, gateway::Gateway, refused::invalid};
+use crate::{
+    access, auth::Action, body::RequestBody, error::ApiError, gateway::Gateway, refused::invalid,
+};
 
 impl Gateway {
     /// Answers `POST /tasks`: makes a task without an owner, that anybody who may can publish to.
@@ -82,7 +84,13 @@ fn described(mut task: TaskBuilder, fields: &Fields<'_>) -> Result<TaskBuilder, 
         task = task.kind(kind);
     }
     let labels: Option<BTreeMap<String, String>> = field(fields, "labels", "no object of texts")?;
-    for (name, value) in labels.unwrap_or_default() {
+    let mut labels = labels.unwrap_or_default();
+    // What the request is part of the task is part of too, unless it says of what itself.
+    if let Some(trace) = access::trace() {
+        let label = labels.entry("trace_id".to_owned());
+        label.or_insert_with(|| trace.to_string());
+    }
+    for (name, value) in labels {
         task = task.label(name, value);
     }
     let stages: Option<Vec<&RawValue>> = field(fields, "stages", "no array")?;

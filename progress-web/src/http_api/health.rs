@@ -30,7 +30,10 @@ impl Gateway {
         // A node that nobody has used yet would seem cut off for ever.
         tracker.connect();
         let stats = tracker.stats();
-        let transport = TransportBody::of(tracker, &stats);
+        let mut transport = TransportBody::of(tracker, &stats);
+        if self.http().terse_health {
+            transport.forget_error();
+        }
         let (status, code) = match (tracker.is_draining(), transport.status) {
             (true, _) => ("down", StatusCode::SERVICE_UNAVAILABLE),
             (false, "ok") => ("ok", StatusCode::OK),
@@ -42,12 +45,37 @@ impl Gateway {
             tasks: stats.tasks,
             sessions: self.sessions(),
         };
-        let mut response = json(code, &body);
-        if code == StatusCode::SERVICE_UNAVAILABLE {
-            let wait = HeaderValue::from_static("5");
-            response.headers_mut().insert(header::RETRY_AFTER, wait);
-        }
-        response
+        told(code, &body)
+    }
+
+    /// Answers `GET /health/live`, which needs no permission: 200 as long as the process answers at
+    /// all. Who restarts it for want of an answer asks here, for a restart mends neither a broker that
+    /// is away nor a drain.
+    #[must_use]
+    pub fn health_live(&self) -> Response<Bytes> {
+        told(StatusCode::OK, &Standing { status: "ok" })
+    }
+
+    /// Answers `GET /health/ready`, which needs no permission: whether new connections should be sent
+    /// here. `ok`; `degraded`, also with 200, while the broker is away, for it is away for all nodes
+    /// alike, and to send nobody anywhere would take from watchers what each node still can tell them;
+    /// `down`, with 503, from when [`drain`](Self::drain) is called or the tracker drains.
+    #[must_use]
+    pub fn health_ready(&self) -> Response<Bytes> {
+        let tracker = self.tracker();
+        tracker.connect();
+        let is_up = || {
+            let health = tracker.transport_health();
+            tracker.is_connected() && health.as_ref().is_none_or(TransportHealth::is_up)
+        };
+        let (code, status) = if tracker.is_draining() || self.registry().is_draining() {
+            (StatusCode::SERVICE_UNAVAILABLE, "down")
+        } else if is_up() {
+            (StatusCode::OK, "ok")
+        } else {
+            (StatusCode::OK, "degraded")
+        };
+        told(code, &Standing { status })
     }
 
     /// Answers `GET /metrics` in Prometheus' text format; it takes [`Action::Manage`].
@@ -69,6 +97,21 @@ impl Gateway {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
+}
+
+/// How it stands, and no more.
+#[derive(Serialize)]
+struct Standing {
+    status: &'static str,
+}
+
+fn told(code: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    let mut response = json(code, body);
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        let wait = HeaderValue::from_static("5");
+        response.headers_mut().insert(header::RETRY_AFTER, wait);
+    }
+    response
 }
 
 /// What is told of the way to the other nodes.
@@ -147,6 +190,14 @@ impl TransportBody {
                 resends: stats.resends,
                 superseded: stats.superseded,
             }),
+        }
+    }
+
+    /// Tells when something went wrong last, and not what.
+    fn forget_error(&mut self) {
+        let connections = self.connections.as_mut();
+        if let Some(last) = connections.and_then(|connections| connections.last_error.as_mut()) {
+            last.message = "the service does not tell this here".to_owned();
         }
     }
 }

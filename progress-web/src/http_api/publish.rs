@@ -15,6 +15,7 @@ use super::{
     json,
 };
 use crate::{
+    access,
     auth::Action,
     body::RequestBody,
     error::{ApiError, Code},
@@ -185,6 +186,13 @@ impl Gateway {
         events: Vec<EventInput>,
         tally: &mut Tally,
     ) -> Result<Vec<(usize, ApiError)>, ApiError> {
+        let events = match access::trace().map(|trace| trace.to_string()) {
+            Some(trace) => {
+                let events = events.into_iter();
+                events.map(|event| event.trace_id(&trace)).collect()
+            }
+            None => events,
+        };
         let published = match *target {
             Target::Channel(channel) => channel.publish(events).await?,
             Target::Task(id) if self.http().create_on_publish && tally.accepted == 0 => {
@@ -278,7 +286,7 @@ impl Tally {
             self.errors_omitted += 1;
             return;
         }
-        let error = error.object().clone();
+        let error = access::traced(access::trace(), error.object()).into_owned();
         self.errors.push(Refused { index, error });
     }
 }

@@ -12,6 +12,7 @@ pub(crate) struct HttpSettings {
     pub(crate) base_url: Option<BaseUrl>,
     pub(crate) create_on_publish: bool,
     pub(crate) items: usize,
+    pub(crate) terse_health: bool,
 }
 
 impl Default for HttpSettings {
@@ -20,6 +21,7 @@ impl Default for HttpSettings {
             base_url: None,
             create_on_publish: false,
             items: 500_000,
+            terse_health: false,
         }
     }
 }
@@ -57,6 +59,13 @@ impl GatewayBuilder {
     /// default body; at least 1).
     pub fn items(mut self, events: usize) -> Self {
         self.settings.http.items = events.max(1);
+        self
+    }
+
+    /// Has `GET /health` keep to itself what the broker's last error said (default: it tells), which
+    /// may name hosts: for services whose `/health` strangers can reach.
+    pub fn terse_health(mut self) -> Self {
+        self.settings.http.terse_health = true;
         self
     }
 }

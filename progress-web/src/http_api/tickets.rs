@@ -63,6 +63,7 @@ impl Gateway {
         let ticket = self
             .tickets()
             .issue(&self.settings().secrets, &holder, topics)?;
+        self.counts().ticket("issued");
         let issued = Issued {
             ticket: &ticket.text,
             expires_at: ticket.expires_at.into(),

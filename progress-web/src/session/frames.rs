@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use progress_core::{
-    ChannelDelivered, ChannelFrame, ChannelVerdict, Data, Delivered, Frame, Position, Resume, Seq,
-    Snapshot, Verdict,
+    ChannelBody, ChannelDelivered, ChannelFrame, ChannelVerdict, Data, Delivered, Frame, Position,
+    Resume, Seq, Snapshot, Verdict,
 };
 use tokio::time::Instant;
 
@@ -27,6 +27,7 @@ impl Machine {
             Frame::Event(delivered) => self.on_event(index, delivered, now),
             Frame::Verdict(verdict) => self.on_verdict(index, verdict, now),
             Frame::Gap(gap) => {
+                self.tally.gap();
                 let data = ControlData::Gap {
                     from: gap.from,
                     to: gap.to,
@@ -37,6 +38,7 @@ impl Machine {
                 self.tells(index, gap.snapshot.position());
             }
             Frame::Reset(reset) => {
+                self.tally.reset();
                 if let Some(topic) = &mut self.topics[index] {
                     topic.phase = Phase::Live;
                     topic.place = Place::At(reset.position());
@@ -124,6 +126,7 @@ impl Machine {
             ChannelFrame::Event(delivered) => self.on_channel_event(index, delivered, now),
             ChannelFrame::Verdict(verdict) => self.on_channel_verdict(index, verdict),
             ChannelFrame::Gap(gap) => {
+                self.tally.gap();
                 let data = ControlData::Gap {
                     from: gap.from,
                     to: gap.to,
@@ -133,6 +136,7 @@ impl Machine {
                 self.say_of(index, "gap", data, None);
             }
             ChannelFrame::Reset(epoch) => {
+                self.tally.reset();
                 if let Some(topic) = &mut self.topics[index] {
                     topic.place = Place::At(Position::new(*epoch, Seq::ZERO));
                 }
@@ -160,6 +164,7 @@ impl Machine {
     }
 
     fn on_verdict(&mut self, index: usize, verdict: &Verdict, now: Instant) {
+        self.tally.verdict(verdict.resume);
         let wait = self.pace.unknown_wait;
         let Some(topic) = &mut self.topics[index] else {
             return;
@@ -202,6 +207,7 @@ impl Machine {
     }
 
     fn on_channel_verdict(&mut self, index: usize, verdict: &ChannelVerdict) {
+        self.tally.verdict(verdict.resume);
         let Some(topic) = &mut self.topics[index] else {
             return;
         };
@@ -220,6 +226,12 @@ impl Machine {
     }
 
     fn on_event(&mut self, index: usize, delivered: &Delivered, now: Instant) {
+        self.tally.event(
+            delivered.from,
+            delivered.event.seq(),
+            delivered.dropped_logs,
+            delivered.event.timestamp(),
+        );
         let ends = matches!(delivered.event.data(), Data::Complete(_));
         if let Some(topic) = &mut self.topics[index] {
             topic.place = Place::At(delivered.event.position());
@@ -241,6 +253,12 @@ impl Machine {
     }
 
     fn on_channel_event(&mut self, index: usize, delivered: &ChannelDelivered, now: Instant) {
+        let published = match delivered.event.body() {
+            ChannelBody::Task(event) => event.timestamp(),
+            ChannelBody::Own { timestamp, .. } => *timestamp,
+        };
+        self.tally
+            .event(delivered.from, delivered.event.seq(), 0, published);
         if let Some(topic) = &mut self.topics[index] {
             topic.place = Place::At(delivered.event.position());
         }

@@ -18,7 +18,10 @@ use super::{
     writer::{Made, Writer},
 };
 use crate::{
+    access,
     error::{ApiError, Code},
+    metrics::Tally,
+    trace::TraceId,
     wire::{Control, ControlData, Heads, PROTOCOL, VerdictData},
 };
 
@@ -139,6 +142,9 @@ pub(crate) struct Machine {
     pub(super) inbound: Bucket,
     pub(super) ids: VectorIds,
     pub(super) linger: Linger,
+    pub(super) tally: Tally,
+    /// Of the request that opened the connection.
+    pub(super) trace: Option<TraceId>,
     pub(super) out: VecDeque<Output>,
     pub(super) effects: VecDeque<Effect>,
     /// Until it is known who the client is.
@@ -176,6 +182,8 @@ impl Machine {
             inbound: Bucket::new(pace.rate, now),
             ids: VectorIds::default(),
             linger: Linger::new(pace.linger),
+            tally: Tally::default(),
+            trace: None,
             out: VecDeque::new(),
             effects: VecDeque::new(),
             door: None,
@@ -519,9 +527,11 @@ impl Machine {
         if error.code() == Code::TooManyTopics {
             self.effects.push_back(Effect::Limited("topics"));
         }
+        self.tally.rejected(error.code());
+        let object = access::traced(self.trace, error.object());
         let data = ControlData::Rejected {
             request_id,
-            error: error.object(),
+            error: &object,
         };
         let id = self.current_id();
         self.say(name, "rejected", Some(data), id);

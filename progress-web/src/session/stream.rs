@@ -3,6 +3,7 @@
 use std::{
     fmt, future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -21,10 +22,12 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    access::SessionLog,
     auth::{Credentials, Principal},
     clients::{Order, Seat},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
+    metrics::Metrics,
     msgpack,
 };
 
@@ -54,6 +57,8 @@ pub struct Session {
     /// Of a connection whose client gives commands.
     flights: Option<Box<Flights>>,
     seat: Option<Seat>,
+    counts: Arc<Metrics>,
+    log: SessionLog,
 }
 
 /// A topic of a session that begins: its name, where its client stands, and its subscription or
@@ -124,7 +129,7 @@ impl Session {
             is_legacy,
         } = opening;
         let now = Instant::now();
-        Self {
+        let mut session = Self {
             machine: Machine::new(
                 shape,
                 writer,
@@ -144,7 +149,11 @@ impl Session {
             gateway: gateway.downgrade(),
             flights: None,
             seat,
-        }
+            counts: Arc::clone(gateway.counts()),
+            log: SessionLog::new(shape.kind()),
+        };
+        session.machine.trace = session.log.trace;
+        session
     }
 
     /// A session whose client has yet to say who it is, on behalf of whose request it then asks.
@@ -171,6 +180,10 @@ impl Session {
     pub(crate) fn refused(gateway: &Gateway, opening: Opening, error: &ApiError) -> Self {
         let mut session = Self::bare(gateway, opening);
         session.machine.on_dismissed(error);
+        // Without a seat that is the reason, and is counted.
+        if session.seat.is_some() {
+            session.counts.connection_refused(error.code());
+        }
         session
     }
 
@@ -203,7 +216,7 @@ impl Session {
             if self.machine.linger.goes(Instant::now()) {
                 let first = out.len();
                 out.extend(self.machine.out.drain(..));
-                self.count_close(&out[first..]);
+                self.count(&out[first..]);
                 self.machine.linger.on_taken();
                 self.carry_out();
                 self.note_topics();
@@ -258,6 +271,7 @@ impl Session {
     /// none could be read.
     pub fn socket_was_busy(&mut self) {
         self.machine.on_life(Instant::now());
+        self.counts.late(self.machine.shape.kind());
         for source in self.sources.iter_mut().flatten() {
             source.conflate();
         }
@@ -268,17 +282,30 @@ impl Session {
         self.machine.close(code);
     }
 
-    fn count_close(&self, said: &[Output]) {
+    /// Notes that what was yielded so far is with the socket, or with the server: so far runs the
+    /// latency that the metrics tell. An adapter that drives a session itself calls it after each
+    /// write; without it there is no latency told.
+    pub fn was_written(&mut self) {
+        let kind = self.machine.shape.kind();
+        self.counts.delivered(kind, &mut self.machine.tally);
+    }
+
+    fn count(&mut self, said: &[Output]) {
+        let kind = self.machine.shape.kind();
+        let frames = self.counts.delivers(kind, &mut self.machine.tally);
+        self.log.frames(frames);
         if let Some(Output::Close(close)) = said.last() {
             self.was_closed(close.code);
+            if close.reason == Code::RateLimited.as_str() {
+                self.counts.limited("message");
+            }
         }
     }
 
     /// Has it counted that the connection was closed with this code, be it by its carrier.
-    pub(crate) fn was_closed(&self, code: u16) {
-        if let Some(gateway) = self.gateway.upgrade() {
-            gateway.counts().closed(self.machine.shape.kind(), code);
-        }
+    pub(crate) fn was_closed(&mut self, code: u16) {
+        self.log.closed(code);
+        self.counts.closed(self.machine.shape.kind(), code);
     }
 
     fn was_limited(&self, what: &'static str) {
@@ -305,7 +332,13 @@ impl Session {
             }
             // Unsubscribed meanwhile.
             Ok(_) => {}
-            Err(error) => self.machine.on_refused(key, &error),
+            Err(error) => {
+                // Without a seat that is the reason, and is counted.
+                if self.machine.shape == Shape::Socket && self.seat.is_some() {
+                    self.counts.connection_refused(error.code());
+                }
+                self.machine.on_refused(key, &error);
+            }
         }
         self.topics_changed = true;
     }
@@ -325,10 +358,12 @@ impl Session {
     }
 
     fn note_subject(&mut self, principal: &Principal) {
+        let Some(subject) = &principal.subject else {
+            return;
+        };
+        self.log.subject(subject);
         if let Some(seat) = &mut self.seat
-            && let Some(subject) = &principal.subject
-            && let Some(gateway) = self.gateway.upgrade()
-            && let Err(error) = seat.claim(subject, gateway.counts())
+            && let Err(error) = seat.claim(subject, &self.counts)
         {
             // Of a connection that tells only now whose it is.
             self.machine.on_dismissed(&error);

@@ -138,6 +138,9 @@ impl Machine {
             Output::Frame { text: bytes, .. } | Output::Binary(bytes) => bytes.len(),
             _ => 0,
         };
+        if len > 0 {
+            self.tally.frame();
+        }
         self.linger.push(len, urgent);
         self.out.push_back(output);
     }

@@ -109,6 +109,7 @@ impl Driver {
                         self.give_up()?;
                         continue;
                     }
+                    self.session.was_written();
                     if self.out.was_busy() {
                         self.session.socket_was_busy();
                     }

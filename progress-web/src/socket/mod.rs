@@ -87,6 +87,9 @@ fn handshake(gateway: &Gateway, request: &Parts) -> Result<Handshake, Box<Respon
     let handshake = Handshake::of(request)?;
     // A page of elsewhere gets no connection that it could learn anything from.
     let origin = gateway.settings().ladder.origins.check(request);
-    origin.map_err(|error| Box::new(error.to_response()))?;
+    origin.map_err(|error| {
+        gateway.counts().connection_refused(error.code());
+        Box::new(error.to_response())
+    })?;
     Ok(handshake)
 }

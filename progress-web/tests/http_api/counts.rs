@@ -65,6 +65,86 @@ async fn health_tells_of_the_broker_and_of_the_drain() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn liveness_and_readiness_are_told_apart_from_health() {
+    let (gateway, link) = joined();
+    gateway.tracker().connect();
+    until("it connects", || gateway.tracker().is_connected()).await;
+    let ask = async |path: &str| {
+        let found = gateway.find(path).unwrap();
+        let request = http::Request::get(path).body(String::new()).unwrap();
+        let answer = gateway.respond(found.path, "", request).await;
+        let waits = answer.headers().contains_key(header::RETRY_AFTER);
+        let (status, body) = (answer.status(), answer.into_body().into_bytes().unwrap());
+        assert_eq!(waits, status == 503, "{path}");
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (status.as_u16(), body["status"].as_str().unwrap().to_owned())
+    };
+    let said = |status: u16, word: &str| (status, word.to_owned());
+    assert_eq!(ask("/health/live").await, said(200, "ok"));
+    assert_eq!(ask("/health/ready").await, said(200, "ok"));
+    // It is away for every node alike.
+    link.disconnect();
+    until("it is cut off", || !gateway.tracker().is_connected()).await;
+    assert_eq!(ask("/health/live").await, said(200, "ok"));
+    assert_eq!(ask("/health/ready").await, said(200, "degraded"));
+    // Clients are sent away before the tracker drains, and must not come back here.
+    gateway.drain(Duration::ZERO);
+    assert_eq!(ask("/health/ready").await, said(503, "down"));
+    assert_eq!(ask("/health").await, said(200, "degraded"));
+    assert_eq!(ask("/health/live").await, said(200, "ok"));
+
+    let draining = self::gateway();
+    let tracker = draining.tracker().clone();
+    let _task = tracker.task("t").start().unwrap();
+    let _drained = tokio::spawn(async move { tracker.drain(Duration::from_secs(60)).await });
+    until("it drains", || draining.tracker().is_draining()).await;
+    assert_eq!(draining.health_ready().status(), 503);
+    assert_eq!(draining.health_live().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn terse_health_keeps_what_the_broker_said_to_itself() {
+    let link = MemoryBus::new().connect();
+    link.says(stale());
+    let tracker = ProgressTracker::builder().transport(link).build();
+    let builder = Gateway::builder(tracker).authorizer(everything());
+    let gateway = builder.terse_health().build();
+    until("it connects", || gateway.tracker().is_connected()).await;
+    let (_, body) = told(&gateway.health());
+    assert_eq!(
+        body["transport"]["last_error"],
+        json!({
+            "message": "the service does not tell this here",
+            "timestamp": "1970-01-01T00:00:03.000Z",
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_known_is_not_a_number() {
+    let (gateway, link) = joined();
+    link.says(stale());
+    gateway.tracker().connect();
+    until("it connects", || gateway.tracker().is_connected()).await;
+    drop(metrics(&gateway).await);
+    let mut health = stale();
+    health.probe = None;
+    link.says(health);
+    let told = metrics(&gateway).await;
+    for line in [
+        "progress_transport_probe_age_seconds NaN",
+        "progress_transport_probe_round_trip_seconds NaN",
+        // What was counted before stays counted.
+        "progress_transport_reconnects_total 1",
+    ] {
+        assert!(
+            told.iter().any(|found| found == line),
+            "{line} in {told:#?}"
+        );
+    }
+}
+
 /// A gateway on a bus, and its connection.
 fn joined() -> (Gateway, MemoryTransport) {
     let link = MemoryBus::new().connect();

@@ -65,6 +65,11 @@ pub(super) fn bodies() -> Map<String, Value> {
             "properties": {"task_id": reference("TaskId"), "cancel_requested": {"const": true}},
             "required": ["task_id", "cancel_requested"],
         },
+        "Standing": {
+            "type": "object",
+            "properties": {"status": {"enum": ["ok", "degraded", "down"]}},
+            "required": ["status"],
+        },
         "Health": {
             "type": "object",
             "properties": {

@@ -225,6 +225,20 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             answers: Json(200, "Health"),
             refuses: &[],
         },
+        Endpoint::Live => Described {
+            does: "Tells that the process answers",
+            parameters: &[],
+            body: None,
+            answers: Json(200, "Standing"),
+            refuses: &[],
+        },
+        Endpoint::Ready => Described {
+            does: "Tells whether new connections should be sent here; 503 when it is `down`",
+            parameters: &[],
+            body: None,
+            answers: Json(200, "Standing"),
+            refuses: &[],
+        },
         Endpoint::Metrics => Described {
             does: "Gives counts in Prometheus' text format",
             parameters: &[],
