@@ -5,6 +5,7 @@ mod claims;
 mod confined;
 mod files;
 mod forged;
+mod gateway;
 mod permissions;
 mod properties;
 mod rotation;

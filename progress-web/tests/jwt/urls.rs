@@ -371,3 +371,27 @@ async fn debug_and_log_show_no_query_of_a_url() {
     assert!(!shown.contains("hidden"), "{shown}");
     assert!(shown.contains(&server.address.to_string()), "{shown}");
 }
+
+#[tokio::test]
+async fn clients_are_told_to_come_back_while_no_keys_can_be_had() {
+    use http::Method;
+    use progress_core::ProgressTracker;
+    use progress_web::{Gateway, Output};
+
+    let server = Server::start(Answer::Status(500)).await;
+    let gateway = Gateway::builder(ProgressTracker::new())
+        .authorizer(server.jwt())
+        .build();
+    let token = Issuer::rs256().sign(&claims(json!({})));
+    let parts = crate::support::request(Method::GET, &token);
+    let answer = gateway.task(&parts, "a").await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "5");
+    let mut session = gateway.web_socket(&parts, "a").await;
+    let mut outputs = Vec::new();
+    while session.next_batch(&mut outputs).await {}
+    let Some(Output::Close(close)) = outputs.last() else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((close.code, close.reason), (4014, "AUTH_UNAVAILABLE"));
+}
