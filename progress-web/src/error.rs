@@ -191,7 +191,7 @@ impl ApiError {
         &self.object
     }
 
-    /// Makes the HTTP answer, `{"error":{…}}`.
+    /// Makes the HTTP answer, `{"error":{…}}`. Its extensions hold the [`Code`].
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
         #[derive(Serialize)]
@@ -204,6 +204,13 @@ impl ApiError {
                 error: &self.object,
             },
         );
+        response.extensions_mut().insert(self.code);
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+        }
         if let Some(wait) = self.object.retry_after_ms() {
             response
                 .headers_mut()

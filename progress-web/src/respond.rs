@@ -9,6 +9,7 @@ use crate::{
     body::{Body, RequestBody},
     error::{ApiError, Code},
     gateway::Gateway,
+    http_api::is_described,
     routes::{Endpoint, Path},
     socket,
     sse::EventStream,
@@ -63,7 +64,14 @@ impl Gateway {
             }
             Some(endpoint) => {
                 let body = RequestBody::new(body);
-                self.answer(endpoint, &request, parameter, body).await
+                let response = self.answer(endpoint, &request, parameter, body).await;
+                debug_assert!(
+                    is_described(endpoint, &response),
+                    "{endpoint:?} is not described as answering {} {:?}",
+                    response.status(),
+                    response.extensions().get::<Code>()
+                );
+                response
             }
         };
         self.counts()

@@ -1,7 +1,8 @@
 //! What the routes that answer and are done can be set to.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
+use bytes::Bytes;
 use http::{Uri, uri::Scheme};
 
 use crate::builder::GatewayBuilder;
@@ -12,6 +13,8 @@ pub(crate) struct HttpSettings {
     pub(crate) base_url: Option<BaseUrl>,
     pub(crate) create_on_publish: bool,
     pub(crate) items: usize,
+    /// Of the routes, made when it is first asked for.
+    pub(crate) description: OnceLock<Bytes>,
 }
 
 impl Default for HttpSettings {
@@ -20,6 +23,7 @@ impl Default for HttpSettings {
             base_url: None,
             create_on_publish: false,
             items: 500_000,
+            description: OnceLock::new(),
         }
     }
 }
