@@ -35,7 +35,8 @@ enum Holds {
 /// A header of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Header {
-    AcceptBuffering,
+    AccelBuffering,
+    Authenticate,
     Connection,
     ETag,
     Location,
@@ -67,7 +68,7 @@ impl Answer {
             "Events follow; the schema is that of each, its data a `Frame`",
         )
     }
-    .with(&[Header::NoTransform, Header::AcceptBuffering]);
+    .with(&[Header::NoTransform, Header::AccelBuffering]);
     pub(super) const NOTHING_MORE: Self =
         Self::nothing(204, "The client has all there is; an `EventSource` stops");
     pub(super) const METRICS: Self = Self {
@@ -187,6 +188,7 @@ pub(super) fn refusal(codes: &[Code]) -> Response {
         .content("application/json", Content::new(Some(of_these)));
     let status = codes.first().map(|code| code.status());
     let headers: &[Header] = match status {
+        Some(StatusCode::UNAUTHORIZED) => &[Header::Authenticate],
         Some(StatusCode::UPGRADE_REQUIRED) => &[Header::Upgrade, Header::WebSocketVersion],
         Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
             &[Header::RetryAfter]
@@ -209,11 +211,12 @@ fn revalidated(response: ResponseBuilder) -> ResponseBuilder {
 impl Header {
     fn described(self) -> (&'static str, utoipa::openapi::Header) {
         let (name, says, is) = match self {
-            Self::AcceptBuffering => (
+            Self::AccelBuffering => (
                 "X-Accel-Buffering",
                 "Tells proxies to pass on each event as it comes",
                 json!({"const": "no"}),
             ),
+            Self::Authenticate => ("WWW-Authenticate", "", json!({"const": "Bearer"})),
             Self::Connection => ("Connection", "", json!({"const": "upgrade"})),
             Self::ETag => (
                 "ETag",
