@@ -207,7 +207,7 @@ impl ApiError {
         &self.object
     }
 
-    /// Makes the HTTP answer, `{"error":{…}}`.
+    /// Makes the HTTP answer, `{"error":{…}}`. Its extensions hold the [`Code`].
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
         #[derive(Serialize)]
@@ -216,6 +216,7 @@ impl ApiError {
         }
         let error = access::refused(self.code, &self.object);
         let mut response = crate::http_api::json(self.code.status(), &Body { error: &error });
+        response.extensions_mut().insert(self.code);
         if self.code.status() == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");
             response

@@ -145,6 +145,16 @@ impl Gateway {
         &self.shared.tickets
     }
 
+    /// Where the routes are, if that is not at the root of wherever they are asked at.
+    pub(crate) fn root(&self) -> Option<String> {
+        let base = self.shared.settings.http.base_url.as_ref();
+        let prefix = &self.shared.settings.prefix;
+        match base {
+            Some(base) => Some(format!("{}{prefix}", base.http())),
+            None => Some(prefix.clone()).filter(|prefix| !prefix.is_empty()),
+        }
+    }
+
     pub(crate) fn http(&self) -> &HttpSettings {
         &self.shared.settings.http
     }

@@ -11,6 +11,7 @@ use crate::{
     body::{Body, RequestBody},
     error::{ApiError, Code},
     gateway::Gateway,
+    http_api::is_described,
     routes::{Endpoint, Path},
     socket,
     sse::EventStream,
@@ -79,7 +80,14 @@ impl Gateway {
                 Ok(Some(endpoint)) => {
                     self.settings().ladder.prepare(&mut request);
                     let body = RequestBody::new(body);
-                    self.answer(endpoint, &request, parameter, body).await
+                    let response = self.answer(endpoint, &request, parameter, body).await;
+                    debug_assert!(
+                        is_described(endpoint, &response),
+                        "{endpoint:?} is not described as answering {} {:?}",
+                        response.status(),
+                        response.extensions().get::<Code>()
+                    );
+                    response
                 }
             };
             let (status, took) = (response.status(), began.elapsed());

@@ -117,6 +117,16 @@ impl Route {
         &self.method
     }
 
+    /// What it answers where a WebSocket is asked for, if that is something else.
+    pub(crate) fn upgraded(&self) -> Option<Endpoint> {
+        self.alias?.upgraded()
+    }
+
+    /// What sets an alias apart from the route that it stands for.
+    pub(crate) fn alias_id(&self) -> Option<&'static str> {
+        self.alias.map(Alias::id)
+    }
+
     /// Returns the path, to mount it at.
     #[must_use]
     pub fn path(&self) -> Path {

@@ -16,12 +16,7 @@ pub fn frame_schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12()
         .for_serialize()
         .into_generator();
-    let mut frames = vec![
-        generator.subschema_for::<Event>(),
-        generator.subschema_for::<ChannelEvent>(),
-    ];
-    frames.extend(control_frames(&mut generator));
-    frames.push(broadcast(&mut generator));
+    let frames = frames(&mut generator);
     let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": PROTOCOL,
@@ -32,22 +27,27 @@ pub fn frame_schema() -> Value {
     root
 }
 
-/// Definitions by name, for a document that keeps them in one place.
+/// Definitions by name, for a document that keeps them in one place; that of all frames is `Frame`.
 pub(crate) fn definitions(at: &'static str) -> serde_json::Map<String, Value> {
     let mut generator = SchemaSettings::draft2020_12()
         .for_serialize()
         .with(|settings| settings.definitions_path = at.into())
         .into_generator();
-    for schema in [
+    let frames = frames(&mut generator);
+    let mut definitions = generator.take_definitions(true);
+    let frame = json!({"description": "A frame that a server sends.", "oneOf": frames});
+    definitions.insert("Frame".to_owned(), frame);
+    definitions
+}
+
+fn frames(generator: &mut SchemaGenerator) -> Vec<Schema> {
+    let mut frames = vec![
         generator.subschema_for::<Event>(),
         generator.subschema_for::<ChannelEvent>(),
-        generator.subschema_for::<Snapshot>(),
-        generator.subschema_for::<TaskError>(),
-    ] {
-        // It is the definition behind the reference that is wanted.
-        drop(schema);
-    }
-    generator.take_definitions(true)
+    ];
+    frames.extend(control_frames(generator));
+    frames.push(broadcast(generator));
+    frames
 }
 
 /// The frames that have no place in the sequence.

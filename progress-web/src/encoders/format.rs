@@ -91,6 +91,12 @@ impl Formats {
         }
     }
 
+    /// The names that can be asked for, beside the protocol's own.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.by_name.keys().map(String::as_str);
+        names.filter(|name| *name != PROTOCOL)
+    }
+
     pub(crate) fn set_default(&mut self, name: String) {
         self.default = Some(name);
     }

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::error::ApiError;
 
+pub(crate) use self::openapi::is_described;
 pub(crate) use self::settings::HttpSettings;
 pub use self::settings::{BaseUrl, InvalidBaseUrl};
 

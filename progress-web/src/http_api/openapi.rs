@@ -1,27 +1,42 @@
 //! The description of the routes.
 
+mod answers;
 mod bodies;
 mod describe;
+mod parameters;
+mod promise;
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
-use serde_json::{Map, Value, json};
-
-use self::{
-    bodies::bodies,
-    describe::{Answer, Body, Described, describe},
+use http::{HeaderValue, Method, Response, header};
+use serde_json::Value;
+use utoipa::openapi::{
+    Components, HttpMethod, Info, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Schema, Tag,
+    extensions::Extensions,
+    path::{Operation, OperationBuilder, PathItem},
+    schema::{ObjectBuilder, SchemaType},
+    security::{
+        ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+    },
+    server::Server,
 };
-use crate::{gateway::Gateway, routes::Route, schema::definitions, wire::PROTOCOL};
+
+pub(crate) use self::promise::is_described;
+use self::{
+    answers::refusal,
+    bodies::bodies,
+    describe::{Described, Needs, TAGS, describe},
+};
+use crate::{error::Code, gateway::Gateway, routes::Route, schema::definitions, wire::PROTOCOL};
 
 impl Gateway {
-    /// Answers `GET /openapi.json`, which needs no permission: OpenAPI 3.1.
+    /// Answers `GET /openapi.json`, which needs no permission: OpenAPI 3.1, of this gateway as it is
+    /// set. With the defaults it is `docs/schema/openapi.json` of the repository.
     #[must_use]
     pub fn openapi(&self) -> Response<Bytes> {
-        static TEXTS: [OnceLock<Bytes>; 2] = [const { OnceLock::new() }; 2];
-        let text = TEXTS[usize::from(self.has_aliases())]
-            .get_or_init(|| document(self.routes()).to_string().into());
+        // Whoever asks without end is to cost nothing.
+        let text = self.http().description.get_or_init(|| text(self).into());
         let mut response = Response::new(text.clone());
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/json");
@@ -31,256 +46,184 @@ impl Gateway {
     }
 }
 
-fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
-    let mut paths = Map::new();
-    for route in routes {
-        let path = paths
-            .entry(route.path().as_str())
-            .or_insert_with(|| Value::Object(Map::new()));
-        let method = route.method().as_str().to_lowercase();
-        path[method] = operation(&describe(route.endpoint));
+/// The document, each time the same.
+fn text(gateway: &Gateway) -> String {
+    let document = serde_json::to_value(document(gateway));
+    let mut document = document.expect("a description has string keys");
+    document.sort_all_objects();
+    document.to_string()
+}
+
+fn document(gateway: &Gateway) -> OpenApi {
+    let mut paths: BTreeMap<&str, PathItem> = BTreeMap::new();
+    for route in gateway.routes() {
+        let item = PathItem::new(method(route.method()), operation(route, gateway));
+        match paths.get_mut(route.path().as_str()) {
+            Some(path) => path.merge_operations(item),
+            None => drop(paths.insert(route.path().as_str(), item)),
+        }
     }
+    let paths = paths
+        .into_iter()
+        .fold(PathsBuilder::new(), |paths, (path, item)| {
+            paths.path(path, item)
+        });
+    let mut info = Info::new(PROTOCOL, env!("CARGO_PKG_VERSION"));
+    info.description = Some(SAYS.to_owned());
+    OpenApiBuilder::new()
+        .info(info)
+        .servers(gateway.root().map(|root| [Server::new(root)]))
+        .tags(Some(TAGS.map(|(name, says)| {
+            let mut tag = Tag::new(name);
+            tag.description = Some(says.to_owned());
+            tag
+        })))
+        .paths(paths)
+        .components(Some(components()))
+        .build()
+}
+
+fn components() -> Components {
+    let mut components = Components::new();
     let mut schemas = definitions("/components/schemas");
     schemas.extend(bodies());
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": PROTOCOL,
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Progress of tasks: watched over WebSocket, event stream or polling; published over HTTP.",
-        },
-        "paths": paths,
-        "components": {"schemas": schemas},
-    })
+    for (name, is) in schemas {
+        components.schemas.insert(name, schema(is).into());
+    }
+    for (name, scheme) in credentials() {
+        components
+            .security_schemes
+            .insert(name.to_owned(), scheme.into());
+    }
+    components
 }
 
-fn operation(route: &Described) -> Value {
-    let mut responses = Map::new();
-    let (status, response) = success(route.answers);
-    responses.insert(status.to_string(), response);
-    let mut refusals: Vec<_> = route
-        .refuses
-        .iter()
-        .map(|code| (code.status().as_u16(), code))
-        .collect();
-    refusals.sort_by_key(|(status, _)| *status);
-    for codes in refusals.chunk_by(|one, other| one.0 == other.0) {
-        let names: Vec<_> = codes.iter().map(|(_, code)| code.as_str()).collect();
-        let refused = json!({
-            "description": names.join(", "),
-            "content": {"application/json": {"schema": reference("Refusal")}},
-        });
-        responses.insert(codes[0].0.to_string(), refused);
+fn operation(route: &Route, gateway: &Gateway) -> Operation {
+    let mut routes = vec![describe(route.endpoint)];
+    routes.extend(route.upgraded().map(describe));
+    let id = route.alias_id().unwrap_or(routes[0].id);
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(id))
+        .tag(routes[0].tag)
+        .summary(Some(routes[0].does))
+        .securities(Some(securities(routes[0].needs)));
+    if routes.len() > 1 {
+        operation = operation.description(Some(format!("A WebSocket: {}", routes[1].does)));
     }
-    if route.parameters.contains(&"If-None-Match") {
-        let known = json!({"description": "The client knows the present, or nothing came in time"});
-        responses.insert("304".to_owned(), known);
+    let mut taken = Vec::new();
+    for (index, described) in routes.iter().enumerate() {
+        for takes in described.takes {
+            // Without a handshake an alias is answered all the same.
+            let is_needless = index > 0 && takes.is_of_handshake();
+            if is_needless || taken.contains(takes) {
+                continue;
+            }
+            taken.push(*takes);
+            operation = operation.parameter(takes.parameter(gateway));
+        }
+        for answer in described.answers {
+            operation = operation.response(answer.status().to_string(), answer.response(gateway));
+        }
     }
-    let mut operation = json!({
-        "summary": route.does,
-        "parameters": route.parameters.iter().map(|name| parameter(name)).collect::<Vec<_>>(),
-        "responses": responses,
-    });
-    if let Some(body) = route.body {
-        operation["requestBody"] = request_body(body);
+    for codes in by_status(&routes) {
+        let status = codes[0].status();
+        operation = operation.response(status.as_str(), refusal(&codes));
     }
-    operation
+    if let Some(body) = routes[0].body {
+        operation = operation.request_body(Some(body.described()));
+    }
+    operation.build()
 }
 
-fn success(answer: Answer) -> (u16, Value) {
-    match answer {
-        Answer::WebSocket => (101, json!({"description": "Frames, one a message"})),
-        Answer::EventStream => (
-            200,
-            json!({
-                "description": "Frames, one an event; 204 if there is nothing more",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
-            }),
-        ),
-        Answer::Json(status, schema) => (
-            status,
-            json!({
-                "description": schema,
-                "content": {"application/json": {"schema": reference(schema)}},
-            }),
-        ),
-        Answer::Nothing => (204, json!({"description": "Done"})),
-        Answer::Text => (
-            200,
-            json!({
-                "description": "Counts",
-                "content": {"text/plain": {"schema": {"type": "string"}}},
-            }),
-        ),
+/// The codes of routes, those of one status together.
+fn by_status(routes: &[Described]) -> Vec<Vec<Code>> {
+    let mut codes: Vec<Code> = Vec::new();
+    for code in routes.iter().flat_map(Described::codes) {
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
     }
+    codes.sort_by_key(|code| code.status().as_u16());
+    let same = |one: &Code, other: &Code| one.status() == other.status();
+    codes.chunk_by(same).map(<[Code]>::to_vec).collect()
 }
 
-fn parameter(name: &str) -> Value {
-    let (place, says, schema) = match name {
-        "task_id" => ("path", "The task", reference("TaskId")),
-        "name" => ("path", "The channel", reference("ChannelName")),
-        "after" => (
-            "query",
-            "The position to go on from",
-            json!({"type": "string"}),
+/// The ways to tell who asks. Each service decides which it takes, and for what.
+fn credentials() -> [(&'static str, SecurityScheme); 4] {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "On a WebSocket also as the subprotocol `bearer.` with the token, beside one that is spoken",
+        ));
+    let key = ApiKeyValue::with_description::<&str>;
+    [
+        (BEARER, SecurityScheme::Http(bearer.build())),
+        (
+            COOKIE,
+            SecurityScheme::ApiKey(ApiKey::Cookie(key("progress_token", "For browsers"))),
         ),
-        "replay" => (
-            "query",
-            "What comes before what is new; only without a position",
-            json!({"enum": ["all", "latest", "none"], "default": "all"}),
+        (
+            GRANT,
+            SecurityScheme::ApiKey(ApiKey::Query(key(
+                "grant",
+                "Watches one task, for some minutes",
+            ))),
         ),
-        "id" => ("path", "The client", json!({"type": "string"})),
-        "channels" => ("query", "Channels, by comma", json!({"type": "string"})),
-        "named" => (
-            "query",
-            "Whether frames carry their type as the event's name",
-            json!({"enum": ["1", "true"]}),
+        (
+            TICKET,
+            SecurityScheme::ApiKey(ApiKey::Query(key("ticket", "Opens one connection, once"))),
         ),
-        "format" => (
-            "query",
-            "The shape of frames: `progress.v1`, or one that the service offers",
-            json!({"type": "string"}),
-        ),
-        "ids" => ("query", "Task ids, by comma", json!({"type": "string"})),
-        "state" => (
-            "query",
-            "`active` or states, by comma",
-            json!({"type": "string"}),
-        ),
-        "kind" => (
-            "query",
-            "The kind that tasks have",
-            json!({"type": "string"}),
-        ),
-        "label" => (
-            "query",
-            "`name:value`; of several, all",
-            json!({"type": "string"}),
-        ),
-        "parent" => ("query", "The parent that tasks have", reference("TaskId")),
-        "limit" => (
-            "query",
-            "The most of a page",
-            json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
-        ),
-        "cursor" => (
-            "query",
-            "`next` of the page before",
-            json!({"type": "string"}),
-        ),
-        "wait" => (
-            "query",
-            "How long the answer may be held: `25s`, `25`, `500ms`, to 60 s",
-            json!({"type": "string", "pattern": "^[0-9]+(s|ms)?$"}),
-        ),
-        "Last-Event-ID" => ("header", "Beats `after`", json!({"type": "string"})),
-        "If-None-Match" => (
-            "header",
-            "The `ETag` that the client has",
-            json!({"type": "string"}),
-        ),
-        "Idempotency-Key" => (
-            "header",
-            "Tells a repetition",
-            json!({"type": "string", "minLength": 1, "maxLength": 120}),
-        ),
-        other => unreachable!("{other} is not described"),
+    ]
+}
+
+fn securities(needs: Needs) -> Vec<SecurityRequirement> {
+    let ways: &[&str] = match needs {
+        Needs::Nothing => return Vec::new(),
+        Needs::Credential => &[BEARER, COOKIE],
+        Needs::CredentialOrGrant => &[BEARER, COOKIE, GRANT, TICKET],
     };
-    json!({"name": name, "in": place, "required": place == "path", "description": says, "schema": schema})
+    let none: [&str; 0] = [];
+    let ways = ways.iter().map(|way| SecurityRequirement::new(*way, none));
+    // A service without users asks for nothing.
+    ways.chain([SecurityRequirement::default()]).collect()
 }
 
-fn request_body(body: Body) -> Value {
-    let content = match body {
-        Body::Task => json!({"application/json": {"schema": reference("NewTask")}}),
-        Body::Topics => json!({"application/json": {"schema": reference("Topics")}}),
-        Body::Broadcast => json!({"application/json": {"schema": reference("Broadcast")}}),
-        Body::Reason => json!({"application/json": {"schema": reference("Reason")}}),
-        Body::Events => json!({
-            "application/json": {"schema": {"oneOf": [
-                reference("NewEvent"),
-                {"type": "array", "items": reference("NewEvent")},
-            ]}},
-            "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line"}},
-        }),
+const BEARER: &str = "bearer";
+const COOKIE: &str = "cookie";
+const GRANT: &str = "grant";
+const TICKET: &str = "ticket";
+
+/// A JSON Schema as it is. What utoipa has types for is less than JSON Schema can say, and ours are
+/// made elsewhere, from the types that they are of.
+fn schema(is: Value) -> Schema {
+    let keywords = match is {
+        Value::Object(keywords) => keywords,
+        Value::Bool(false) => return schema(serde_json::json!({"not": {}})),
+        _ => serde_json::Map::new(),
     };
-    json!({"required": matches!(body, Body::Events | Body::Broadcast), "content": content})
+    let object = ObjectBuilder::new()
+        .schema_type(SchemaType::AnyValue)
+        .extensions(Some(Extensions::from_iter(keywords)));
+    Schema::Object(object.build())
 }
 
-fn reference(schema: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{schema}")})
+fn reference(name: &str) -> RefOr<Schema> {
+    RefOr::Ref(Ref::from_schema_name(name))
 }
+
+fn method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::DELETE => HttpMethod::Delete,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        _ => HttpMethod::Get,
+    }
+}
+
+const SAYS: &str = "Progress of tasks: watched over WebSocket, event stream or polling; published over HTTP.\n\n\
+    `HEAD` is answered wherever `GET` is. Another method of a path is 405 `METHOD_NOT_ALLOWED` with `Allow`. \
+    Parameters and fields that are not described are ignored; a parameter without a value is as good as none.";
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// The routes that the document of the protocol lists.
-    fn documented() -> BTreeSet<(String, String)> {
-        let protocol = include_str!("../../../docs/protocol.md");
-        let (_, routes) = protocol.split_once("\n## Routes\n").unwrap();
-        let (routes, _) = routes.split_once("\n## ").unwrap();
-        let rows = routes.lines().filter_map(|line| line.strip_prefix("| `"));
-        let routes = rows.map(|row| {
-            let (method, rest) = row.split_once(' ').unwrap();
-            let (path, _) = rest.split_once('`').unwrap();
-            let path = path.split('?').next().unwrap();
-            (method.to_lowercase(), path.to_owned())
-        });
-        routes.collect()
-    }
-
-    #[test]
-    fn every_documented_route_is_described_and_no_other() {
-        let document = document(Route::all());
-        let mut described = BTreeSet::new();
-        for (path, operations) in document["paths"].as_object().unwrap() {
-            for method in operations.as_object().unwrap().keys() {
-                described.insert((method.clone(), path.clone()));
-            }
-        }
-        assert_eq!(described, documented());
-    }
-
-    #[test]
-    fn every_parameter_of_a_path_and_every_reference_is_there() {
-        let document = document(Route::all());
-        for (path, operations) in document["paths"].as_object().unwrap() {
-            for operation in operations.as_object().unwrap().values() {
-                let named = operation["parameters"].as_array().unwrap().iter();
-                let named: Vec<_> = named
-                    .filter(|parameter| parameter["in"] == "path")
-                    .map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap()))
-                    .collect();
-                let wanted: Vec<_> = path
-                    .split('/')
-                    .filter(|part| part.starts_with('{'))
-                    .collect();
-                assert_eq!(named, wanted, "{path}");
-            }
-        }
-        let mut references = 0;
-        check(&document, &document, &mut references);
-        assert!(references > 50);
-    }
-
-    fn check(value: &Value, document: &Value, references: &mut usize) {
-        match value {
-            Value::Object(fields) => {
-                if let Some(Value::String(reference)) = fields.get("$ref") {
-                    let at = reference.strip_prefix('#').unwrap();
-                    assert!(document.pointer(at).is_some(), "{reference}");
-                    *references += 1;
-                }
-                fields
-                    .values()
-                    .for_each(|field| check(field, document, references));
-            }
-            Value::Array(items) => items
-                .iter()
-                .for_each(|item| check(item, document, references)),
-            _ => {}
-        }
-    }
-}
+mod tests;

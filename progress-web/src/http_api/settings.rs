@@ -1,7 +1,8 @@
 //! What the routes that answer and are done can be set to.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
+use bytes::Bytes;
 use http::{Uri, uri::Scheme};
 
 use crate::{auth::Origin, builder::GatewayBuilder};
@@ -13,6 +14,8 @@ pub(crate) struct HttpSettings {
     pub(crate) create_on_publish: bool,
     pub(crate) items: usize,
     pub(crate) terse_health: bool,
+    /// Of the routes, made when it is first asked for.
+    pub(crate) description: OnceLock<Bytes>,
 }
 
 impl Default for HttpSettings {
@@ -22,6 +25,7 @@ impl Default for HttpSettings {
             create_on_publish: false,
             items: 500_000,
             terse_health: false,
+            description: OnceLock::new(),
         }
     }
 }

@@ -24,6 +24,24 @@ impl Alias {
         }
     }
 
+    /// What it stands for where a WebSocket is asked for, if that is something else.
+    pub(super) const fn upgraded(self) -> Option<Endpoint> {
+        match self {
+            Self::Latest | Self::History | Self::Project => Some(Endpoint::WebSocket),
+            Self::ActiveTasks => None,
+        }
+    }
+
+    /// What generated clients call it.
+    pub(super) const fn id(self) -> &'static str {
+        match self {
+            Self::Latest => "aliasLatest",
+            Self::History => "aliasHistory",
+            Self::ActiveTasks => "aliasActiveTasks",
+            Self::Project => "aliasProject",
+        }
+    }
+
     /// What a request asks for by it; the query is then as if it had asked for that.
     pub(super) fn resolve(self, request: &mut Parts) -> Endpoint {
         let upgrades = is_upgrade(&request.headers);
@@ -37,8 +55,8 @@ impl Alias {
             }
             Self::Latest | Self::History | Self::Project => {}
         }
-        match self {
-            Self::Latest | Self::History | Self::Project if upgrades => Endpoint::WebSocket,
+        match self.upgraded() {
+            Some(upgraded) if upgrades => upgraded,
             _ => self.plain(),
         }
     }

@@ -374,7 +374,6 @@ async fn debug_and_log_show_no_query_of_a_url() {
 
 #[tokio::test]
 async fn clients_are_told_to_come_back_while_no_keys_can_be_had() {
-    use http::Method;
     use progress_core::ProgressTracker;
     use progress_web::{Gateway, Output};
 
@@ -383,7 +382,7 @@ async fn clients_are_told_to_come_back_while_no_keys_can_be_had() {
         .authorizer(server.jwt())
         .build();
     let token = Issuer::rs256().sign(&claims(json!({})));
-    let parts = crate::support::request(Method::GET, &token);
+    let parts = crate::support::request(&token);
     let answer = gateway.task(&parts, "a").await;
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "5");

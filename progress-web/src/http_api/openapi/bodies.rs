@@ -1,13 +1,61 @@
 //! The shapes of bodies that have no type others read.
 
+use progress_core::{EventInput, Limits};
 use serde_json::{Map, Value, json};
+use utoipa::openapi::{
+    Content, Required,
+    request_body::{RequestBody, RequestBodyBuilder},
+};
 
-use super::reference;
+use super::{reference, schema};
+
+/// What a route takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body {
+    Task,
+    Topics,
+    Broadcast,
+    Events,
+    Reason,
+}
+
+impl Body {
+    pub(super) fn described(self) -> RequestBody {
+        let one = |name| Content::new(Some(reference(name)));
+        let (required, json) = match self {
+            // An empty one is as good as `{}`.
+            Self::Task => (Required::False, one("NewTask")),
+            Self::Reason => (Required::False, one("Reason")),
+            Self::Topics => (Required::True, one("Topics")),
+            Self::Broadcast => (Required::True, one("Broadcast")),
+            Self::Events => (Required::True, one("NewEvents")),
+        };
+        let body = RequestBodyBuilder::new()
+            .required(Some(required))
+            .content("application/json", json);
+        match self {
+            Self::Events => {
+                let lines =
+                    schema(json!({"type": "string", "description": "One `NewEvent` a line"}));
+                body.content("application/x-ndjson", Content::new(Some(lines)))
+            }
+            Self::Task | Self::Topics | Self::Reason | Self::Broadcast => body,
+        }
+        .build()
+    }
+}
 
 /// What has no type that others read.
 pub(super) fn bodies() -> Map<String, Value> {
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let text = json!({"type": "string"});
     let text_or_none = json!({"type": ["string", "null"]});
+    // Bytes, which are characters at least.
+    let short = json!({"type": "string", "maxLength": Limits::NAME_LEN});
+    let name = json!({"type": ["string", "null"], "maxLength": Limits::NAME_LEN});
+    let count_or_none = json!({"type": ["integer", "null"], "minimum": 0, "maximum": u64::MAX});
+    let event_type = json!({"type": "string", "pattern": "^[a-z][a-z0-9_.]{0,63}$"});
+    let or_none = |is: Value| json!({"anyOf": [is, {"type": "null"}]});
     let count = json!({"type": "integer", "minimum": 0});
     let time = json!({"type": "number", "minimum": 0});
     let Value::Object(bodies) = json!({
@@ -21,7 +69,7 @@ pub(super) fn bodies() -> Map<String, Value> {
             "type": "object",
             "properties": {
                 "events": {"type": "array", "items": reference("Event")},
-                "floor": count, "head": text, "next": text,
+                "floor": count, "head": reference("Position"), "next": reference("Position"),
             },
             "required": ["events", "floor", "head"],
         },
@@ -50,7 +98,7 @@ pub(super) fn bodies() -> Map<String, Value> {
         "Published": {
             "type": "object",
             "properties": {
-                "accepted": count, "last": text,
+                "accepted": count, "last": reference("Position"),
                 "errors": {"type": "array", "items": {
                     "type": "object",
                     "properties": {"index": count, "error": reference("TaskError")},
@@ -108,23 +156,31 @@ pub(super) fn bodies() -> Map<String, Value> {
             "required": ["state", "since"],
         },
         "Document": {"type": "object"},
-        "Reason": {"type": "object", "properties": {"reason": text}},
+        "Reason": {"type": "object", "properties": {"reason": text_or_none}},
         "NewTask": {
             "type": "object",
             "properties": {
-                "task_id": reference("TaskId"), "name": text, "kind": text, "parent": reference("TaskId"),
-                "labels": {"type": "object", "additionalProperties": text},
-                "channels": {"type": "array", "items": reference("ChannelName")},
-                "stages": {"type": "array", "items": {
+                "task_id": or_none(reference("TaskId")), "name": text_or_none, "kind": name,
+                "parent": or_none(reference("TaskId")),
+                "labels": {"type": ["object", "null"], "additionalProperties": short},
+                "channels": {
+                    "type": ["array", "null"], "items": reference("ChannelName"),
+                    "maxItems": Limits::TASK_CHANNELS,
+                },
+                "stages": {"type": ["array", "null"], "items": {
                     "type": "object",
                     "properties": {
-                        "path": text, "label": text, "weight": {"type": "number", "minimum": 0, "default": 1},
-                        "total": count, "unit": text,
+                        "path": {"type": "string", "minLength": 1}, "label": name,
+                        "weight": {
+                            "type": ["number", "null"], "minimum": 0,
+                            "maximum": Limits::LARGEST_WEIGHT, "default": 1,
+                        },
+                        "total": count_or_none, "unit": name,
                     },
                     "required": ["path"],
                 }},
-                "queued": {"type": "boolean", "default": false},
-                "silence_ms": {"type": "integer", "minimum": 1},
+                "queued": {"type": ["boolean", "null"], "default": false},
+                "silence_ms": {"type": ["integer", "null"], "minimum": 1, "maximum": u64::MAX},
             },
         },
         "Clients": {
@@ -154,18 +210,30 @@ pub(super) fn bodies() -> Map<String, Value> {
         },
         "Broadcast": {
             "type": "object",
-            "properties": {"channel": reference("ChannelName"), "event_type": text, "data": true},
+            "properties": {
+                "channel": or_none(reference("ChannelName")), "event_type": event_type, "data": true,
+            },
             "required": ["event_type"],
         },
         "Told": {
             "type": "object",
-            "properties": {"accepted": count, "last": text, "clients": count},
+            "properties": {"accepted": count, "last": reference("Position"), "clients": count},
             "required": ["accepted"],
         },
         "NewEvent": {
             "type": "object",
-            "properties": {"event_type": text, "data": true, "key": text, "id": text},
+            "properties": {
+                "event_type": event_type, "data": true,
+                "key": name,
+                "id": {
+                    "type": ["string", "null"], "minLength": 1, "maxLength": EventInput::ID_LEN,
+                    "description": "Tells a repetition",
+                },
+            },
             "required": ["event_type"],
+        },
+        "NewEvents": {
+            "oneOf": [reference("NewEvent"), {"type": "array", "items": reference("NewEvent")}],
         },
     }) else {
         unreachable!("it is written as an object");

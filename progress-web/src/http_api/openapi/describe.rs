@@ -1,260 +1,520 @@
-//! What each route does, takes, gives and refuses.
+//! What each route does, takes, gives and refuses. A new route is one more arm of [`describe`].
 
+use super::{
+    answers::{Answer, Header},
+    bodies::Body,
+    parameters::Takes,
+};
 use crate::{error::Code, routes::Endpoint};
 
-/// One route: what it does, its parameters and body, success and errors.
+/// One route.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Described {
+    /// What generated clients call it.
+    pub(super) id: &'static str,
+    pub(super) tag: &'static str,
     pub(super) does: &'static str,
-    pub(super) parameters: &'static [&'static str],
+    pub(super) takes: &'static [Takes],
     pub(super) body: Option<Body>,
-    pub(super) answers: Answer,
-    pub(super) refuses: &'static [Code],
+    pub(super) needs: Needs,
+    /// What it gives if all is well.
+    pub(super) answers: &'static [Answer],
+    /// Groups of what is answered if it is not.
+    pub(super) refuses: &'static [&'static [Code]],
 }
 
-/// What a route takes.
-#[derive(Clone, Copy)]
-pub(super) enum Body {
-    Task,
-    Topics,
-    Broadcast,
-    Events,
-    Reason,
-}
-
-/// What a route gives if all is well.
-#[derive(Clone, Copy)]
-pub(super) enum Answer {
-    WebSocket,
-    EventStream,
-    Json(u16, &'static str),
+/// What a client has to show, if the service wants to see something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing, whatever the service.
     Nothing,
-    Text,
+    /// A credential.
+    Credential,
+    /// A credential, or what was made out of one for watching.
+    CredentialOrGrant,
 }
 
-use Answer::{EventStream, Json, Nothing, Text, WebSocket};
+impl Described {
+    pub(super) fn codes(&self) -> impl Iterator<Item = Code> {
+        self.refuses.iter().copied().flatten().copied()
+    }
+}
 
 pub(super) fn describe(endpoint: Endpoint) -> Described {
     match endpoint {
         Endpoint::WebSocket => Described {
+            id: "watchTask",
+            tag: WATCHING,
             does: "Watches one task over a WebSocket; what is wrong comes as `rejected` and a close code",
-            parameters: &["task_id", "after", "replay", "format"],
+            takes: &[
+                Takes::TaskId,
+                Takes::After,
+                Takes::Replay,
+                Takes::Format,
+                Takes::Connection,
+                Takes::Upgrade,
+                Takes::WebSocketVersion,
+                Takes::WebSocketKey,
+                Takes::WebSocketProtocol,
+            ],
             body: None,
-            answers: WebSocket,
-            refuses: &[Code::UpgradeRequired],
+            needs: Needs::CredentialOrGrant,
+            answers: &[Answer::UPGRADED],
+            refuses: &[ALWAYS, &[Code::UpgradeRequired, Code::OriginNotAllowed]],
         },
         Endpoint::WebSockets => Described {
-            does: "Watches what the client asks for over a WebSocket",
-            parameters: &["format"],
+            id: "watchMany",
+            tag: WATCHING,
+            does: "Watches over a WebSocket what the client asks for by commands",
+            takes: &[
+                Takes::Format,
+                Takes::Connection,
+                Takes::Upgrade,
+                Takes::WebSocketVersion,
+                Takes::WebSocketKey,
+                Takes::WebSocketProtocol,
+            ],
             body: None,
-            answers: WebSocket,
-            refuses: &[Code::UpgradeRequired],
+            needs: Needs::CredentialOrGrant,
+            answers: &[Answer::UPGRADED],
+            refuses: &[ALWAYS, &[Code::UpgradeRequired, Code::OriginNotAllowed]],
         },
         Endpoint::EventStream => Described {
+            id: "streamTask",
+            tag: WATCHING,
             does: "Watches one task as an event stream",
-            parameters: &[
-                "task_id",
-                "after",
-                "replay",
-                "named",
-                "format",
-                "Last-Event-ID",
+            takes: &[
+                Takes::TaskId,
+                Takes::After,
+                Takes::Replay,
+                Takes::Named,
+                Takes::Format,
+                Takes::LastEventId,
             ],
             body: None,
-            answers: EventStream,
-            refuses: &[WATCH[0], WATCH[1], WATCH[2], Code::ConnectionLimit],
+            needs: Needs::CredentialOrGrant,
+            answers: &[Answer::EVENTS, Answer::NOTHING_MORE],
+            refuses: &[
+                ALWAYS,
+                &[
+                    Code::InvalidTaskId,
+                    Code::InvalidPosition,
+                    Code::InvalidQuery,
+                ],
+                PERMISSION,
+                CONNECTION,
+                BROKER,
+            ],
         },
         Endpoint::EventStreams => Described {
-            does: "Watches several tasks and channels as one event stream",
-            parameters: &[
-                "ids",
-                "channels",
-                "after",
-                "replay",
-                "named",
-                "format",
-                "Last-Event-ID",
+            id: "streamMany",
+            tag: WATCHING,
+            does: "Watches several tasks and channels as one event stream; one that may not be \
+                   watched is `rejected` in it",
+            takes: &[
+                Takes::Ids,
+                Takes::Channels,
+                Takes::AfterEach,
+                Takes::Replay,
+                Takes::Named,
+                Takes::Format,
+                Takes::LastEventId,
             ],
             body: None,
-            answers: EventStream,
+            needs: Needs::CredentialOrGrant,
+            answers: &[Answer::EVENTS, Answer::NOTHING_MORE],
             refuses: &[
-                Code::InvalidQuery,
-                Code::TooManyTopics,
-                Code::ConnectionLimit,
+                ALWAYS,
+                &[
+                    Code::InvalidPosition,
+                    Code::InvalidQuery,
+                    Code::TooManyTopics,
+                ],
+                CONNECTION,
             ],
         },
         Endpoint::Tasks => Described {
+            id: "listTasks",
+            tag: TASKS,
             does: "Lists tasks, the newest first",
-            parameters: &["state", "kind", "label", "parent", "limit", "cursor"],
+            takes: &[
+                Takes::State,
+                Takes::Kind,
+                Takes::Label,
+                Takes::Parent,
+                Takes::Limit,
+                Takes::Cursor,
+            ],
             body: None,
-            answers: Json(200, "Tasks"),
-            refuses: &[Code::InvalidQuery, Code::Forbidden, Code::TransportDown],
+            needs: Needs::Credential,
+            answers: const { &[Answer::json(200, "A page of tasks", "Tasks")] },
+            refuses: &[
+                ALWAYS,
+                &[Code::InvalidQuery, Code::InvalidTaskId],
+                PERMISSION,
+                BROKER,
+            ],
         },
         Endpoint::CreateTask => Described {
+            id: "startTask",
+            tag: TASKS,
             does: "Starts a task without an owner",
-            parameters: &[],
+            takes: &[],
             body: Some(Body::Task),
-            answers: Json(201, "TaskUrls"),
+            needs: Needs::Credential,
+            answers: const {
+                &[Answer::json(201, "Where it can be watched", "TaskUrls")
+                    .with(&[Header::Location])
+                    .leading(&[
+                        ("getTask", "task_id", "$response.body#/task_id"),
+                        ("getHistory", "task_id", "$response.body#/task_id"),
+                        ("streamTask", "task_id", "$response.body#/task_id"),
+                        ("publishEvents", "task_id", "$response.body#/task_id"),
+                        ("cancelTask", "task_id", "$response.body#/task_id"),
+                        ("forgetTask", "task_id", "$response.body#/task_id"),
+                    ])]
+            },
             refuses: &[
-                Code::InvalidTaskId,
-                Code::InvalidBody,
-                Code::Forbidden,
-                Code::AlreadyExists,
-                Code::PayloadTooLarge,
-                Code::TooManyTasks,
-                Code::Draining,
+                ALWAYS,
+                BODY,
+                &[
+                    Code::InvalidTaskId,
+                    Code::InvalidChannel,
+                    Code::AlreadyExists,
+                    Code::TooManyChannels,
+                    Code::TooManyTasks,
+                    Code::Draining,
+                ],
+                PERMISSION,
+                BROKER,
             ],
         },
         Endpoint::Task => Described {
+            id: "getTask",
+            tag: TASKS,
             does: "Gives a task as it stands; held by `wait` until there is something to tell",
-            parameters: &["task_id", "wait", "If-None-Match"],
+            takes: &[Takes::TaskId, Takes::Wait, Takes::IfNoneMatch],
             body: None,
-            answers: Json(200, "Snapshot"),
+            needs: Needs::CredentialOrGrant,
+            answers: const {
+                &[
+                    Answer::json(200, "The task as it stands", "Snapshot").with(&[Header::ETag]),
+                    Answer::nothing(304, "The client knows the present, or nothing came in time")
+                        .with(&[Header::ETag, Header::Revalidate]),
+                ]
+            },
             refuses: &[
-                WATCH[0],
-                WATCH[1],
-                Code::TaskNotFound,
-                Code::ConnectionLimit,
+                ALWAYS,
+                &[Code::InvalidTaskId, Code::InvalidQuery, Code::TaskNotFound],
+                PERMISSION,
+                CONNECTION,
+                BROKER,
             ],
         },
         Endpoint::DeleteTask => Described {
+            id: "forgetTask",
+            tag: TASKS,
             does: "Forgets a task that has ended",
-            parameters: &["task_id"],
+            takes: &[Takes::TaskId],
             body: None,
-            answers: Nothing,
-            refuses: &[WATCH[0], WATCH[1], Code::TaskNotFound, Code::StillRunning],
+            needs: Needs::Credential,
+            answers: const { &[Answer::nothing(204, "It is forgotten")] },
+            refuses: &[
+                ALWAYS,
+                &[Code::InvalidTaskId, Code::TaskNotFound, Code::StillRunning],
+                PERMISSION,
+                BROKER,
+            ],
         },
         Endpoint::History => Described {
+            id: "getHistory",
+            tag: TASKS,
             does: "Gives a page of the events of a task that are kept",
-            parameters: &["task_id", "after", "limit"],
+            takes: &[Takes::TaskId, Takes::After, Takes::Limit],
             body: None,
-            answers: Json(200, "History"),
-            refuses: &[WATCH[0], WATCH[1], WATCH[2], Code::TaskNotFound],
+            needs: Needs::CredentialOrGrant,
+            answers: const { &[Answer::json(200, "A page of events", "History")] },
+            refuses: &[
+                ALWAYS,
+                &[
+                    Code::InvalidTaskId,
+                    Code::InvalidPosition,
+                    Code::InvalidQuery,
+                    Code::TaskNotFound,
+                ],
+                PERMISSION,
+                BROKER,
+            ],
         },
         Endpoint::Publish => Described {
-            does: "Publishes events of a task without an owner",
-            parameters: &["task_id", "Idempotency-Key"],
+            id: "publishEvents",
+            tag: PUBLISHING,
+            does: "Publishes events of a task without an owner; of several each is refused by itself",
+            takes: &[Takes::TaskId, Takes::IdempotencyKey],
             body: Some(Body::Events),
-            answers: Json(202, "Published"),
+            needs: Needs::Credential,
+            answers: const {
+                &[Answer::json(
+                    202,
+                    "How many were accepted, and why others were not",
+                    "Published",
+                )]
+            },
             refuses: &[
-                WATCH[0],
-                Code::InvalidEvent,
-                Code::ReservedEventType,
-                WATCH[1],
-                Code::TaskNotFound,
-                Code::AlreadyComplete,
-                Code::TaskOwned,
-                Code::PayloadTooLarge,
-                Code::TransportDown,
+                ALWAYS,
+                BODY,
+                EVENTS,
+                &[
+                    Code::InvalidTaskId,
+                    Code::TaskNotFound,
+                    Code::AlreadyComplete,
+                    Code::TaskOwned,
+                    Code::Superseded,
+                    // The first event may start the task.
+                    Code::TooManyTasks,
+                    Code::Draining,
+                ],
+                PERMISSION,
+                BROKER,
             ],
         },
         Endpoint::Cancel => Described {
+            id: "cancelTask",
+            tag: TASKS,
             does: "Asks a task to stop",
-            parameters: &["task_id"],
+            takes: &[Takes::TaskId],
             body: Some(Body::Reason),
-            answers: Json(202, "Asked"),
+            needs: Needs::Credential,
+            answers: const { &[Answer::json(202, "It is asked", "Asked")] },
             refuses: &[
-                WATCH[0],
-                WATCH[1],
-                Code::TaskNotFound,
-                Code::AlreadyComplete,
+                ALWAYS,
+                BODY,
+                &[
+                    Code::InvalidTaskId,
+                    Code::TaskNotFound,
+                    Code::AlreadyComplete,
+                ],
+                PERMISSION,
+                BROKER,
             ],
         },
         Endpoint::PublishToChannel => Described {
-            does: "Publishes events of no task into a channel",
-            parameters: &["name", "Idempotency-Key"],
+            id: "publishToChannel",
+            tag: PUBLISHING,
+            does: "Publishes events of no task into a channel; of several each is refused by itself",
+            takes: &[Takes::ChannelName, Takes::IdempotencyKey],
             body: Some(Body::Events),
-            answers: Json(202, "Published"),
+            needs: Needs::Credential,
+            answers: const {
+                &[Answer::json(
+                    202,
+                    "How many were accepted, and why others were not",
+                    "Published",
+                )]
+            },
             refuses: &[
-                Code::InvalidChannel,
-                Code::InvalidEvent,
-                Code::ReservedEventType,
-                Code::Forbidden,
-                Code::PayloadTooLarge,
-                Code::TransportDown,
+                ALWAYS,
+                BODY,
+                EVENTS,
+                &[Code::InvalidChannel],
+                PERMISSION,
+                BROKER,
             ],
         },
         Endpoint::Ticket => Described {
-            does: "Issues a ticket that opens one connection, within a minute, to topics that may be watched",
-            parameters: &[],
+            id: "issueTicket",
+            tag: WATCHING,
+            does: "Issues a ticket that opens one connection, within a minute, to topics that whoever \
+                   asks may watch",
+            takes: &[],
             body: Some(Body::Topics),
-            answers: Json(201, "Ticket"),
+            needs: Needs::Credential,
+            answers: const { &[Answer::json(201, "The ticket, for `?ticket=`", "Ticket")] },
             refuses: &[
-                Code::InvalidBody,
-                Code::InvalidTaskId,
-                Code::InvalidChannel,
-                Code::TooManyTopics,
-                Code::Unauthenticated,
-                Code::Forbidden,
-                Code::PayloadTooLarge,
-                Code::TooManyTickets,
+                ALWAYS,
+                BODY,
+                &[
+                    Code::InvalidTaskId,
+                    Code::InvalidChannel,
+                    Code::TooManyTopics,
+                    Code::TooManyTickets,
+                ],
+                PERMISSION,
             ],
         },
         Endpoint::Clients => Described {
-            does: "Lists the open connections, the oldest first",
-            parameters: &["limit", "cursor"],
+            id: "listClients",
+            tag: MANAGING,
+            does: "Lists the open connections of this process, the oldest first",
+            takes: &[Takes::Limit, Takes::ClientCursor],
             body: None,
-            answers: Json(200, "Clients"),
-            refuses: &[Code::InvalidQuery, Code::Forbidden],
+            needs: Needs::Credential,
+            answers: const {
+                &[
+                    Answer::json(200, "A page of connections", "Clients").leading(&[(
+                        "disconnectClient",
+                        "id",
+                        "$response.body#/clients/0/id",
+                    )]),
+                ]
+            },
+            refuses: &[ALWAYS, &[Code::InvalidQuery], PERMISSION],
         },
         Endpoint::Disconnect => Described {
+            id: "disconnectClient",
+            tag: MANAGING,
             does: "Sends a client away",
-            parameters: &["id"],
+            takes: &[Takes::ClientId],
             body: None,
-            answers: Nothing,
-            refuses: &[Code::Forbidden, Code::ClientNotFound],
+            needs: Needs::Credential,
+            answers: const { &[Answer::nothing(204, "It is sent away")] },
+            refuses: &[ALWAYS, &[Code::ClientNotFound], PERMISSION],
         },
         Endpoint::Broadcast => Described {
+            id: "broadcast",
+            tag: MANAGING,
             does: "Publishes an event into a channel, or tells it to every open connection",
-            parameters: &[],
+            takes: &[],
             body: Some(Body::Broadcast),
-            answers: Json(202, "Told"),
+            needs: Needs::Credential,
+            answers: const { &[Answer::json(202, "It is told", "Told")] },
             refuses: &[
-                Code::InvalidBody,
-                Code::InvalidEvent,
-                Code::ReservedEventType,
-                Code::InvalidChannel,
-                Code::Forbidden,
-                Code::PayloadTooLarge,
-                Code::TransportDown,
+                ALWAYS,
+                BODY,
+                EVENT,
+                &[Code::InvalidChannel],
+                PERMISSION,
+                BROKER,
             ],
         },
         Endpoint::Health => Described {
-            does: "Tells how the service is; 503 when it is `down`",
-            parameters: &[],
+            id: "getHealth",
+            tag: OPERATING,
+            does: "Tells how the service is",
+            takes: &[],
             body: None,
-            answers: Json(200, "Health"),
-            refuses: &[],
+            needs: Needs::Nothing,
+            answers: const {
+                &[
+                    Answer::json(
+                        200,
+                        "It is `ok`, or `degraded`: cut off from other nodes",
+                        "Health",
+                    ),
+                    Answer::json(503, "It is `down`: send nothing new here", "Health")
+                        .with(&[Header::RetryAfter]),
+                ]
+            },
+            refuses: &[LOOKING_AFTER],
         },
         Endpoint::Live => Described {
+            id: "getLive",
+            tag: OPERATING,
             does: "Tells that the process answers",
-            parameters: &[],
+            takes: &[],
             body: None,
-            answers: Json(200, "Standing"),
-            refuses: &[],
+            needs: Needs::Nothing,
+            answers: const { &[Answer::json(200, "It answers", "Standing")] },
+            refuses: &[LOOKING_AFTER],
         },
         Endpoint::Ready => Described {
-            does: "Tells whether new connections should be sent here; 503 when it is `down`",
-            parameters: &[],
+            id: "getReady",
+            tag: OPERATING,
+            does: "Tells whether new connections should be sent here",
+            takes: &[],
             body: None,
-            answers: Json(200, "Standing"),
-            refuses: &[],
+            needs: Needs::Nothing,
+            answers: const {
+                &[
+                    Answer::json(200, "They should", "Standing"),
+                    Answer::json(503, "They should not: it is `down`", "Standing")
+                        .with(&[Header::RetryAfter]),
+                ]
+            },
+            refuses: &[LOOKING_AFTER],
         },
         Endpoint::Metrics => Described {
+            id: "getMetrics",
+            tag: OPERATING,
             does: "Gives counts in Prometheus' text format",
-            parameters: &[],
+            takes: &[],
             body: None,
-            answers: Text,
-            refuses: &[Code::Unauthenticated, Code::Forbidden],
+            needs: Needs::Credential,
+            answers: &[Answer::METRICS],
+            refuses: &[ALWAYS, PERMISSION],
         },
         Endpoint::OpenApi => Described {
+            id: "getDescription",
+            tag: OPERATING,
             does: "Gives this document",
-            parameters: &[],
+            takes: &[],
             body: None,
-            answers: Json(200, "Document"),
-            refuses: &[],
+            needs: Needs::Nothing,
+            answers: const { &[Answer::json(200, "OpenAPI 3.1", "Document")] },
+            refuses: &[ALWAYS],
         },
     }
 }
 
-/// What each route of one task refuses.
-const WATCH: [Code; 3] = [Code::InvalidTaskId, Code::Forbidden, Code::InvalidPosition];
+/// The headings that routes stand under, and what each is about.
+pub(super) const TAGS: [(&str, &str); 5] = [
+    (WATCHING, "Tasks and channels as they go on"),
+    (TASKS, "Tasks as they stand"),
+    (
+        PUBLISHING,
+        "Events of tasks without an owner, and of channels",
+    ),
+    (MANAGING, "Who is connected"),
+    (OPERATING, "How the service is"),
+];
+
+const WATCHING: &str = "Watching";
+const TASKS: &str = "Tasks";
+const PUBLISHING: &str = "Publishing";
+const MANAGING: &str = "Managing";
+const OPERATING: &str = "Operating";
+
+/// Before it is even looked at what is asked for.
+const ALWAYS: &[Code] = &[
+    Code::RateLimited,
+    Code::HeadersTooLarge,
+    Code::UriTooLong,
+    Code::HostNotAllowed,
+];
+/// The same, of whoever looks after the service: not to be turned away for asking often.
+const LOOKING_AFTER: &[Code] = &[Code::HeadersTooLarge, Code::UriTooLong];
+/// Where the authorizer is asked; a ticket is used up at the broker.
+const PERMISSION: &[Code] = &[
+    Code::Unauthenticated,
+    Code::Forbidden,
+    Code::AuthUnavailable,
+    Code::TransportDown,
+];
+/// Where the answer holds a connection.
+const CONNECTION: &[Code] = &[Code::ConnectionLimit, Code::Draining];
+/// Where other nodes are asked.
+const BROKER: &[Code] = &[Code::TransportDown];
+/// Where a body is read.
+const BODY: &[Code] = &[
+    Code::InvalidBody,
+    Code::PayloadTooLarge,
+    Code::TooSlow,
+    Code::UnsupportedEncoding,
+];
+/// Where an event is published.
+const EVENT: &[Code] = &[
+    Code::InvalidEvent,
+    Code::ReservedEventType,
+    Code::TooManyKeys,
+    Code::TooManyChannels,
+    Code::Refused,
+];
+/// Where several can be, under an `Idempotency-Key`.
+const EVENTS: &[Code] = &[
+    Code::InvalidHeader,
+    Code::InvalidEvent,
+    Code::ReservedEventType,
+    Code::TooManyKeys,
+    Code::TooManyChannels,
+    Code::Refused,
+];
