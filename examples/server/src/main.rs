@@ -9,11 +9,11 @@ use std::{io::Write as _, net::IpAddr};
 
 use clap::Parser;
 use progress_core::{Limits, ProgressTracker};
-use progress_web::{BaseUrl, Gateway, Open};
+use progress_web::{BaseUrl, ForwardedHeader, Gateway, GatewayBuilder, Open};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use self::settings::{Options, Settings};
+use self::settings::{Forwarded, Options, Settings};
 
 /// Gives the memory that a crowd of connections needed back to the system, within seconds of their end
 /// and by threads of its own; glibc's allocator keeps it.
@@ -104,6 +104,7 @@ fn gateway(settings: &Settings) -> anyhow::Result<Gateway> {
     if let Some(url) = &settings.base_url {
         gateway = gateway.base_url(url.clone());
     }
+    gateway = limited(gateway, settings);
     if let Some(bytes) = settings.max_body {
         gateway = gateway.body(bytes);
     }
@@ -111,6 +112,23 @@ fn gateway(settings: &Settings) -> anyhow::Result<Gateway> {
         gateway = gateway.message(bytes);
     }
     Ok(gateway.build())
+}
+
+/// Sets what one client may have and do.
+fn limited(mut gateway: GatewayBuilder, settings: &Settings) -> GatewayBuilder {
+    if let Some(connections) = settings.max_connections_per_address {
+        gateway = gateway.sessions_per_address(connections);
+    }
+    gateway = match settings.max_requests {
+        None => gateway,
+        Some(0) => gateway.unlimited_requests(),
+        Some(per_second) => gateway.request_rate(per_second.saturating_mul(5), per_second),
+    };
+    let header = match settings.forwarded_header {
+        Forwarded::XForwardedFor => ForwardedHeader::XForwardedFor,
+        Forwarded::Forwarded => ForwardedHeader::Forwarded,
+    };
+    gateway.trusted_proxies(settings.trusted_proxies.iter().copied(), header)
 }
 
 /// Waits for Ctrl-C or, on Unix, SIGTERM.

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use progress_web::{BaseUrl, TCP_USER_TIMEOUT, encoders::presets};
+use progress_web::{BaseUrl, Network, TCP_USER_TIMEOUT, encoders::presets};
 use serde::Deserialize;
 
 /// Serves the progress of tasks that are published to it over HTTP.
@@ -59,6 +59,25 @@ pub(crate) struct Options {
     /// The most connections at a time [default: 10000]
     #[arg(long, env = "PROGRESS_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<usize>,
+    /// The most connections of one address at a time [default: that of the library]
+    #[arg(long, env = "PROGRESS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    max_connections_per_address: Option<usize>,
+    /// The most requests of one address in a second, after a burst of five times that; 0 for no
+    /// limit [default: that of the library]
+    #[arg(long, env = "PROGRESS_MAX_REQUESTS", value_name = "N")]
+    max_requests: Option<u32>,
+    /// The networks of the proxies in front of this server, such as `10.0.0.0/8,192.0.2.7`: what they
+    /// say in the forwarded header tells the clients' addresses [default: none]
+    #[arg(
+        long,
+        env = "PROGRESS_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "NETWORK"
+    )]
+    trusted_proxies: Option<Vec<String>>,
+    /// The header that those proxies append to or overwrite [default: x-forwarded-for]
+    #[arg(long, env = "PROGRESS_FORWARDED_HEADER", value_name = "HEADER")]
+    forwarded_header: Option<Forwarded>,
     /// The largest request body in bytes [default: that of the library]
     #[arg(long, env = "PROGRESS_MAX_BODY", value_name = "BYTES")]
     max_body: Option<usize>,
@@ -93,6 +112,17 @@ pub(crate) struct Options {
     adapter: Option<Adapter>,
 }
 
+/// Where proxies say whom they speak for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Forwarded {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded`, of RFC 7239.
+    Forwarded,
+}
+
 /// What carries the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -118,6 +148,10 @@ pub(crate) struct Settings {
     pub base_url: Option<BaseUrl>,
     pub max_tasks: Option<usize>,
     pub max_connections: usize,
+    pub max_connections_per_address: Option<usize>,
+    pub max_requests: Option<u32>,
+    pub trusted_proxies: Vec<Network>,
+    pub forwarded_header: Forwarded,
     pub max_body: Option<usize>,
     pub max_message: Option<usize>,
     pub bench: bool,
@@ -163,6 +197,18 @@ impl Options {
                 .transpose()?,
             max_tasks: self.max_tasks.or(file.max_tasks),
             max_connections: (self.max_connections.or(file.max_connections)).unwrap_or(10_000),
+            max_connections_per_address: (self.max_connections_per_address)
+                .or(file.max_connections_per_address),
+            max_requests: self.max_requests.or(file.max_requests),
+            trusted_proxies: (self.trusted_proxies.or(file.trusted_proxies))
+                .unwrap_or_default()
+                .iter()
+                .map(|text| {
+                    text.parse()
+                        .with_context(|| format!("trusted-proxies: {text}"))
+                })
+                .collect::<anyhow::Result<_>>()?,
+            forwarded_header: (self.forwarded_header.or(file.forwarded_header)).unwrap_or_default(),
             max_body: self.max_body.or(file.max_body),
             max_message: self.max_message.or(file.max_message),
             bench: self.bench.or(file.bench).unwrap_or(false),
@@ -238,6 +284,24 @@ mod tests {
         assert!(error.to_string().contains("stage_update"), "{error}");
         let settings = options(&["--format", "flat"]).resolve().unwrap();
         assert_eq!(settings.format.as_deref(), Some("flat"));
+    }
+
+    #[test]
+    fn proxies_are_networks_from_flag_or_file() {
+        let proxies = ["--trusted-proxies", "10.0.0.0/8,2001:db8::7"];
+        let settings = options(&proxies).resolve().unwrap();
+        let networks = ["10.0.0.0/8", "2001:db8::7"].map(|text| text.parse().unwrap());
+        assert_eq!(settings.trusted_proxies, networks);
+        assert_eq!(settings.forwarded_header, Forwarded::XForwardedFor);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = "trusted-proxies = ['0.0.0.0/0']\nforwarded-header = 'forwarded'";
+        writeln!(file, "{text}").unwrap();
+        let path = file.path().to_str().unwrap();
+        let error = options(&["--config", path]).resolve().unwrap_err();
+        assert!(format!("{error:#}").contains("0.0.0.0/0"), "{error:#}");
+        let settings = options(&["--config", path, proxies[0], proxies[1]]);
+        let settings = settings.resolve().unwrap();
+        assert_eq!(settings.forwarded_header, Forwarded::Forwarded);
     }
 
     #[test]

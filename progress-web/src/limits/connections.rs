@@ -112,3 +112,40 @@ impl fmt::Display for Scope {
 
 /// When to try again: connections are held long.
 const RETRY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn what_has_no_connection_any_more_leaves_nothing_behind() {
+        let mut shares = Shares::default();
+        let key = |n| AddressKey::of(Ipv4Addr::from_bits(n).into());
+        let subject = |n: u32| Arc::<str>::from(format!("subject {n}"));
+        for _ in 0..2 {
+            for n in 0..10_000 {
+                assert!(shares.take_address(key(n), 2));
+                assert!(shares.take_subject(&subject(n), 2));
+            }
+        }
+        for n in 0..10_000 {
+            assert!(!shares.take_address(key(n), 2));
+            assert!(!shares.take_subject(&subject(n), 2));
+        }
+        for _ in 0..2 {
+            assert_eq!(
+                (shares.addresses.len(), shares.subjects.len()),
+                (10_000, 10_000)
+            );
+            for n in 0..10_000 {
+                shares.release_address(key(n));
+                shares.release_subject(&subject(n));
+            }
+        }
+        assert!(shares.addresses.is_empty() && shares.subjects.is_empty());
+        assert!(shares.addresses.capacity() + shares.subjects.capacity() < 100);
+        assert!(!shares.take_address(key(0), 0));
+    }
+}

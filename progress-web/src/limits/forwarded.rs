@@ -51,65 +51,48 @@ impl ForwardedHeader {
         }
     }
 
-    /// The elements of a line, the last one first; `None` is what cannot be read any more.
+    /// The elements of a line, the last one first; `None` is what is not read any more.
     fn elements<'a>(
         self,
         line: &'a HeaderValue,
         left: &mut usize,
     ) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
         let bytes = line.as_bytes();
-        let skipped = bytes.len().saturating_sub(*left);
+        let cut = bytes.len().saturating_sub(*left);
         *left = left.saturating_sub(bytes.len());
-        let (elements, whole) = match self {
-            // The first element of a line that is cut may be cut itself.
-            Self::XForwardedFor if skipped > 0 => {
-                let read = &bytes[skipped..];
-                let begin = read.iter().position(|byte| *byte == b',');
-                (begin.map_or(&[][..], |begin| &read[begin + 1..]), false)
-            }
-            Self::XForwardedFor => (bytes, true),
+        let read = match self {
+            _ if cut == 0 => bytes,
+            // The first element there is may be cut itself.
+            Self::XForwardedFor => behind_comma(&bytes[cut..]),
             // Where a quoted text begins cannot be told from the right.
-            Self::Forwarded if skipped > 0 => (&[][..], false),
-            Self::Forwarded => (bytes, true),
+            Self::Forwarded => b"",
         };
-        let mut ends = match self {
-            Self::XForwardedFor => commas(elements),
-            Self::Forwarded => commas_outside_quotes(elements),
+        let elements = self.split(read).into_iter().rev().map(Some);
+        elements.chain((cut > 0).then_some(None))
+    }
+
+    /// Splits at commas, but for those in quotes where there are quotes. One without an end has all
+    /// that follows in it: that element is malformed, and the last.
+    fn split(self, text: &[u8]) -> Vec<&[u8]> {
+        let has_quotes = self == Self::Forwarded;
+        let (mut quoted, mut escaped) = (false, false);
+        let is_end = |byte: &u8| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' if has_quotes => quoted = !quoted,
+                b',' => return !quoted,
+                _ => {}
+            }
+            false
         };
-        let mut end = (!elements.is_empty()).then_some(elements.len());
-        let split = std::iter::from_fn(move || {
-            let to = end?;
-            let comma = ends.pop();
-            end = comma;
-            Some(Some(
-                elements[comma.map_or(0, |comma| comma + 1)..to].trim_ascii(),
-            ))
-        });
-        split.chain((!whole).then_some(None))
+        text.split(is_end).map(<[u8]>::trim_ascii).collect()
     }
 }
 
-fn commas(text: &[u8]) -> Vec<usize> {
-    let all = text.iter().enumerate();
-    all.filter(|(_, byte)| **byte == b',')
-        .map(|(index, _)| index)
-        .collect()
-}
-
-/// Where a quote has no end, all that follows is in it: the element is malformed, and the last.
-fn commas_outside_quotes(text: &[u8]) -> Vec<usize> {
-    let (mut quoted, mut escaped) = (false, false);
-    let mut found = Vec::new();
-    for (index, byte) in text.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => found.push(index),
-            _ => {}
-        }
-    }
-    found
+fn behind_comma(text: &[u8]) -> &[u8] {
+    let comma = text.iter().position(|byte| *byte == b',');
+    comma.map_or(b"", |comma| &text[comma + 1..])
 }
 
 /// An element of `X-Forwarded-For`, which no standard describes: an address, with a port or not.

@@ -179,6 +179,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_largest_rates_let_everybody_in() {
+        for (burst, per_second) in [(u32::MAX, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
+            let requests = requests(burst, per_second, 1);
+            tokio::time::advance(Duration::from_secs(3_600)).await;
+            assert!(requests.take(&key(1)).is_ok());
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(requests.take(&key(1)).is_ok());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn those_there_is_no_room_for_share_one_bucket_until_others_are_full_again() {
         let requests = requests(10, 1, 100);
         for number in 0..100 {

@@ -136,6 +136,20 @@ async fn pieces_without_an_end_are_no_sign_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_comes_byte_by_byte_is_no_sign_of_life_before_it_is_whole() {
+    let gateway = builder().build();
+    let mut slow = Client::connect(&gateway).await;
+    slow.announce(FINAL | TEXT, 1_000).await;
+    for _ in 0..70 {
+        let _gone = slow.io.write_all(b" ").await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (_, code, reason) = slow.end().await;
+    assert_eq!((code, &*reason), (4012, "HEARTBEAT_LOST"));
+    assert_eq!(gateway.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn compression_is_never_agreed_on_and_a_compressed_frame_breaks_the_protocol() {
     let gateway = builder().build();
     let offers = "permessage-deflate; client_max_window_bits, x-webkit-deflate-frame";

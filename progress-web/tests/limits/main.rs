@@ -3,6 +3,7 @@
 mod addresses;
 mod bodies;
 mod connections;
+mod cost;
 mod frames;
 mod heads;
 mod messages;
