@@ -16,7 +16,7 @@ use crate::{auth::Action, error::ApiError, gateway::Gateway};
 impl Gateway {
     /// Answers `GET /health`, which needs no permission: `ok`; `degraded` while other nodes cannot
     /// be reached, or what they publish does not come, when this one's own tasks go on; `down`, with 503,
-    /// while the tracker drains, when nothing new should be sent here.
+    /// while it [drains](Self::is_draining), when nothing new should be sent here.
     #[must_use]
     pub fn health(&self) -> Response<Bytes> {
         #[derive(Serialize)]
@@ -31,7 +31,7 @@ impl Gateway {
         tracker.connect();
         let stats = tracker.stats();
         let transport = TransportBody::of(tracker, &stats);
-        let (status, code) = match (tracker.is_draining(), transport.status) {
+        let (status, code) = match (self.is_draining(), transport.status) {
             (true, _) => ("down", StatusCode::SERVICE_UNAVAILABLE),
             (false, "ok") => ("ok", StatusCode::OK),
             (false, _) => ("degraded", StatusCode::OK),

@@ -4,6 +4,7 @@ use std::{
     fmt, future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::request::Parts;
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    clients::{Order, Seat},
+    clients::{Order, Seat, jitter, reconnect_after},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
     msgpack,
@@ -88,6 +89,9 @@ impl Session {
             flights: None,
             seat,
         };
+        if let Some(seat) = &session.seat {
+            session.machine.retire(jitter(seat.client().number), now);
+        }
         // All before the first answer, so that the first refusal does not find every topic so far
         // over.
         let mut answers = Vec::with_capacity(topics.len());
@@ -244,11 +248,7 @@ impl Session {
                 Order::Broadcast { event_type, json } => {
                     self.machine.on_broadcast(&event_type, &json);
                 }
-                Order::Drain { reconnect_after } => {
-                    // What happened before is told before: its end may be part of it.
-                    self.read_sources(cx, false);
-                    self.machine.on_drain(reconnect_after);
-                }
+                Order::Drain { reconnect_after } => self.send_away(cx, reconnect_after),
                 Order::Dismiss => {
                     let message = "this connection was closed by the operator";
                     let error = ApiError::new(Code::Disconnected, message);
@@ -256,6 +256,13 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Has the client go to another node. What happened before is told before: its end may be part
+    /// of it.
+    fn send_away(&mut self, cx: &mut Context<'_>, reconnect_after: Duration) {
+        self.read_sources(cx, false);
+        self.machine.on_drain(reconnect_after);
     }
 
     fn poll_flights(&mut self, cx: &mut Context<'_>) {
@@ -352,6 +359,11 @@ impl Session {
             self.machine.close(Code::Draining);
             return true;
         };
+        if self.machine.is_retired(Instant::now()) {
+            let number = self.seat.as_ref().map_or(0, |seat| seat.client().number);
+            self.send_away(cx, reconnect_after(number));
+            return true;
+        }
         let sources = &self.sources;
         self.machine.on_time(
             Instant::now(),
