@@ -2,13 +2,15 @@
 
 mod suite;
 
-use std::future::Future;
+use std::{future::Future, io};
 
 use axum::{Router, serve::ListenerExt as _};
-use progress_axum::{Gateway, router_with};
+use blackbox::Serves;
+use progress_axum::{Gateway, Serve, Served, router_with};
 use tokio::net::TcpListener;
 
 type Server = blackbox::Server<Axum>;
+type Running = blackbox::Running<Axum>;
 
 struct Axum;
 
@@ -29,5 +31,15 @@ impl blackbox::Adapter for Axum {
                 .await
                 .unwrap()
         }
+    }
+}
+
+impl Serves for Axum {
+    fn until_stopped(
+        listener: TcpListener,
+        gateway: Gateway,
+        serve: Serve,
+    ) -> impl Future<Output = io::Result<Served>> + Send + 'static {
+        progress_axum::serve(listener, router_with(gateway), serve)
     }
 }

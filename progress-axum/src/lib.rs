@@ -14,9 +14,15 @@
 )]
 
 mod router;
+#[cfg(feature = "serve")]
+mod serve;
 mod upgrade;
 
 pub use progress_core::ProgressTracker;
 pub use progress_web::{Gateway, Open};
+#[cfg(feature = "serve")]
+pub use progress_web::{Serve, Served};
 
 pub use self::router::{router, router_with};
+#[cfg(feature = "serve")]
+pub use self::serve::serve;

@@ -14,9 +14,15 @@
 )]
 
 mod routes;
+#[cfg(feature = "serve")]
+mod serve;
 mod upgrade;
 
 pub use progress_core::ProgressTracker;
 pub use progress_web::{Gateway, Open};
+#[cfg(feature = "serve")]
+pub use progress_web::{Serve, Served};
 
 pub use self::routes::{routes, routes_with};
+#[cfg(feature = "serve")]
+pub use self::serve::serve;

@@ -29,6 +29,8 @@ mod refused;
 mod respond;
 mod routes;
 mod schema;
+#[cfg(feature = "serve")]
+mod serve;
 mod session;
 mod socket;
 mod sse;
@@ -37,6 +39,8 @@ mod wire;
 /// For implementing [`Authorizer`] without naming the crate that it comes from.
 pub use async_trait::async_trait;
 
+#[cfg(feature = "serve")]
+pub use self::serve::{Serve, Served};
 pub use self::{
     auth::{Action, Authorizer, Open, Principal, Refusal},
     body::{Body, RequestBody},

@@ -1,5 +1,6 @@
 //! What any adapter has to do.
 
+mod drain;
 mod formats;
 mod http;
 mod http_list;
@@ -7,6 +8,7 @@ mod many;
 mod nodes;
 mod reconnect;
 mod routing;
+mod serve;
 mod slow_readers;
 mod sse;
 mod sse_many;
