@@ -4,7 +4,9 @@
 //! The suite itself is in `tests/suite`, written once. `tests/axum.rs` and `tests/warp.rs` run all of
 //! it, each on its adapter. What is special to one is tested beside it, with the clients of here.
 
+pub mod raw;
 mod reader;
+mod running;
 mod server;
 mod sse;
 mod ws;
@@ -17,6 +19,7 @@ use serde_json::Value;
 
 pub use self::{
     reader::Reader,
+    running::{Running, Serves},
     server::{Adapter, Answer, Server},
     sse::{Block, Sse},
     ws::{RawMessage, RawWs, Ws},

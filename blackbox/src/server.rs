@@ -63,18 +63,11 @@ impl<A: Adapter> Server<A> {
         tracker: ProgressTracker,
         build: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Self {
-        let open = Open::new().named_ids().listing();
-        let gateway = build(Gateway::builder(tracker.clone()).authorizer(open)).build();
+        let gateway = gateway(&tracker, build);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(A::serve(listener, gateway.clone(), prefix));
-        Self {
-            tracker,
-            gateway,
-            address,
-            client: Client::new(),
-            _adapter: PhantomData,
-        }
+        Self::at(address, tracker, gateway)
     }
 
     pub async fn ws(&self, path: &str) -> Ws {
@@ -128,6 +121,28 @@ impl<A: Adapter> Server<A> {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+impl<A> Server<A> {
+    /// One that is served already.
+    pub(crate) fn at(address: SocketAddr, tracker: ProgressTracker, gateway: Gateway) -> Self {
+        Self {
+            tracker,
+            gateway,
+            address,
+            client: Client::new(),
+            _adapter: PhantomData,
+        }
+    }
+}
+
+/// With named ids and listing allowed, and what `build` makes of it.
+pub(crate) fn gateway(
+    tracker: &ProgressTracker,
+    build: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
+) -> Gateway {
+    let open = Open::new().named_ids().listing();
+    build(Gateway::builder(tracker.clone()).authorizer(open)).build()
 }
 
 impl Answer {

@@ -2,13 +2,15 @@
 
 mod suite;
 
-use std::{future::Future, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr};
 
 use axum::{Router, serve::ListenerExt as _};
-use progress_axum::{Gateway, router_with};
+use blackbox::Serves;
+use progress_axum::{Gateway, Serve, Served, router_with};
 use tokio::net::TcpListener;
 
 type Server = blackbox::Server<Axum>;
+type Running = blackbox::Running<Axum>;
 
 struct Axum;
 
@@ -28,5 +30,15 @@ impl blackbox::Adapter for Axum {
             let service = app.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, service).await.unwrap()
         }
+    }
+}
+
+impl Serves for Axum {
+    fn until_stopped(
+        listener: TcpListener,
+        gateway: Gateway,
+        serve: Serve,
+    ) -> impl Future<Output = io::Result<Served>> + Send + 'static {
+        progress_axum::serve(listener, router_with(gateway), serve)
     }
 }

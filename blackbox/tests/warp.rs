@@ -2,13 +2,15 @@
 
 mod suite;
 
-use std::future::Future;
+use std::{future::Future, io};
 
-use progress_warp::{Gateway, routes_with};
+use blackbox::Serves;
+use progress_warp::{Gateway, Serve, Served, routes_with};
 use tokio::net::TcpListener;
 use warp::Filter as _;
 
 type Server = blackbox::Server<Warp>;
+type Running = blackbox::Running<Warp>;
 
 struct Warp;
 
@@ -25,5 +27,15 @@ impl blackbox::Adapter for Warp {
                 warp::path(segment).and(routes).boxed()
             });
         warp::serve(routes).incoming(listener).run()
+    }
+}
+
+impl Serves for Warp {
+    fn until_stopped(
+        listener: TcpListener,
+        gateway: Gateway,
+        serve: Serve,
+    ) -> impl Future<Output = io::Result<Served>> + Send + 'static {
+        progress_warp::serve(listener, routes_with(gateway), serve)
     }
 }

@@ -14,6 +14,8 @@
 )]
 
 mod routes;
+#[cfg(feature = "serve")]
+mod serve;
 mod upgrade;
 
 pub use progress_core::ProgressTracker;
@@ -21,5 +23,9 @@ pub use progress_core::ProgressTracker;
 #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
 pub use progress_web::jwt;
 pub use progress_web::{Gateway, Open};
+#[cfg(feature = "serve")]
+pub use progress_web::{Serve, Served};
 
 pub use self::routes::{routes, routes_with};
+#[cfg(feature = "serve")]
+pub use self::serve::serve;

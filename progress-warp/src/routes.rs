@@ -60,7 +60,7 @@ pub fn routes_with(gateway: Gateway) -> BoxedFilter<(reply::Response,)> {
         .and(query())
         .and(warp::method())
         .and(warp::header::headers_cloned())
-        .and(warp::addr::remote())
+        .and(peer())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
         .then(
@@ -118,6 +118,13 @@ fn query() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + Cop
     warp::query::raw()
         .map(Some)
         .or_else(|_| ready(Ok::<_, Infallible>((None,))))
+}
+
+/// The peer's address: from warp's own server, or from another that leaves it with the request.
+fn peer() -> impl Filter<Extract = (Option<SocketAddr>,), Error = Infallible> + Copy {
+    warp::addr::remote()
+        .and(warp::ext::optional::<SocketAddr>())
+        .map(|remote: Option<SocketAddr>, left: Option<SocketAddr>| remote.or(left))
 }
 
 async fn respond<S, D>(

@@ -101,6 +101,15 @@ impl GatewayBuilder {
         self
     }
 
+    /// Sets how old a connection may get, give or take a tenth (default: as old as it likes). An
+    /// older one is sent away as by a [drain](Gateway::drain): told `draining` and closed with 4001.
+    /// Its client comes back with its position, to whichever node the balancer then picks, so that
+    /// nodes that are new or were away get their share of connections that last.
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.settings.pace.max_age = Some(age.min(LONGEST));
+        self
+    }
+
     /// Sets the path that the routes are nested under (default none), such as `/api`: it stands
     /// before the paths of [`Gateway::urls`].
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {

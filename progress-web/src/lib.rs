@@ -32,6 +32,8 @@ mod refused;
 mod respond;
 mod routes;
 mod schema;
+#[cfg(feature = "serve")]
+mod serve;
 mod session;
 mod socket;
 mod sse;
@@ -44,6 +46,8 @@ pub use async_trait::async_trait;
 #[cfg(feature = "jwt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
 pub use self::auth::jwt;
+#[cfg(feature = "serve")]
+pub use self::serve::{Serve, Served};
 pub use self::{
     auth::{
         Action, Authorizer, Grant, InvalidOrigin, Open, Origin, Principal, Refusal, Secret,

@@ -89,7 +89,8 @@ fn size(output: &Output) -> usize {
                 .map_or(0, |event| "event: \n".len() + event.len());
             "data: \n\n".len() + text.len() + id(at) + event
         }
-        Output::Close(close) => "\n".len() + id(&close.id),
+        // Of the number at most 20 digits.
+        Output::Close(close) => "retry: \n\n".len() + 20 + id(&close.id),
         // Of other connections.
         Output::Ping | Output::Binary(_) => 0,
     }
@@ -123,8 +124,13 @@ fn write_output(out: &mut Vec<u8>, output: &Output) {
             out.push(b'\n');
         }
         Output::Close(close) => {
+            if let Some(after) = close.reconnect_after {
+                out.extend_from_slice(format!("retry: {}\n", after.as_millis()).as_bytes());
+            }
             if let Some(id) = &close.id {
                 write_id(out, id);
+            }
+            if close.reconnect_after.is_some() || close.id.is_some() {
                 out.push(b'\n');
             }
         }

@@ -8,11 +8,8 @@ use http::Response;
 use progress_core::ProgressTracker;
 use progress_web::{Gateway, Session};
 use serde_json::{Value, json};
-use tokio::time::Duration;
 
-use self::support::{
-    Mark, closed, frames, gateway, gateway_with, kinds, request, secs, settle, socket, stream, task,
-};
+use self::support::{closed, frames, gateway, kinds, request, settle, socket, stream, task};
 
 fn body(response: &Response<Bytes>) -> Value {
     serde_json::from_slice(response.body()).unwrap()
@@ -263,54 +260,4 @@ async fn managing_needs_permission() {
         let solution = &body(&response)["error"]["solutions"][0];
         assert!(solution.as_str().unwrap().contains("Open::managing()"));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_happened_before_the_drain_is_told_before_it() {
-    // Busy, so that what comes is held back for a moment.
-    let gateway = gateway_with(|gateway| gateway.linger(secs(1)));
-    let (a, b) = (task(&gateway, "a"), task(&gateway, "b"));
-    let mut ends = socket(&gateway, "a").await;
-    let mut goes_on = socket(&gateway, "b").await;
-    settle(&mut ends).await;
-    settle(&mut goes_on).await;
-    a.emit(Mark { n: 1 }).unwrap();
-    b.emit(Mark { n: 1 }).unwrap();
-    a.complete(()).unwrap();
-    gateway.drain(secs(1));
-    let said = settle(&mut ends).await;
-    assert_eq!(kinds(&said), ["mark", "complete", "(close)"]);
-    assert_eq!(closed(&said), (1000, "ENDED"));
-    let said = settle(&mut goes_on).await;
-    assert_eq!(kinds(&said), ["mark", "draining", "(close)"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn draining_tells_every_client_when_to_come_back() {
-    let gateway = gateway();
-    let _a = task(&gateway, "a");
-    let mut sessions = Vec::new();
-    for _ in 0..10 {
-        let mut session = socket(&gateway, "a").await;
-        settle(&mut session).await;
-        sessions.push(session);
-    }
-    assert_eq!(gateway.drain(Duration::from_secs(10)), 10);
-    let mut waits = Vec::new();
-    for session in &mut sessions {
-        let said = settle(session).await;
-        assert_eq!(kinds(&said), ["draining", "(close)"]);
-        assert_eq!(closed(&said), (4001, "DRAINING"));
-        let data = &frames(said)[0]["data"];
-        waits.push(data["reconnect_after_ms"].as_u64().unwrap());
-    }
-    waits.sort_unstable();
-    assert!(
-        waits.windows(2).all(|pair| pair[1] - pair[0] > 300),
-        "{waits:?}"
-    );
-    let mut late = socket(&gateway, "a").await;
-    assert_eq!(closed(&settle(&mut late).await), (4001, "DRAINING"));
-    let late = gateway.event_stream(&request("/"), "a").await;
-    assert_eq!(late.unwrap_err().status(), 503);
 }

@@ -1,5 +1,6 @@
 //! What any adapter has to do.
 
+mod drain;
 mod formats;
 mod http;
 mod http_list;
@@ -9,6 +10,7 @@ mod nodes;
 mod reconnect;
 mod routing;
 mod security;
+mod serve;
 mod slow_readers;
 mod sse;
 mod sse_many;

@@ -7,7 +7,6 @@ use demo::{
     server::{self, Settings, UploadLimits},
     terminal,
 };
-use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 /// Drop files on a page and watch them being processed, or name them here and watch it at once.
@@ -69,36 +68,7 @@ async fn serve(arguments: &Arguments, at_once: usize) -> anyhow::Result<()> {
         )
     })?;
     println!("Drop files on {}", server.url());
-    let (ask, asked) = oneshot::channel();
-    let served = server.run_until(async {
-        let _asked = asked.await;
-    });
-    let stopped = async {
-        stop().await?;
-        let _gone = ask.send(());
-        // Who says so twice does not want to wait.
-        stop().await
-    };
-    tokio::select! {
-        served = served => served?,
-        stopped = stopped => stopped?,
-    }
-    Ok(())
-}
-
-/// Waits for Ctrl-C or, on Unix, SIGTERM.
-async fn stop() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            stopped = tokio::signal::ctrl_c() => stopped,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    Ok(server.run().await?)
 }
 
 const MIB: u64 = 1024 * 1024;

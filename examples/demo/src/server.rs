@@ -1,7 +1,7 @@
 //! The demo's server: the page, the upload, and the routes of `progress-axum`.
 
 use std::{
-    fmt, future,
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -13,15 +13,10 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     response::Response,
     routing::post,
-    serve::ListenerExt as _,
 };
 use progress_core::{Limits, ProgressTracker, log::LogLimits};
-use progress_web::Gateway;
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, oneshot},
-    time::sleep,
-};
+use progress_web::{Gateway, Serve};
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{batch::Workshop, page, upload};
 
@@ -121,66 +116,25 @@ impl Server {
         self.app.folder()
     }
 
-    /// Serves until the future is dropped.
+    /// Serves until SIGTERM or Ctrl-C, and then takes leave: no new work is taken and what is under
+    /// way gets 10 s to end; the clients are told to come back, and get 5 s to go. At the second
+    /// signal it is over at once.
     ///
     /// # Errors
     ///
-    /// What the system says if connections can no longer be taken.
+    /// What the system says if signals cannot be heard.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future takes no more connections; those that are open go on until their
-    /// runtime ends.
+    /// Dropping the future cuts off every connection.
     pub async fn run(self) -> std::io::Result<()> {
-        self.run_until(future::pending()).await
-    }
-
-    /// Serves until it is to stop, and then takes leave: no new work is taken and what is under way
-    /// gets 10 s to end; the clients are told to come back, and get 5 s to go.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`run`](Self::run).
-    pub async fn run_until(
-        self,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
-        let listener = self.listener.tap_io(|connection| {
-            // A frame is small and goes out at once, or waits for the answer to the one before.
-            let _only_slower = connection.set_nodelay(true);
-        });
-        let gateway = self.app.gateway().clone();
-        let (told, is_told) = oneshot::channel::<()>();
-        let leave = {
-            let gateway = gateway.clone();
-            async move {
-                stop.await;
-                // First the work: who watches it is told its end, which closes the connection.
-                gateway.tracker().drain(WORK_ENDS_IN).await;
-                gateway.drain(COME_BACK_WITHIN);
-                drop(told);
-            }
-        };
-        let served = axum::serve(listener, self.app.router().into_make_service())
-            .with_graceful_shutdown(leave);
-        let gone = async {
-            served.await?;
-            // WebSockets are no longer the server's to wait for.
-            all_gone(&gateway).await;
-            Ok(())
-        };
-        let too_long = async {
-            let _told = is_told.await;
-            sleep(CLIENTS_GO_IN).await;
-        };
-        tokio::select! {
-            gone = gone => gone,
-            () = too_long => Ok(()),
-        }
+        let serve = Serve::new(self.app.gateway().clone())
+            // Who watches work is told its end, which closes the connection.
+            .work_ends_in(WORK_ENDS_IN)
+            .drain(CLIENTS_GO_OVER)
+            .deadline(CLIENTS_GO_IN);
+        progress_axum::serve(self.listener, self.app.router(), serve).await?;
+        Ok(())
     }
 }
 
@@ -255,13 +209,6 @@ impl fmt::Debug for App {
     }
 }
 
-/// Waits until nobody is connected any more.
-async fn all_gone(gateway: &Gateway) {
-    while gateway.sessions() > 0 {
-        sleep(LOOK_AGAIN).await;
-    }
-}
-
 async fn not_found(State(app): State<App>) -> Response {
     app.gateway().not_found().map(axum::body::Body::from)
 }
@@ -274,6 +221,5 @@ async fn method_not_allowed(State(app): State<App>) -> Response {
 
 const WORK_ENDS_IN: Duration = Duration::from_secs(10);
 const CLIENTS_GO_IN: Duration = Duration::from_secs(5);
-/// Over which the clients are spread that come back, to the next server if there is one.
-const COME_BACK_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Over which they are spread, so that they do not come back all at once.
+const CLIENTS_GO_OVER: Duration = Duration::from_secs(2);

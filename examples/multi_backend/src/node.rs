@@ -2,15 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, serve::ListenerExt as _};
+use axum::{Router, body::Body, extract::Request};
 use clap::{Args, ValueEnum};
 use futures_util::{Stream, StreamExt as _};
 use http::Method;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use progress_redis::RedisTransport;
-use progress_web::{Gateway, Open};
-use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use progress_web::{Gateway, Open, Serve};
+use tokio::{net::TcpListener, time::sleep};
 use warp::{Filter as _, Reply as _, filters::path::FullPath, reply};
 
 use crate::{Shared, child, queue::Queue, site::Site, store::Store};
@@ -84,46 +84,26 @@ async fn serve(
     gateway: Gateway,
     site: Site,
 ) -> anyhow::Result<()> {
-    let (told, is_told) = oneshot::channel::<()>();
-    let leaving = gateway.clone();
-    let leave = async move {
-        child::told_to_end().await;
-        leaving.drain(COME_BACK_WITHIN);
-        drop(told);
-    };
-    let too_long = async {
-        let _told = is_told.await;
-        sleep(CLIENTS_GO_IN).await;
-    };
-    let serve = async {
-        match adapter {
-            Adapter::Axum => {
-                let routes = Router::new()
-                    .fallback(move |request: Request| {
-                        let site = site.clone();
-                        async move { site.respond(request).await.map(Body::from) }
-                    })
-                    .merge(progress_axum::router_with(gateway));
-                let listener = listener.tap_io(|connection| {
-                    // A frame is small and goes out at once.
-                    let _only_slower = connection.set_nodelay(true);
-                });
-                axum::serve(listener, routes.into_make_service())
-                    .with_graceful_shutdown(leave)
-                    .await?;
-            }
-            Adapter::Warp => {
-                let routes = progress_warp::routes_with(gateway).or(beside(site)).unify();
-                let server = warp::serve(routes).incoming(listener);
-                server.graceful(leave).run().await;
-            }
+    let serve = Serve::new(gateway.clone())
+        .stop_on(child::told_to_end())
+        .drain(CLIENTS_GO_OVER)
+        .deadline(CLIENTS_GO_IN);
+    match adapter {
+        Adapter::Axum => {
+            let routes = Router::new()
+                .fallback(move |request: Request| {
+                    let site = site.clone();
+                    async move { site.respond(request).await.map(Body::from) }
+                })
+                .merge(progress_axum::router_with(gateway));
+            progress_axum::serve(listener, routes, serve).await?;
         }
-        Ok(())
-    };
-    tokio::select! {
-        served = serve => served,
-        () = too_long => Ok(()),
+        Adapter::Warp => {
+            let routes = progress_warp::routes_with(gateway).or(beside(site)).unify();
+            progress_warp::serve(listener, routes, serve).await?;
+        }
     }
+    Ok(())
 }
 
 /// The site as a filter that answers whatever comes.
@@ -155,5 +135,5 @@ fn framed<D>(
 const WAITS_FOR_A_WORKER: Duration = Duration::from_secs(600);
 const TIDIES_EVERY: Duration = Duration::from_secs(1);
 const CLIENTS_GO_IN: Duration = Duration::from_secs(3);
-/// Over which the clients are spread that come back, to the other node if they like.
-const COME_BACK_WITHIN: Duration = Duration::from_secs(2);
+/// Over which the clients are spread that are sent away, to the other node if they like.
+const CLIENTS_GO_OVER: Duration = Duration::from_secs(2);

@@ -33,14 +33,14 @@ async fn main() -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays");
     }
-    let listener = serve::listen(settings.listen, settings.frozen_after).map_err(|error| {
+    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
         let listen = settings.listen;
         anyhow::anyhow!("cannot listen on {listen}: {error}; another can be set with --listen")
     })?;
     let gateway = gateway(&settings)?;
     println!("{}", url(&settings, &listener)?);
     std::io::stdout().flush()?;
-    serve::run(listener, gateway, &settings, stop()).await
+    serve::run(listener, gateway, &settings).await
 }
 
 /// What is printed when the server can be reached.
@@ -105,6 +105,9 @@ fn gateway(settings: &Settings) -> anyhow::Result<Gateway> {
         gateway = gateway.base_url(url.clone());
     }
     gateway = limited(gateway, settings);
+    if let Some(age) = settings.max_connection_age {
+        gateway = gateway.max_connection_age(age);
+    }
     if let Some(bytes) = settings.max_body {
         gateway = gateway.body(bytes);
     }
@@ -129,27 +132,4 @@ fn limited(mut gateway: GatewayBuilder, settings: &Settings) -> GatewayBuilder {
         Forwarded::Forwarded => ForwardedHeader::Forwarded,
     };
     gateway.trusted_proxies(settings.trusted_proxies.iter().copied(), header)
-}
-
-/// Waits for Ctrl-C or, on Unix, SIGTERM.
-async fn stop() {
-    if let Err(error) = signal().await {
-        // Then it ends by being killed.
-        tracing::warn!(%error, "signals are not heard");
-        std::future::pending().await
-    }
-}
-
-async fn signal() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            stopped = tokio::signal::ctrl_c() => stopped,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }

@@ -107,6 +107,24 @@ pub(crate) struct Options {
     /// What all keys in Redis begin with [default: pgs]
     #[arg(long, env = "PROGRESS_REDIS_PREFIX", value_name = "PREFIX")]
     redis_prefix: Option<String>,
+    /// For how long to serve on after SIGTERM as if nothing were, but for `/health`: as long as
+    /// balancers take to look [default: 0s]
+    #[arg(long, env = "PROGRESS_UNREADY_FOR", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    unready_for: Option<Duration>,
+    /// Over which time clients are then spread that are sent away [default: 6s]
+    #[arg(long, env = "PROGRESS_DRAIN", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    drain: Option<Duration>,
+    /// When everything is cut off that is still open, from the drain's beginning [default: 15s]
+    #[arg(long, env = "PROGRESS_DRAIN_DEADLINE", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    drain_deadline: Option<Duration>,
+    /// How old a connection may get, give or take a tenth, before its client is sent to whichever
+    /// server the balancer then picks [default: as old as it likes]
+    #[arg(long, env = "PROGRESS_MAX_CONNECTION_AGE", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[serde(with = "humantime_serde::option")]
+    max_connection_age: Option<Duration>,
     /// What carries the routes [default: axum]
     #[arg(long, env = "PROGRESS_ADAPTER", value_name = "ADAPTER")]
     adapter: Option<Adapter>,
@@ -159,6 +177,10 @@ pub(crate) struct Settings {
     pub aliases: bool,
     pub redis: Option<String>,
     pub redis_prefix: Option<String>,
+    pub unready_for: Duration,
+    pub drain: Duration,
+    pub drain_deadline: Duration,
+    pub max_connection_age: Option<Duration>,
     pub adapter: Adapter,
 }
 
@@ -216,6 +238,10 @@ impl Options {
             aliases: self.aliases.or(file.aliases).unwrap_or(false),
             redis: self.redis.or(file.redis),
             redis_prefix: self.redis_prefix.or(file.redis_prefix),
+            unready_for: (self.unready_for.or(file.unready_for)).unwrap_or_default(),
+            drain: self.drain.or(file.drain).unwrap_or(DRAIN),
+            drain_deadline: (self.drain_deadline.or(file.drain_deadline)).unwrap_or(DRAIN_DEADLINE),
+            max_connection_age: self.max_connection_age.or(file.max_connection_age),
             adapter: self.adapter.or(file.adapter).unwrap_or_default(),
         };
         ensure!(
@@ -243,6 +269,8 @@ impl Options {
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8090);
 const HEARTBEAT: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_secs(6);
+const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {

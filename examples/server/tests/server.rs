@@ -2,11 +2,15 @@
 
 mod support;
 
-use std::{io::Write as _, process::Stdio};
+use std::{io::Write as _, process::Stdio, time::Duration};
 
 use futures_util::StreamExt as _;
 use serde_json::json;
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    net::TcpStream,
+    process::Command,
+    time::{sleep, timeout},
+};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 use self::support::{PATIENCE, Server};
@@ -129,6 +133,59 @@ async fn at_sigterm_clients_are_told_to_come_back_and_the_server_goes() {
         let ended = timeout(PATIENCE, server.process.wait()).await.unwrap();
         assert!(ended.unwrap().success(), "{adapter}");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn at_the_second_signal_it_goes_at_once() {
+    for adapter in ["axum", "warp"] {
+        let mut server = Server::start(&["--adapter", adapter, "--unready-for", "1h"]).await;
+        let stream = format!("{}/sse/progress/video-42", server.url);
+        let mut stream = reqwest::get(stream).await.unwrap();
+        assert!(stream.chunk().await.unwrap().is_some(), "it is watched");
+        let id = server.process.id().unwrap().to_string();
+        let signal = async |name: &str| {
+            let told = Command::new("kill").args([name, &id]).status().await;
+            assert!(told.unwrap().success());
+        };
+        signal("-TERM").await;
+        let withdrawn = async { while server.get("/health").await.0 == 200 {} };
+        timeout(PATIENCE, withdrawn).await.unwrap();
+        signal("-INT").await;
+        let ended = timeout(PATIENCE, server.process.wait()).await.unwrap();
+        assert!(ended.unwrap().success(), "{adapter}");
+        assert!(stream.text().await.is_err(), "it was cut off");
+    }
+}
+
+/// Time that a process has spent, in hundredths of a second.
+#[cfg(target_os = "linux")]
+fn spent(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_files_for_more_connections_it_waits_and_goes_on() {
+    let server = Server::start_with_files(64).await;
+    let mut connections = Vec::new();
+    for _ in 0..100 {
+        // The system takes them all.
+        connections.push(TcpStream::connect(server.host()).await.unwrap());
+    }
+    let id = server.process.id().unwrap();
+    let refused = timeout(Duration::from_secs(2), server.get("/health")).await;
+    assert!(refused.is_err(), "there is no file for it");
+    let before = spent(id);
+    sleep(Duration::from_secs(2)).await;
+    let spent = spent(id) - before;
+    assert!(spent < 100, "it tried all the time: {spent} of 200");
+    drop(connections);
+    let (status, health) = timeout(PATIENCE, server.get("/health")).await.unwrap();
+    assert_eq!(status, 200, "{health}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `/clients` and `/broadcast`: for whoever may manage.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
@@ -52,20 +52,6 @@ impl Gateway {
     /// Dropping the future broadcasts nothing.
     pub async fn broadcast(&self, request: &Parts, body: RequestBody) -> Response<Bytes> {
         answer(self.try_broadcast(request, body).await)
-    }
-
-    /// Tells every client that the server is going down, and closes its connection with 4001; lets
-    /// no other in. The clients are told to come back spread over a time. Returns how many there
-    /// were; [`sessions`](Self::sessions) tells how many there still are.
-    pub fn drain(&self, come_back_within: Duration) -> usize {
-        let clients = self.registry().drain();
-        for client in &clients {
-            // Multiples of the golden ratio spread evenly, however many there are.
-            let share = (client.number as f64 * 0.618_033_988_749_895).fract();
-            let reconnect_after = come_back_within.mul_f64(share);
-            client.order(Order::Drain { reconnect_after });
-        }
-        clients.len()
     }
 
     async fn try_clients(&self, request: &Parts) -> Result<Response<Bytes>, ApiError> {

@@ -1,6 +1,10 @@
 //! The connections that are open: who they are, and what an operator does with them.
 
+mod drain;
 mod manage;
 mod registry;
 
-pub(crate) use self::registry::{Clients, Order, Place, Seat};
+pub(crate) use self::{
+    drain::{jitter, reconnect_after},
+    registry::{Clients, Order, Place, Seat, draining},
+};

@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use progress_core::Timestamp;
+use tokio::sync::Notify;
 
 use crate::{
     error::{ApiError, Code},
@@ -26,6 +27,10 @@ use crate::{
 pub(crate) struct Clients {
     limits: ConnectionLimits,
     open: Mutex<Open>,
+    /// Told when a drain begins.
+    drains: Notify,
+    /// Told when the last connection has gone while they drain.
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +42,10 @@ struct Open {
     silent: usize,
     /// Of all of these, those of each address and each subject.
     shares: Shares,
-    draining: bool,
+    /// New connections should go elsewhere, though those that come are let in.
+    withdrawn: bool,
+    /// How often a drain was begun; once it was, nobody is let in.
+    drains: u64,
 }
 
 /// One connection, as others see it.
@@ -96,6 +104,8 @@ impl Clients {
         Self {
             limits,
             open: Mutex::default(),
+            drains: Notify::new(),
+            emptied: Notify::new(),
         }
     }
 
@@ -170,9 +180,8 @@ impl Clients {
         counts: &Metrics,
     ) -> Result<MutexGuard<'_, Open>, ApiError> {
         let mut open = lock(&self.open);
-        if open.draining {
-            return Err(ApiError::new(Code::Draining, "the server is going down")
-                .retry_after(Duration::from_secs(1)));
+        if open.drains > 0 {
+            return Err(draining());
         }
         if open.len() >= self.limits.all {
             return Err(self.limits.exceeded(Scope::All, counts));
@@ -206,14 +215,57 @@ impl Clients {
         lock(&self.open).clients.values().cloned().collect()
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        lock(&self.open).draining
+    /// Has it told that new connections should go elsewhere.
+    pub(crate) fn withdraw(&self) {
+        lock(&self.open).withdrawn = true;
     }
 
-    /// Lets nobody in any more; tells who is in.
-    pub(crate) fn drain(&self) -> Vec<Arc<Client>> {
-        lock(&self.open).draining = true;
-        self.all()
+    /// Whether new connections should go elsewhere.
+    pub(crate) fn is_leaving(&self) -> bool {
+        let open = lock(&self.open);
+        open.withdrawn || open.drains > 0
+    }
+
+    /// Lets nobody in any more; tells which drain this is, and the numbers of those who are in.
+    pub(crate) fn drain(&self) -> (u64, Vec<u64>) {
+        let mut open = lock(&self.open);
+        open.drains += 1;
+        let begun = (open.drains, open.clients.keys().copied().collect());
+        let is_empty = open.len() == 0;
+        drop(open);
+        self.drains.notify_waiters();
+        if is_empty {
+            self.emptied.notify_waiters();
+        }
+        begun
+    }
+
+    /// Whether this drain is the last that was begun.
+    pub(crate) fn is_current(&self, drain: u64) -> bool {
+        lock(&self.open).drains == drain
+    }
+
+    /// Waits until a drain has begun.
+    pub(crate) async fn drain_begun(&self) {
+        let begins = self.drains.notified();
+        if lock(&self.open).drains == 0 {
+            begins.await;
+        }
+    }
+
+    /// Waits until a drain has begun and nobody is in.
+    pub(crate) async fn drained(&self) {
+        loop {
+            // Before the look, so that no end between the two is missed.
+            let emptied = self.emptied.notified();
+            {
+                let open = lock(&self.open);
+                if open.drains > 0 && open.len() == 0 {
+                    return;
+                }
+            }
+            emptied.await;
+        }
     }
 }
 
@@ -307,10 +359,19 @@ impl Drop for Place {
                 None
             }
         };
+        let is_last = open.drains > 0 && open.len() == 0;
         // Not under the lock: its waker may be anybody's.
         drop(open);
         drop(client);
+        if is_last {
+            self.clients.emptied.notify_waiters();
+        }
     }
+}
+
+/// What those are told who come too late.
+pub(crate) fn draining() -> ApiError {
+    ApiError::new(Code::Draining, "the server is going down").retry_after(Duration::from_secs(1))
 }
 
 /// What the locks guard is whole after every step: a panic elsewhere leaves nothing half done.

@@ -16,7 +16,7 @@ use crate::{auth::Action, error::ApiError, gateway::Gateway};
 impl Gateway {
     /// Answers `GET /health`, which needs no permission: `ok`; `degraded` while other nodes cannot
     /// be reached, or what they publish does not come, when this one's own tasks go on; `down`, with 503,
-    /// while the tracker drains, when nothing new should be sent here.
+    /// while it [drains](Self::is_draining), when nothing new should be sent here.
     #[must_use]
     pub fn health(&self) -> Response<Bytes> {
         #[derive(Serialize)]
@@ -34,7 +34,7 @@ impl Gateway {
         if self.http().terse_health {
             transport.forget_error();
         }
-        let (status, code) = match (tracker.is_draining(), transport.status) {
+        let (status, code) = match (self.is_draining(), transport.status) {
             (true, _) => ("down", StatusCode::SERVICE_UNAVAILABLE),
             (false, "ok") => ("ok", StatusCode::OK),
             (false, _) => ("degraded", StatusCode::OK),
@@ -68,7 +68,7 @@ impl Gateway {
             let health = tracker.transport_health();
             tracker.is_connected() && health.as_ref().is_none_or(TransportHealth::is_up)
         };
-        let (code, status) = if tracker.is_draining() || self.registry().is_draining() {
+        let (code, status) = if self.is_draining() {
             (StatusCode::SERVICE_UNAVAILABLE, "down")
         } else if is_up() {
             (StatusCode::OK, "ok")

@@ -1,7 +1,8 @@
 //! A poll that is held until there is something to tell.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use futures_util::future::{Either, select};
 use http::{header, request::Parts};
 use progress_core::{Frame, LookupError, Replay, Snapshot, SubscribeOptions, Subscription, TaskId};
 use tokio::time::{Instant, timeout_at};
@@ -9,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::task::is_known;
 use crate::{
     auth::Principal,
+    clients::draining,
     error::{ApiError, Code},
     gateway::Gateway,
     query::Query,
@@ -17,7 +19,7 @@ use crate::{
 impl Gateway {
     /// Gives a task's snapshot once it differs from what the client knows by `If-None-Match`;
     /// without that, once something has happened; at once if the task has ended; as it stands when
-    /// the time is up. A task that does not exist is waited for.
+    /// the time is up or a drain begins. A task that does not exist is waited for.
     pub(super) async fn held(
         &self,
         id: &TaskId,
@@ -55,9 +57,18 @@ impl Gateway {
                 // Its first event is a change.
                 standing = Some(None);
             }
-            if !happened(&mut events, until).await? {
+            let happened = pin!(happened(&mut events, until));
+            let drains = pin!(self.registry().drain_begun());
+            match select(happened, drains).await {
+                Either::Left((Ok(true), _)) => {}
+                Either::Left((Err(error), _)) => return Err(error),
                 // As it is by now: what came last may have come with the end of the time.
-                return Ok(self.tracker().snapshot(id).await?);
+                Either::Left((Ok(false), _)) => return Ok(self.tracker().snapshot(id).await?),
+                Either::Right(_) => {
+                    let snapshot = self.tracker().snapshot(id).await;
+                    // That it does not exist is not known before the time is up.
+                    return snapshot.map_err(|_| draining());
+                }
             }
         }
     }

@@ -61,6 +61,8 @@ pub(crate) struct Pace {
     pub(crate) unknown_wait: Duration,
     /// How long a WebSocket may take to say who asks.
     pub(crate) auth_wait: Duration,
+    /// How old a connection may get, about.
+    pub(crate) max_age: Option<Duration>,
     /// For so long after a flush a connection gathers.
     pub(crate) linger: Duration,
     pub(crate) rate: MessageRate,
@@ -76,6 +78,7 @@ impl Default for Pace {
             dead_after: Duration::from_secs(60),
             unknown_wait: Duration::from_secs(10),
             auth_wait: Duration::from_secs(10),
+            max_age: None,
             linger: Duration::from_millis(5),
             rate: MessageRate {
                 burst: 200,
@@ -139,6 +142,8 @@ pub(crate) struct Machine {
     pub(super) serial: u32,
     pub(super) next_heartbeat: Instant,
     pub(super) last_life: Instant,
+    /// When the client is to go to another node, if ever.
+    pub(super) retires: Option<Instant>,
     pub(super) inbound: Bucket,
     pub(super) ids: VectorIds,
     pub(super) linger: Linger,
@@ -179,6 +184,7 @@ impl Machine {
             serial: 0,
             next_heartbeat: now + pace.heartbeat,
             last_life: now,
+            retires: None,
             inbound: Bucket::new(pace.rate, now),
             ids: VectorIds::default(),
             linger: Linger::new(pace.linger),
@@ -398,6 +404,18 @@ impl Machine {
         }
     }
 
+    /// Sets that the connection gets no older than its age, give or take a tenth: those that came
+    /// together are not to leave together. `share` is the client's of one.
+    pub(crate) fn retire(&mut self, share: f64, now: Instant) {
+        let age = self.pace.max_age;
+        self.retires = age.and_then(|age| now.checked_add(age.mul_f64(0.9 + 0.2 * share)));
+    }
+
+    /// Whether the connection is as old as it may get.
+    pub(crate) fn is_retired(&self, now: Instant) -> bool {
+        !self.closed && self.retires.is_some_and(|at| now >= at)
+    }
+
     /// When [`on_time`](Self::on_time) is to be called next.
     pub(crate) fn deadline(&self) -> Instant {
         let dead = (self.is_socket()).then(|| self.last_life + self.pace.dead_after);
@@ -411,6 +429,7 @@ impl Machine {
         let due = (topics.flatten())
             .chain(dead)
             .chain(self.expires)
+            .chain(self.retires)
             .chain(self.linger.deadline());
         match &self.door {
             Some(door) => due.fold(door.until, std::cmp::min),
@@ -431,7 +450,8 @@ impl Machine {
             reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
         };
         self.say(None, "draining", Some(data), None);
-        self.close(Code::Draining);
+        let code = Code::Draining;
+        self.close_with(code.close_code(), code.as_str(), Some(reconnect_after));
     }
 
     /// Says something to the client that is about no topic of its own.
@@ -464,7 +484,7 @@ impl Machine {
             }
             code => code.close_code(),
         };
-        self.close_with(number, code.as_str());
+        self.close_with(number, code.as_str(), None);
     }
 
     /// A topic has nothing more.
@@ -481,7 +501,7 @@ impl Machine {
         }
         self.effects.push_back(Effect::Leave(index));
         if self.all_over() {
-            self.close_with(1000, "ENDED");
+            self.close_with(1000, "ENDED", None);
         }
     }
 
@@ -491,13 +511,19 @@ impl Machine {
         self.shape != Shape::Sockets && topics.all(|topic| topic.phase == Phase::Over)
     }
 
-    fn close_with(&mut self, code: u16, reason: &'static str) {
+    fn close_with(&mut self, code: u16, reason: &'static str, reconnect_after: Option<Duration>) {
         if self.closed {
             return;
         }
         self.closed = true;
         let id = self.ids.is_behind().then(|| self.current_id()).flatten();
-        self.push(Output::Close(Close { code, reason, id }), true);
+        let close = Close {
+            code,
+            reason,
+            id,
+            reconnect_after,
+        };
+        self.push(Output::Close(close), true);
     }
 
     pub(super) fn is_socket(&self) -> bool {

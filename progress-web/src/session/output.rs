@@ -1,5 +1,7 @@
 //! What a session has for its client.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// Something for a session's client.
@@ -35,4 +37,7 @@ pub struct Close {
     pub reason: &'static str,
     /// The event id that an event stream gives its client to come back with.
     pub id: Option<String>,
+    /// How long the client was asked to wait; an event stream says it as `retry:` too, which is
+    /// what an `EventSource` goes by.
+    pub reconnect_after: Option<Duration>,
 }

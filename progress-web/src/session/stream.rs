@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::request::Parts;
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     access::SessionLog,
     auth::{Credentials, Principal},
-    clients::{Order, Seat},
+    clients::{Order, Seat, jitter, reconnect_after},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
     metrics::Metrics,
@@ -153,6 +154,9 @@ impl Session {
             log: SessionLog::new(shape.kind()),
         };
         session.machine.trace = session.log.trace;
+        if let Some(seat) = &session.seat {
+            session.machine.retire(jitter(seat.client().number), now);
+        }
         session
     }
 
@@ -263,7 +267,7 @@ impl Session {
         let message = format!("the message is too large, the limit is {limit} bytes");
         let error = ApiError::new(Code::PayloadTooLarge, message).detail("limit", limit);
         self.machine.on_dismissed(&error);
-        self.was_limited("message");
+        self.counts.limited("message");
     }
 
     /// Has every topic skip superseded State up to its head: to be called when the socket takes
@@ -296,9 +300,6 @@ impl Session {
         self.log.frames(frames);
         if let Some(Output::Close(close)) = said.last() {
             self.was_closed(close.code);
-            if close.reason == Code::RateLimited.as_str() {
-                self.counts.limited("message");
-            }
         }
     }
 
@@ -306,12 +307,6 @@ impl Session {
     pub(crate) fn was_closed(&mut self, code: u16) {
         self.log.closed(code);
         self.counts.closed(self.machine.shape.kind(), code);
-    }
-
-    fn was_limited(&self, what: &'static str) {
-        if let Some(gateway) = self.gateway.upgrade() {
-            gateway.counts().limited(what);
-        }
     }
 
     fn on_message(&mut self, message: Option<&Value>) {
@@ -377,11 +372,7 @@ impl Session {
                 Order::Broadcast { event_type, json } => {
                     self.machine.on_broadcast(&event_type, &json);
                 }
-                Order::Drain { reconnect_after } => {
-                    // What happened before is told before: its end may be part of it.
-                    self.read_sources(cx, false);
-                    self.machine.on_drain(reconnect_after);
-                }
+                Order::Drain { reconnect_after } => self.send_away(cx, reconnect_after),
                 Order::Dismiss => {
                     let message = "this connection was closed by the operator";
                     let error = ApiError::new(Code::Disconnected, message);
@@ -389,6 +380,13 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Has the client go to another node. What happened before is told before: its end may be part
+    /// of it.
+    fn send_away(&mut self, cx: &mut Context<'_>, reconnect_after: Duration) {
+        self.read_sources(cx, false);
+        self.machine.on_drain(reconnect_after);
     }
 
     fn poll_flights(&mut self, cx: &mut Context<'_>) {
@@ -489,6 +487,11 @@ impl Session {
             self.machine.close(Code::Draining);
             return true;
         };
+        if self.machine.is_retired(Instant::now()) {
+            let number = self.seat.as_ref().map_or(0, |seat| seat.client().number);
+            self.send_away(cx, reconnect_after(number));
+            return true;
+        }
         let sources = &self.sources;
         self.machine.on_time(
             Instant::now(),
@@ -521,7 +524,7 @@ impl Session {
             any = true;
             match effect {
                 Effect::Leave(index) => self.leave(index),
-                Effect::Limited(what) => self.was_limited(what),
+                Effect::Limited(what) => self.counts.limited(what),
                 Effect::Register(registration) => {
                     if let Some(seat) = &self.seat {
                         seat.client().about().registration = registration;

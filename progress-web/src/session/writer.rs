@@ -152,7 +152,12 @@ impl Machine {
         self.closed = true;
         self.out.clear();
         let (code, reason) = (Code::Internal.close_code(), Code::Internal.as_str());
-        let id = None;
-        self.push(Output::Close(Close { code, reason, id }), true);
+        let close = Close {
+            code,
+            reason,
+            id: None,
+            reconnect_after: None,
+        };
+        self.push(Output::Close(close), true);
     }
 }

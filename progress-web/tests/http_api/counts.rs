@@ -91,7 +91,7 @@ async fn liveness_and_readiness_are_told_apart_from_health() {
     // Clients are sent away before the tracker drains, and must not come back here.
     gateway.drain(Duration::ZERO);
     assert_eq!(ask("/health/ready").await, said(503, "down"));
-    assert_eq!(ask("/health").await, said(200, "degraded"));
+    assert_eq!(ask("/health").await, said(503, "down"));
     assert_eq!(ask("/health/live").await, said(200, "ok"));
 
     let draining = self::gateway();

@@ -25,10 +25,22 @@ impl Server {
 
     /// With an environment of its own beside the test's.
     pub(crate) async fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_progress-server"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_progress-server"));
+        command.args(flags).envs(environment.iter().copied());
+        Self::spawn(command).await
+    }
+
+    /// Where the system has so many files for it, and no more.
+    pub(crate) async fn start_with_files(files: u32) -> Self {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files}; exec \"$@\"");
+        command.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_progress-server")]);
+        Self::spawn(command).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
+        let mut process = command
             .args(["--listen", "127.0.0.1:0", "--open"])
-            .args(flags)
-            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -40,6 +52,11 @@ impl Server {
             process,
             http: reqwest::Client::new(),
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn host(&self) -> &str {
+        self.url.strip_prefix("http://").expect("without TLS")
     }
 
     /// The URL of a route, as a WebSocket's.
