@@ -134,7 +134,7 @@ async fn client_that_says_too_much_is_counted_as_limited() {
     session.on_text(r#"{"type":"ping"}"#);
     session.on_text(r#"{"type":"ping"}"#);
     settle(&mut session).await;
-    let series = "progress_limited_total{limit=\"message\"}";
+    let series = "progress_limited_total{limit=\"messages\"}";
     assert_eq!(counted(&gateway, series).await, 1.0);
 }
 
