@@ -4,6 +4,7 @@ mod bench;
 mod broker;
 mod serve;
 mod settings;
+mod users;
 
 use std::{io::Write as _, net::IpAddr};
 
@@ -104,6 +105,7 @@ fn gateway(settings: &Settings) -> anyhow::Result<Gateway> {
     if let Some(url) = &settings.base_url {
         gateway = gateway.base_url(url.clone());
     }
+    gateway = settings.users.apply(gateway)?;
     gateway = limited(gateway, settings);
     if let Some(age) = settings.max_connection_age {
         gateway = gateway.max_connection_age(age);

@@ -7,6 +7,8 @@ use clap::Parser;
 use progress_web::{BaseUrl, Network, TCP_USER_TIMEOUT, encoders::presets};
 use serde::Deserialize;
 
+use crate::users::UserOptions;
+
 /// Serves the progress of tasks that are published to it over HTTP.
 ///
 /// Each setting is taken from its flag, else from its environment variable, else from the file.
@@ -128,6 +130,8 @@ pub(crate) struct Options {
     /// What carries the routes [default: axum]
     #[arg(long, env = "PROGRESS_ADAPTER", value_name = "ADAPTER")]
     adapter: Option<Adapter>,
+    #[command(flatten)]
+    users: UserOptions,
 }
 
 /// Where proxies say whom they speak for.
@@ -153,7 +157,7 @@ pub(crate) enum Adapter {
 }
 
 /// What the server does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub listen: SocketAddr,
     pub open: bool,
@@ -182,6 +186,7 @@ pub(crate) struct Settings {
     pub drain_deadline: Duration,
     pub max_connection_age: Option<Duration>,
     pub adapter: Adapter,
+    pub users: UserOptions,
 }
 
 impl Options {
@@ -243,6 +248,7 @@ impl Options {
             drain_deadline: (self.drain_deadline.or(file.drain_deadline)).unwrap_or(DRAIN_DEADLINE),
             max_connection_age: self.max_connection_age.or(file.max_connection_age),
             adapter: self.adapter.or(file.adapter).unwrap_or_default(),
+            users: self.users.or(file.users),
         };
         ensure!(
             !settings.open || settings.listen.ip().is_loopback(),
@@ -250,6 +256,7 @@ impl Options {
              loopback address",
             settings.listen.ip()
         );
+        settings.users.check(settings.open)?;
         if let Some(format) = &settings.format {
             let presets = presets::NAMES;
             ensure!(

@@ -27,6 +27,14 @@ impl Server {
     pub(crate) async fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_progress-server"));
         command.args(flags).envs(environment.iter().copied());
+        command.arg("--open");
+        Self::spawn(command).await
+    }
+
+    /// Only for whom the flags let in.
+    pub(crate) async fn start_closed(flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_progress-server"));
+        command.args(flags);
         Self::spawn(command).await
     }
 
@@ -34,13 +42,14 @@ impl Server {
     pub(crate) async fn start_with_files(files: u32) -> Self {
         let mut command = Command::new("sh");
         let limited = format!("ulimit -n {files}; exec \"$@\"");
-        command.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_progress-server")]);
+        let server = env!("CARGO_BIN_EXE_progress-server");
+        command.args(["-c", &limited, "sh", server, "--open"]);
         Self::spawn(command).await
     }
 
-    async fn spawn(mut command: Command) -> Self {
+    pub(crate) async fn spawn(mut command: Command) -> Self {
         let mut process = command
-            .args(["--listen", "127.0.0.1:0", "--open"])
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
