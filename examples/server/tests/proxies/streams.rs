@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -158,44 +158,38 @@ async fn a_client_that_goes_is_missed_by_the_node() {
     }
 }
 
+/// What a proxy gathers for a client that does not read, the node takes for read.
 #[tokio::test]
-async fn a_client_that_does_not_read_gets_the_present_when_it_does() {
+async fn a_client_that_does_not_read_is_a_slow_one_to_the_node() {
     let server = behind(&[]).await;
+    let filler = "x".repeat(30_000);
+    let five = vec![json!({"event_type": "part", "data": filler}); 5];
     for kind in Kind::ALL {
         let proxy = Proxy::before(kind, &[&server]).await;
         let task = format!("video-{kind:?}");
         note(&server, &task, 0).await;
         let mut events = Events::of(proxy.get(&format!("/sse/progress/{task}"))).await;
         events.until("connected").await;
-        // More than all buffers on the way hold; a proxy that gathered it would hold all of it.
-        let filler = "x".repeat(30_000);
-        let all = 1_500_u64;
-        for hundred in 0..all / 100 {
-            let updates: Vec<_> = (1..=100)
-                .map(|n| {
-                    let progress = (hundred * 100 + n) as f64 / 100.0;
-                    let data = serde_json::json!({"progress": progress, "message": filler});
-                    serde_json::json!({"event_type": "progress_update", "data": data})
-                })
-                .collect();
+        // 45 MB: more than the buffers on the way hold, and than the log keeps. What the node could not
+        // hand on is declared missing when the client reads again.
+        for _ in 0..300 {
             let path = format!("/tasks/{task}/events");
-            let (status, answer) = server.post(&path, &updates.into()).await;
+            let (status, answer) = server.post(&path, &five.clone().into()).await;
             assert_eq!(status, 202, "{answer}");
         }
         server.work(&task).await;
-        let (mut seen, mut last) = (0, 0);
+        let (mut parts, mut gaps) = (0, 0);
         loop {
             let frame = events.next().await.expect("it goes on to the end");
-            let Some(seq) = frame["seq"].as_u64() else {
-                continue;
-            };
-            let from = frame["from"].as_u64().unwrap_or(seq);
-            assert!(from <= last + 1, "{kind:?}: {from} after {last}");
-            (seen, last) = (seen + 1, seq);
+            parts += u32::from(frame["event_type"] == "part");
+            gaps += u32::from(frame["event_type"] == "gap");
             if frame["event_type"] == "complete" {
                 break;
             }
         }
-        assert!(seen < all / 2, "{kind:?}: nothing was conflated of {seen}");
+        assert!(
+            gaps > 0 && parts < 1_000,
+            "{kind:?}: {gaps} gaps, {parts} parts"
+        );
     }
 }
