@@ -72,16 +72,6 @@ const NEEDS: &[Need] = &[
         },
         packages: &["curl"],
     },
-    // Each test of progress-redis and of multi-backend runs one of its own.
-    Need {
-        name: "Redis",
-        user: User::Tests,
-        sign: Sign::Program {
-            name: "redis-server",
-            variable: "REDIS_SERVER",
-        },
-        packages: &["redis-server"],
-    },
     // The configurations of docs/deploy are run by what they are for.
     Need {
         name: "nginx",
@@ -100,6 +90,16 @@ const NEEDS: &[Need] = &[
             variable: "CADDY",
         },
         packages: &["caddy"],
+    },
+    // Each test of progress-redis and of multi-backend runs one of its own.
+    Need {
+        name: "Redis",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "redis-server",
+            variable: "REDIS_SERVER",
+        },
+        packages: &["redis-server"],
     },
     // The allocator of progress-server is built from its C source.
     Need {
