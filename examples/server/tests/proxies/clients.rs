@@ -1,9 +1,13 @@
 //! Clients that come through a proxy.
 
+use std::process::Stdio;
+
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
     net::TcpStream,
+    process::Command,
     time::{sleep, timeout},
 };
 use tokio_tungstenite::{
@@ -12,7 +16,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    proxy::{NAME, Proxy},
+    proxy::{NAME, Proxy, nobody},
     support::{PATIENCE, Server},
 };
 
@@ -93,9 +97,21 @@ pub(crate) async fn open(
     timeout(PATIENCE, opening).await.expect("it is answered")
 }
 
-/// A server that knows under which name it is asked.
+/// A server that knows under which name it is asked, and says so in place of where it listens.
 pub(crate) async fn behind(flags: &[&str]) -> Server {
-    Server::start_behind(&format!("https://{NAME}"), flags).await
+    let address = nobody().to_string();
+    let base_url = format!("https://{NAME}");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_progress-server"))
+        .args(["--open", "--listen", &address, "--base-url", &base_url])
+        .args(flags)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let said = timeout(PATIENCE, lines.next_line()).await;
+    assert_eq!(said.expect("it is ready").unwrap(), Some(base_url));
+    Server::of(process, format!("http://{address}"))
 }
 
 /// Publishes a note, past the proxy.

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::{net::TcpListener, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -25,24 +25,8 @@ impl Server {
 
     /// With an environment of its own beside the test's.
     pub(crate) async fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
-        Self::start_at("127.0.0.1:0", environment, flags).await
-    }
-
-    /// Behind a proxy that has this URL; it is still reached where it listens.
-    pub(crate) async fn start_behind(base_url: &str, flags: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
-        let flags = [flags, &["--base-url", base_url]].concat();
-        let mut server = Self::start_at(&address, &[], &flags).await;
-        assert_eq!(server.url, base_url, "what it says is for clients");
-        server.url = format!("http://{address}");
-        server
-    }
-
-    async fn start_at(listen: &str, environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_progress-server"))
-            .args(["--listen", listen, "--open"])
+            .args(["--listen", "127.0.0.1:0", "--open"])
             .args(flags)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -84,6 +68,15 @@ impl Server {
         ]);
         let (status, answer) = self.post(&format!("/tasks/{task}/events"), &events).await;
         assert_eq!((status, &answer["accepted"]), (202, &json!(3)), "{answer}");
+    }
+
+    /// One that was started otherwise.
+    pub(crate) fn of(process: Child, url: String) -> Self {
+        Self {
+            url,
+            process,
+            http: reqwest::Client::new(),
+        }
     }
 }
 
