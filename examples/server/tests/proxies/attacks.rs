@@ -217,7 +217,7 @@ async fn a_body_passes_up_to_the_limit_and_is_refused_above_in_our_words() {
 /// node from everybody.
 #[tokio::test]
 async fn a_client_at_its_limit_takes_no_node_from_others() {
-    let full = ["--max-connections", "1"];
+    let full = ["--max-connections", "10"];
     let servers = [behind(&full).await, behind(&full).await];
     for server in &servers {
         note(server, "video-42", 0).await;
@@ -231,7 +231,7 @@ async fn a_client_at_its_limit_takes_no_node_from_others() {
             let answer = timeout(PATIENCE, watch().send()).await.unwrap().unwrap();
             if answer.status() == 200 {
                 watching.push(answer);
-                assert!(watching.len() <= 2, "{kind:?}");
+                assert!(watching.len() <= 20, "{kind:?}");
                 continue;
             }
             assert_eq!(answer.status(), 503, "{kind:?}");

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    clients::{Events, behind, note, sessions},
+    clients::{Events, behind, note},
     proxy::{Kind, Proxy, Times, nobody},
     support::{PATIENCE, Server},
 };
@@ -17,6 +17,13 @@ async fn terminate(server: &Server) {
     let id = server.process.id().unwrap().to_string();
     let told = Command::new("kill").args(["-TERM", &id]).status().await;
     assert!(told.unwrap().success());
+}
+
+/// What a server calls itself, past the proxy.
+async fn node_of(server: &Server) -> Value {
+    let url = format!("{}/sse/progress/video-42", server.url);
+    let mut events = Events::of(reqwest::Client::new().get(url)).await;
+    events.until("connected").await["data"]["node"].clone()
 }
 
 #[tokio::test]
@@ -28,20 +35,30 @@ async fn a_node_that_goes_is_replaced_by_the_next() {
         }
         let proxy = Proxy::before(kind, &[&servers[0], &servers[1]]).await;
         let watch = || proxy.get("/sse/progress/video-42");
-        let mut events = Events::of(watch()).await;
-        events.until("connected").await;
-        let going = usize::from(sessions(&servers[0]).await == 0);
-        terminate(&servers[going]).await;
-        let draining = events.until("draining").await;
+        // Several, so that it takes a while to send them away.
+        let mut watching = Vec::new();
+        for _ in 0..8 {
+            let mut events = Events::of(watch()).await;
+            let node = events.until("connected").await["data"]["node"].clone();
+            watching.push((node, events));
+        }
+        let going = node_of(&servers[0]).await;
+        let (mut watching, stay): (Vec<_>, Vec<_>) =
+            watching.into_iter().partition(|(node, _)| *node == going);
         assert!(
-            draining["data"]["reconnect_after_ms"].is_u64(),
-            "{draining}"
+            watching.len() > 1 && stay.len() > 1,
+            "{kind:?} spreads clients"
         );
+        terminate(&servers[0]).await;
         // While it goes and when it has gone, with a new connection each time.
         let mut told = None;
         let until_gone = async {
-            while events.next().await.is_some() {}
-            servers[going].process.wait().await.unwrap();
+            for (_, events) in &mut watching {
+                let draining = events.until("draining").await;
+                assert!(draining["data"]["reconnect_after_ms"].is_u64());
+                while events.next().await.is_some() {}
+            }
+            servers[0].process.wait().await.unwrap();
         };
         let asking = async {
             loop {
