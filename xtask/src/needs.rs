@@ -3,7 +3,8 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -70,6 +71,25 @@ const NEEDS: &[Need] = &[
             variable: "CURL",
         },
         packages: &["curl"],
+    },
+    // The configurations of docs/deploy are run by what they are for.
+    Need {
+        name: "nginx",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "nginx",
+            variable: "NGINX",
+        },
+        packages: &["nginx-light"],
+    },
+    Need {
+        name: "Caddy",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "caddy",
+            variable: "CADDY",
+        },
+        packages: &["caddy"],
     },
     // Each test of progress-redis and of multi-backend runs one of its own.
     Need {
@@ -239,6 +259,8 @@ fn install(packages: &[&str], root: &Path) -> Result<()> {
             .args(["install", "-y", "--no-install-recommends"])
             .args(packages)
     };
+    // Redis, nginx and Caddy come as services, which would run from then on, and take ports.
+    let _policy = NoServices::declare(Path::new(POLICY));
     // The package lists may be absent or name versions that are gone; then the first try fails at
     // once. Where they are good, the update is saved.
     if let Err(error) = install().run() {
@@ -248,6 +270,41 @@ fn install(packages: &[&str], root: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// While it lives Debian's packages start no services when they are installed. Where the machine has a
+/// policy of its own, or none can be written, that stays.
+#[derive(Debug)]
+struct NoServices<'a>(Option<&'a Path>);
+
+impl<'a> NoServices<'a> {
+    fn declare(policy: &'a Path) -> Self {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o755);
+        let written = options.open(policy).and_then(|mut file| {
+            // "Not allowed", to each action on each service.
+            file.write_all(b"#!/bin/sh\nexit 101\n")
+        });
+        Self(written.is_ok().then_some(policy))
+    }
+}
+
+impl Drop for NoServices<'_> {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0
+            && let Err(error) = fs::remove_file(policy)
+        {
+            println!(
+                "{}: {error}; remove it, or no service starts",
+                policy.display()
+            );
+        }
+    }
+}
+
+/// Where Debian asks whether a service may be started.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 fn names(needs: &[&Need]) -> String {
     let names: Vec<_> = needs.iter().map(|need| need.name).collect();
@@ -333,5 +390,19 @@ mod tests {
     #[test]
     fn absent_directory_holds_no_font() {
         assert!(!holds_font(Path::new("no-such-directory"), 4));
+    }
+
+    #[test]
+    fn services_are_not_started_meanwhile_and_a_policy_that_is_there_stays() {
+        let policy = env::temp_dir().join(format!("progress-policy-{}", std::process::id()));
+        let declared = NoServices::declare(&policy);
+        let asked = std::process::Command::new("sh").arg(&policy).status();
+        assert_eq!(asked.unwrap().code(), Some(101));
+        drop(declared);
+        assert!(!policy.exists());
+        fs::write(&policy, "of the machine").unwrap();
+        drop(NoServices::declare(&policy));
+        assert_eq!(fs::read_to_string(&policy).unwrap(), "of the machine");
+        fs::remove_file(&policy).unwrap();
     }
 }

@@ -95,6 +95,15 @@ impl Server {
         let (status, answer) = self.post(&format!("/tasks/{task}/events"), &events).await;
         assert_eq!((status, &answer["accepted"]), (202, &json!(3)), "{answer}");
     }
+
+    /// One that was started otherwise.
+    pub(crate) fn of(process: Child, url: String) -> Self {
+        Self {
+            url,
+            process,
+            http: reqwest::Client::new(),
+        }
+    }
 }
 
 /// For what must come, but not for ever.
