@@ -6,7 +6,7 @@ mod serve;
 mod settings;
 mod users;
 
-use std::{io::Write as _, net::IpAddr};
+use std::io::Write as _;
 
 use clap::Parser;
 use progress_core::{Limits, ProgressTracker};
@@ -92,14 +92,7 @@ fn gateway(settings: &Settings) -> anyhow::Result<Gateway> {
             .managing();
         gateway = gateway.authorizer(everything);
         // Who may do everything is whoever gets here: not a page whose name resolves to this machine.
-        for name in ["localhost", "127.0.0.1", "[::1]"] {
-            gateway = gateway.host(name);
-        }
-        let listen = settings.listen.ip();
-        gateway = gateway.host(&match listen {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("[{address}]"),
-        });
+        gateway = gateway.host("localhost");
         if let Some(host) = settings.base_url.as_ref().and_then(BaseUrl::host) {
             gateway = gateway.host(host);
         }

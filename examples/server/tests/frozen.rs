@@ -103,7 +103,7 @@ fn frozen_watcher(server: &Server) -> TcpStream {
     socket.connect(&address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
     stream
-        .write_all(b"GET /sse/progress/frozen HTTP/1.1\r\nhost: test\r\n\r\n")
+        .write_all(b"GET /sse/progress/frozen HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .unwrap();
     stream
 }

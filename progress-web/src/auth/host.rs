@@ -4,6 +4,8 @@
 //! user's machine: to the browser both are one site then, and `Origin` says nothing of it. `Host`
 //! still has the page's name.
 
+use std::net::Ipv4Addr;
+
 use http::{header, request::Parts, uri::Authority};
 
 use crate::error::{ApiError, Code};
@@ -17,13 +19,9 @@ impl Hosts {
         self.0.push(name.to_ascii_lowercase());
     }
 
-    /// Whether a request names one of them.
+    /// Whether a request names one of them, or nothing that a page of elsewhere can be called.
     pub(crate) fn check(&self, request: &Parts) -> Result<(), ApiError> {
-        if self.0.is_empty()
-            || self
-                .names(request)
-                .is_some_and(|name| self.0.contains(&name))
-        {
+        if self.0.is_empty() || self.allows(request) {
             return Ok(());
         }
         tracing::debug!(host = ?request.headers.get(header::HOST), "asked under another name");
@@ -32,14 +30,24 @@ impl Hosts {
         Err(error.field("host").solution(solution))
     }
 
-    /// The name that was asked, if it is one; with two there is no telling which a proxy believes.
-    fn names(&self, request: &Parts) -> Option<String> {
+    fn allows(&self, request: &Parts) -> bool {
         let mut hosts = request.headers.get_all(header::HOST).iter();
-        let authority = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host.to_str().ok()?.parse::<Authority>().ok()?,
-            (None, _) => request.uri.authority()?.clone(),
-            (Some(_), Some(_)) => return None,
+        let authority: Option<Authority> = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().ok().and_then(|host| host.parse().ok()),
+            (None, _) => match request.uri.authority() {
+                Some(authority) => Some(authority.clone()),
+                // No browser.
+                None => return true,
+            },
+            // There is no telling which one a proxy believes.
+            (Some(_), Some(_)) => None,
         };
-        Some(authority.host().to_ascii_lowercase())
+        let Some(authority) = authority else {
+            return false;
+        };
+        let name = authority.host().to_ascii_lowercase();
+        // An address is nobody's name, and no page of elsewhere has one without a dot.
+        let is_local = !name.contains('.') || name.parse::<Ipv4Addr>().is_ok();
+        (!name.is_empty() && is_local) || self.0.contains(&name)
     }
 }

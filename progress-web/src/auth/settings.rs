@@ -48,9 +48,10 @@ impl GatewayBuilder {
     }
 
     /// Allows a name that this server may be asked under, such as `localhost` or `jobs.example.org`
-    /// (default: any); once there is one, a request whose `Host` names another is refused 421. It is
-    /// the guard of servers without users in a private network, or on the machine of the one who
-    /// browses: a page of elsewhere can have its own name resolve to their address.
+    /// (default: any); once there is one, a request whose `Host` names another is refused 421, but
+    /// for addresses and names without a dot, which no page of elsewhere has. It is the guard of
+    /// servers without users in a private network, or on the machine of the one who browses: such a
+    /// page can have its own name resolve to their address.
     pub fn host(mut self, name: &str) -> Self {
         self.settings.ladder.hosts.add(name);
         self

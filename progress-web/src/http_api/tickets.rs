@@ -82,6 +82,12 @@ fn topics(body: &[u8]) -> Result<Vec<Admitted>, ApiError> {
     let Some(list) = field::<Vec<&RawValue>>(&fields, "topics", "no array")? else {
         return Ok(vec![topic(body)?]);
     };
+    if ["task_id", "channel"]
+        .iter()
+        .any(|name| fields.contains_key(*name))
+    {
+        return Err(unclear());
+    }
     if list.is_empty() || list.len() > TOPICS {
         let message = format!("a ticket is for 1 to {TOPICS} topics, not {}", list.len());
         let code = if list.is_empty() {
@@ -106,11 +112,13 @@ fn topic(json: &[u8]) -> Result<Admitted, ApiError> {
             let channel: ChannelName = channel.parse()?;
             Ok(Admitted::Channel(channel.as_str().to_owned()))
         }
-        _ => Err(invalid(
-            "topics",
-            "a ticket is for a task_id, a channel, or topics, an array of such",
-        )),
+        _ => Err(unclear()),
     }
+}
+
+fn unclear() -> ApiError {
+    let message = "a ticket is for either a task_id, or a channel, or topics, an array of such";
+    invalid("topics", message)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -329,7 +329,10 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             takes: &[],
             body: Some(Body::Topics),
             needs: Needs::Credential,
-            answers: const { &[Answer::json(201, "The ticket, for `?ticket=`", "Ticket")] },
+            answers: const {
+                &[Answer::json(201, "The ticket, for `?ticket=`", "Ticket")
+                    .with(&[Header::NoStore])]
+            },
             refuses: &[
                 ALWAYS,
                 BODY,
