@@ -24,6 +24,13 @@ struct Own {
     samples: AtomicU32,
 }
 
+impl Drop for Own {
+    /// A histogram that is dropped frees its samples only once they were gathered.
+    fn drop(&mut self) {
+        self.handle.run_upkeep();
+    }
+}
+
 impl Book {
     /// Makes a recorder whose histograms have these upper bounds.
     pub(super) fn new(buckets: &[(&str, &[f64])]) -> Self {
