@@ -10,16 +10,16 @@
 //!
 //! The first three end up in `Authorization`, where any authorizer looks.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Uri,
+    HeaderMap, HeaderName, HeaderValue,
     header::{self, Entry},
     request::Parts,
 };
 
 use super::{host::Hosts, origin::Origins, ticket};
-use crate::socket::is_upgrade;
+use crate::{query::with_query, socket::is_upgrade};
 
 /// Where credentials are looked for.
 #[derive(Debug, Clone)]
@@ -223,18 +223,6 @@ fn is_visible(byte: u8) -> bool {
     byte.is_ascii_graphic()
 }
 
-fn with_query(uri: &Uri, query: &str) -> Uri {
-    let path = uri.path();
-    let text: Cow<'_, str> = match query {
-        "" => path.into(),
-        query => format!("{path}?{query}").into(),
-    };
-    let mut parts = uri.clone().into_parts();
-    // Some of the pairs of a query are one, so it cannot fail; and if it did nothing is shown.
-    parts.path_and_query = text.parse().ok();
-    Uri::from_parts(parts).unwrap_or_default()
-}
-
 /// What tokens are called in queries, where they end up in logs and histories.
 const TOKENS: [&str; 5] = [
     "token",
@@ -243,7 +231,8 @@ const TOKENS: [&str; 5] = [
     "jwt",
     "authorization",
 ];
-/// Bytes of a token: what servers take as one header.
+/// The longest token that is read, in bytes: what servers take as one header. All that it says is
+/// thereby bounded.
 pub(crate) const TOKEN: usize = 8 * 1_024;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What the limits of clients can be set to.
 
+#[cfg(feature = "serve")]
+use std::net::SocketAddr;
 use std::{
     num::NonZeroU32,
     sync::atomic::{AtomicBool, Ordering},
@@ -7,6 +9,8 @@ use std::{
 
 use http::request::Parts;
 
+#[cfg(feature = "serve")]
+use super::client::AddressKey;
 use super::{
     client::{Client, TrustedProxies},
     connections::ConnectionLimits,
@@ -51,6 +55,12 @@ impl Default for LimitSettings {
 }
 
 impl LimitSettings {
+    /// How many connections of one address are let in.
+    #[cfg(feature = "serve")]
+    pub(crate) fn per_address(&self) -> usize {
+        self.per_address
+    }
+
     /// With how many connections there can be in all.
     pub(crate) fn connections(&self, all: usize) -> ConnectionLimits {
         ConnectionLimits {
@@ -95,6 +105,12 @@ impl Limits {
 
     pub(super) fn proxies(&self) -> Option<&TrustedProxies> {
         self.proxies.as_ref()
+    }
+
+    /// What a connection of TCP is counted as; none if it is not counted by its peer.
+    #[cfg(feature = "serve")]
+    pub(crate) fn peer_key(&self, peer: SocketAddr) -> Option<AddressKey> {
+        AddressKey::of_peer(peer, self.proxies())
     }
 
     /// Finds out whose request it is; that goes with the request from here on.

@@ -14,6 +14,7 @@ use super::{
     rights::Rights,
     token::Fault,
 };
+use crate::auth::grant::SUBJECT;
 
 /// What tokens have to say, and where it stands in them.
 #[derive(Debug, Clone)]
@@ -185,7 +186,7 @@ fn subject(claims: &Claims) -> Result<Option<String>, Fault> {
         None => Ok(None),
         Some(Value::String(subject))
             if !subject.is_empty()
-                && subject.len() <= MOST_SUBJECT
+                && subject.len() <= SUBJECT
                 && !subject.contains(char::is_control) =>
         {
             Ok(Some(subject.clone()))
@@ -211,9 +212,6 @@ fn time(claims: &Claims, name: &str) -> Result<Option<Duration>, Fault> {
         _ => Err(Fault::Refused("a time of the token is malformed")),
     }
 }
-
-/// The longest subject, in bytes.
-const MOST_SUBJECT: usize = 256;
 
 /// The end of the year 9999, in seconds since 1970.
 const LATEST: u64 = 253_402_300_799;
