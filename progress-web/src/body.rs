@@ -130,8 +130,8 @@ impl RequestBody {
         Self(body.boxed_unsync())
     }
 
-    /// Reads it: to `largest` bytes, within `patience` and as much again for each further 64 KiB,
-    /// so that one that trickles does not hold its place for ever.
+    /// Reads it: to `largest` bytes, each 64 KiB of them within `patience`, so that one that trickles
+    /// or comes to a stop does not hold its place for ever.
     pub(crate) async fn read(
         self,
         headers: &HeaderMap,
@@ -175,20 +175,23 @@ async fn read(
     if length.is_some_and(|length| length > largest as u64) {
         return Err(too_large());
     }
-    let began = Instant::now();
+    // For the first of so many bytes, then for the next.
+    let (mut due, mut next) = (Instant::now() + patience, SLOWEST);
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     loop {
         let len = first.len() + more.len();
-        let allowed = patience.saturating_mul(1 + (len / SLOWEST) as u32);
-        let frame = match timeout_at(began + allowed, body.frame()).await {
+        if len >= next {
+            (due, next) = (Instant::now() + patience, len + SLOWEST);
+        }
+        let frame = match timeout_at(due, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
                 return Err(invalid("body", format!("the body broke off: {error}")));
             }
             Ok(None) => break,
             Err(_) => {
-                let message = format!("the request's body took longer than {allowed:?}");
+                let message = format!("{SLOWEST} bytes of the body took longer than {patience:?}");
                 return Err(ApiError::new(Code::TooSlow, message).field("body"));
             }
         };
@@ -299,6 +302,11 @@ mod tests {
         assert_eq!(error.code(), Code::TooSlow);
         assert_eq!(error.code().status(), 408);
         assert_eq!(began.elapsed(), PATIENCE);
+        // However fast it began.
+        let stalls = Slow::of(&[(0, 100 * SLOWEST), (31, 1)]);
+        let began = Instant::now();
+        let error = read(stalls, None, usize::MAX, PATIENCE).await.unwrap_err();
+        assert_eq!((error.code(), began.elapsed()), (Code::TooSlow, PATIENCE));
         let slow = [(20, SLOWEST); 20];
         let body = read(Slow::of(&slow), None, usize::MAX, PATIENCE)
             .await

@@ -245,4 +245,4 @@ impl GatewayBuilder {
 }
 
 /// As good as for ever, and a clock can still count to it.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -112,8 +112,17 @@ impl Gateway {
         request: &Parts,
         body: RequestBody,
     ) -> Result<Bytes, ApiError> {
-        let settings = &self.shared.settings;
-        limits::read_body(request, body, settings, self.counts()).await
+        self.read_body_to(usize::MAX, request, body).await
+    }
+
+    /// The same, of a body that is no larger than this: of a route that nobody has been allowed yet.
+    pub(crate) async fn read_body_to(
+        &self,
+        largest: usize,
+        request: &Parts,
+        body: RequestBody,
+    ) -> Result<Bytes, ApiError> {
+        limits::read_body(request, body, largest, self.settings(), self.counts()).await
     }
 
     /// Returns how long a WebSocket may accept no byte.

@@ -380,7 +380,9 @@ impl TaskBuilder {
         };
         short("name", self.name.as_deref(), limits.payload / 2)?;
         short("kind", self.kind.as_deref(), Limits::NAME_LEN)?;
-        if self.labels.len() > limits.labels {
+        // The trace is what a service adds by itself: it must not cost its callers one of theirs.
+        let of_callers = self.labels.len() - usize::from(self.labels.contains_key(TRACE_ID));
+        if of_callers > limits.labels {
             return Err(StartError::TooManyLabels {
                 limit: limits.labels,
             });
@@ -439,14 +441,15 @@ fn channels(
         if name.is_reserved() {
             return Err(ChannelError::Invalid(InvalidChannelName::Reserved).into());
         }
-        if !channels.contains(&name) {
-            channels.push(name);
+        if channels.contains(&name) {
+            continue;
         }
-    }
-    if channels.len() > Limits::TASK_CHANNELS {
-        return Err(StartError::TooManyChannels {
-            limit: Limits::TASK_CHANNELS,
-        });
+        if channels.len() == Limits::TASK_CHANNELS {
+            return Err(StartError::TooManyChannels {
+                limit: Limits::TASK_CHANNELS,
+            });
+        }
+        channels.push(name);
     }
     Ok(channels)
 }

@@ -27,7 +27,7 @@ pub use self::{
 pub(crate) use self::{
     presented::{Credentials, Ladder, TOKEN, bearer_header},
     secret::Secrets,
-    ticket::{Admitted, TTL as TICKET_TTL, Tickets},
+    ticket::{Admitted, Tickets},
 };
 use crate::error::{ApiError, Code};
 

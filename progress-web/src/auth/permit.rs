@@ -53,33 +53,64 @@ impl Gateway {
         action: &Action,
     ) -> Result<Principal, ApiError> {
         let request = &*self.prepared(request);
-        let authorizer = &self.settings().authorizer;
-        let permitted = match authorizer.authorize(request, action).await {
+        let permitted = match self.asked(request, action).await {
             Ok(principal) => Ok(principal),
-            Err(refusal) => match self.by_url(request, action).await {
-                Some(permitted) => permitted,
-                None => Err(refused(request, refusal)),
-            },
+            Err(refused) => self.by_url(request, action).await.unwrap_or(Err(refused)),
         };
-        access::decided(action, permitted.as_ref().ok());
-        if let Err(error) = &permitted {
+        self.decided(action, permitted)
+    }
+
+    /// Asks the authorizer alone; tells who it is.
+    pub(crate) async fn authorized(
+        &self,
+        request: &Parts,
+        action: &Action,
+    ) -> Result<Principal, ApiError> {
+        let request = &*self.prepared(request);
+        let authorized = self.asked(request, action).await;
+        self.decided(action, authorized)
+    }
+
+    async fn asked(&self, request: &Parts, action: &Action) -> Result<Principal, ApiError> {
+        let authorizer = &self.settings().authorizer;
+        let decision = authorizer.authorize(request, action).await;
+        decision.map_err(|refusal| refused(request, refusal))
+    }
+
+    fn decided(
+        &self,
+        action: &Action,
+        decision: Result<Principal, ApiError>,
+    ) -> Result<Principal, ApiError> {
+        let decision = decision.and_then(in_time);
+        access::decided(action, decision.as_ref().ok());
+        if let Err(error) = &decision {
             tracing::debug!(?action, code = error.code().as_str(), "refused");
             self.counts().unauthorized(action.kind(), error.code());
         }
-        permitted
+        decision
     }
 
     /// Whether somebody may be here at all, whatever they want.
     pub(crate) async fn known(&self, request: &Parts) -> Result<Principal, ApiError> {
         let request = &*self.prepared(request);
-        let refusal = match self.settings().authorizer.authenticate(request).await {
+        let refused = match self.authenticated(request).await {
             Ok(principal) => return Ok(principal),
-            Err(refusal) => refusal,
+            Err(refused) => refused,
         };
-        let Some(ticket) = Credentials::of(request).and_then(|found| found.ticket.as_ref()) else {
-            return Err(refused(request, refusal));
-        };
-        ticket.holder(self).await
+        match Credentials::of(request).and_then(|found| found.ticket.as_ref()) {
+            Some(ticket) => ticket.holder(self).await.and_then(in_time),
+            None => Err(refused),
+        }
+    }
+
+    /// The same, as the authorizer alone has it.
+    pub(crate) async fn authenticated(&self, request: &Parts) -> Result<Principal, ApiError> {
+        let request = &*self.prepared(request);
+        let decision = self.settings().authorizer.authenticate(request).await;
+        decision
+            .map_err(|refusal| refused(request, refusal))
+            .and_then(in_time)
     }
 
     /// What the query allows; nothing if nothing like that stands there.
@@ -98,6 +129,17 @@ impl Gateway {
             (_, _, Some(ticket)) => Some(ticket.check(self, action).await),
             (_, _, None) => None,
         }
+    }
+}
+
+/// Whoever was allowed something, if their credentials have not ended by now.
+fn in_time(principal: Principal) -> Result<Principal, ApiError> {
+    match principal.expires_at {
+        Some(end) if end <= SystemTime::now() => Err(ApiError::new(
+            Code::CredentialExpired,
+            "the credentials have ended",
+        )),
+        _ => Ok(principal),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Origin, Secret};
-use crate::builder::GatewayBuilder;
+use crate::builder::{GatewayBuilder, LONGEST};
 
 impl GatewayBuilder {
     /// Sets what [grants](crate::Grant) and tickets are signed with (default: random, so that only
@@ -60,7 +60,7 @@ impl GatewayBuilder {
     /// Sets how long a WebSocket that came without credentials may take to say them in its first
     /// message, `{"type":"auth","token":"…"}` (default 10 s), before it is closed with 4401.
     pub fn auth_wait(mut self, wait: Duration) -> Self {
-        self.settings.pace.auth_wait = wait;
+        self.settings.pace.auth_wait = wait.min(LONGEST);
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,11 +11,7 @@ use progress_core::TaskId;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::{
-    Action, Principal, Refusal,
-    grant::{SUBJECT, unix},
-    secret::Secrets,
-};
+use super::{Action, Principal, Refusal, grant::unix};
 use crate::{
     error::{ApiError, Code},
     gateway::Gateway,
@@ -49,6 +46,9 @@ struct Claims {
     /// When the credentials end that it was asked for with: what it opens is closed then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
+    /// The process that issued it, if no other can tell whether it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
 impl Claims {
@@ -61,10 +61,10 @@ impl Claims {
 }
 
 /// A ticket that was issued.
-#[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) text: String,
     pub(crate) expires_at: SystemTime,
+    pub(crate) ttl: Duration,
 }
 
 /// Issues tickets, so many at a time.
@@ -83,26 +83,31 @@ impl Tickets {
         }
     }
 
-    /// Issues a ticket for topics that its holder may watch.
+    /// Issues a ticket for topics that its holder may watch, to be taken while they may.
     pub(crate) fn issue(
         &self,
-        secrets: &Secrets,
+        gateway: &Gateway,
         principal: &Principal,
         topics: Vec<Admitted>,
     ) -> Result<Ticket, ApiError> {
         self.count(Instant::now())?;
-        let now = SystemTime::now();
-        let exp = unix(now) + TTL.as_secs();
+        let now = unix(SystemTime::now());
+        let until = principal.expires_at.map(unix);
+        let exp = until
+            .map_or(u64::MAX, |until| until.max(now))
+            .min(now + TTL.as_secs());
         let claims = Claims {
             jti: uuid::Uuid::new_v4().simple().to_string(),
             topics,
             exp,
-            sub: (principal.subject.clone()).filter(|subject| subject.len() <= SUBJECT),
-            until: principal.expires_at.map(unix),
+            sub: principal.subject.clone(),
+            until,
+            node: alone(gateway),
         };
         Ok(Ticket {
-            text: secrets.current.seal(KIND, &claims),
+            text: gateway.settings().secrets.current.seal(KIND, &claims),
             expires_at: UNIX_EPOCH + Duration::from_secs(exp),
+            ttl: Duration::from_secs(exp - now),
         })
     }
 
@@ -125,10 +130,15 @@ impl Tickets {
 
 /// A ticket that came with a request: taken when it is first needed, and good for all of that
 /// request then.
-#[derive(Debug)]
 pub(crate) struct Presented {
     text: String,
     taken: OnceCell<Result<Claims, ApiError>>,
+}
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented").finish_non_exhaustive()
+    }
 }
 
 impl Presented {
@@ -175,7 +185,8 @@ impl Presented {
             .open(KIND, &self.text)
             .ok_or(Refusal::Unauthenticated)?;
         let left = claims.exp.saturating_sub(unix(now));
-        if left == 0 || left > TTL.as_secs() + SKEW || claims.jti.len() != JTI {
+        let is_long = left > TTL.as_secs() + SKEW || claims.jti.len() != JTI;
+        if left == 0 || is_long || claims.node != alone(gateway) {
             return Err(Refusal::Unauthenticated.into());
         }
         // For longer than it counts: also on a node whose clock is behind it stays used up.
@@ -192,9 +203,15 @@ impl Presented {
     }
 }
 
+/// The name of a process that no broker tells what others have used up. It is another with each start.
+fn alone(gateway: &Gateway) -> Option<String> {
+    let is_alone = gateway.tracker().transport_kind().is_none();
+    is_alone.then(|| gateway.node().to_string())
+}
+
 const KIND: &str = "t1";
 /// How long a ticket can be taken.
-pub(crate) const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_secs(60);
 /// Seconds by which the clocks of nodes may differ.
 const SKEW: u64 = 30;
 /// Characters of what tells tickets apart.
@@ -225,11 +242,10 @@ mod tests {
     #[tokio::test]
     async fn a_ticket_is_good_for_its_topics_and_once() {
         let gateway = Gateway::new(ProgressTracker::new());
-        let secrets = &gateway.settings().secrets;
         let until = UNIX_EPOCH + Duration::from_secs(unix(SystemTime::now()) + 600);
         let principal = Principal::of("ada").expires_at(until);
         let tickets = Tickets::new(10);
-        let ticket = tickets.issue(secrets, &principal, topics()).unwrap();
+        let ticket = tickets.issue(&gateway, &principal, topics()).unwrap();
         let first = Presented::new(ticket.text.clone());
         let check = async |presented: &Presented, action| presented.check(&gateway, &action).await;
         assert_eq!(check(&first, watch("a")).await, Ok(principal.clone()));
@@ -251,7 +267,7 @@ mod tests {
         let gateway = Gateway::new(ProgressTracker::new());
         let secrets = &gateway.settings().secrets;
         let ticket = Tickets::new(10)
-            .issue(secrets, &Principal::anonymous(), topics())
+            .issue(&gateway, &Principal::anonymous(), topics())
             .unwrap();
         let late = Presented::new(ticket.text)
             .take(&gateway, ticket.expires_at)
@@ -267,12 +283,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn so_many_are_out_at_a_time() {
-        let (secrets, tickets) = (Secrets::default(), Tickets::new(2));
-        let issue = || tickets.issue(&secrets, &Principal::anonymous(), topics());
+        let gateway = Gateway::new(ProgressTracker::new());
+        let tickets = Tickets::new(2);
+        let issue = || tickets.issue(&gateway, &Principal::anonymous(), topics());
         issue().unwrap();
         advance(Duration::from_secs(20)).await;
         issue().unwrap();
-        let refused = issue().unwrap_err();
+        let refused = issue().err().unwrap();
         assert_eq!(refused.code(), Code::TooManyTickets);
         let wait = refused.to_response();
         assert_eq!(wait.headers()["retry-after"], "40");

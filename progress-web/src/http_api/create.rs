@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
-use progress_core::{ChannelName, StageDecl, TaskBuilder, TaskId};
+use progress_core::{ChannelName, Limits, StageDecl, TaskBuilder, TaskId};
 use serde_json::value::RawValue;
 
 use super::{
@@ -35,8 +35,8 @@ impl Gateway {
         body: RequestBody,
     ) -> Result<Response<Bytes>, ApiError> {
         // Whom to ask about stands in it, which nobody in particular need send.
-        self.known(request).await?;
-        let body = self.read_body(request, body).await?;
+        self.authenticated(request).await?;
+        let body = self.read_body_to(LARGEST, request, body).await?;
         let fields = object(&body)?;
         // Ids first, whoever asks.
         let id = match field::<Cow<'_, str>>(&fields, "task_id", "no text")? {
@@ -110,6 +110,12 @@ fn described(mut task: TaskBuilder, fields: &Fields<'_>) -> Result<TaskBuilder, 
 fn channels(fields: &Fields<'_>) -> Result<Vec<ChannelName>, ApiError> {
     let names: Option<Vec<Cow<'_, str>>> = field(fields, "channels", "no array of texts")?;
     let names = names.unwrap_or_default();
+    // Before anybody is asked about each of them.
+    let limit = Limits::TASK_CHANNELS;
+    if names.len() > limit {
+        let message = format!("channels has {} names, the limit is {limit}", names.len());
+        return Err(invalid("channels", message).detail("limit", limit));
+    }
     names
         .iter()
         .map(|name| {
@@ -145,3 +151,7 @@ fn declared(index: usize, stage: &str) -> Result<StageDecl, ApiError> {
     }
     Ok(stage)
 }
+
+/// Bytes of the description of a task: as many as the stages of one take, and more. Nobody is known to
+/// be allowed anything before it is read.
+const LARGEST: usize = 1024 * 1024;

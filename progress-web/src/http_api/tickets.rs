@@ -14,7 +14,7 @@ use super::{
     json,
 };
 use crate::{
-    auth::{Admitted, TICKET_TTL},
+    auth::Admitted,
     body::RequestBody,
     error::{ApiError, Code},
     gateway::Gateway,
@@ -48,11 +48,12 @@ impl Gateway {
         }
         let request = &*self.prepared(request);
         // Whom to ask about stands in the body, which nobody in particular need send.
-        let mut holder = self.known(request).await?;
-        let body = self.read_body(request, body).await?;
+        let mut holder = self.authenticated(request).await?;
+        let body = self.read_body_to(LARGEST, request, body).await?;
         let topics = topics(&body)?;
         for topic in &topics {
-            let principal = self.permitted(request, &topic.action()).await?;
+            // The authorizer alone: what a ticket or a grant allows cannot be made to last longer.
+            let principal = self.authorized(request, &topic.action()).await?;
             // Who is somebody for one of them is so for all; the first to end ends it.
             holder.subject = holder.subject.or(principal.subject);
             holder.expires_at = [holder.expires_at, principal.expires_at]
@@ -60,14 +61,12 @@ impl Gateway {
                 .flatten()
                 .min();
         }
-        let ticket = self
-            .tickets()
-            .issue(&self.settings().secrets, &holder, topics)?;
+        let ticket = self.tickets().issue(self, &holder, topics)?;
         self.counts().ticket("issued");
         let issued = Issued {
             ticket: &ticket.text,
             expires_at: ticket.expires_at.into(),
-            expires_in_ms: millis(TICKET_TTL),
+            expires_in_ms: millis(ticket.ttl),
         };
         let mut response = json(StatusCode::CREATED, &issued);
         let headers = response.headers_mut();
@@ -127,3 +126,5 @@ fn millis(time: Duration) -> u64 {
 
 /// The most topics of one ticket: it has to fit into a URL.
 const TOPICS: usize = 16;
+/// Bytes of what is asked for: as many as so many topics take.
+const LARGEST: usize = 16 * 1024;

@@ -14,6 +14,7 @@ use crate::{
     error::{ApiError, Code},
     gateway::Gateway,
     query::Query,
+    session::expiry,
 };
 
 impl Gateway {
@@ -27,7 +28,10 @@ impl Gateway {
         principal: &Principal,
         wait: Duration,
     ) -> Result<Snapshot, ApiError> {
-        let until = Instant::now() + wait;
+        let now = Instant::now();
+        // To the end of the credentials, if that comes first.
+        let until = [Some(now + wait), expiry(principal, now)];
+        let until = until.into_iter().flatten().min().unwrap_or(now);
         // It holds a connection, so it is one.
         let mut place = self.poll_permit(request)?;
         if let Some(subject) = &principal.subject {

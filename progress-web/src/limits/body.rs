@@ -14,15 +14,14 @@ use crate::{
 pub(crate) async fn read_body(
     request: &Parts,
     body: RequestBody,
+    largest: usize,
     settings: &Settings,
     counts: &Metrics,
 ) -> Result<Bytes, ApiError> {
     let headers = &request.headers;
+    let largest = largest.min(settings.body);
     let read = match check_encoding(headers) {
-        Ok(()) => {
-            body.read(headers, settings.body, settings.stuck_after)
-                .await
-        }
+        Ok(()) => body.read(headers, largest, settings.stuck_after).await,
         Err(error) => Err(error),
     };
     read.inspect_err(|error| match error.code() {

@@ -32,7 +32,7 @@ impl Machine {
             return self.on_flood(wait);
         }
         if self.door.is_some() {
-            return self.on_knock(command);
+            return self.on_knock(command, now);
         }
         match command {
             Ok(Command::Pong) => {}
@@ -54,12 +54,14 @@ impl Machine {
     }
 
     /// Takes what a client says of whom nothing is known: only who it is counts.
-    fn on_knock(&mut self, command: Result<Command, ApiError>) {
+    fn on_knock(&mut self, command: Result<Command, ApiError>, now: Instant) {
         let Some(door) = &mut self.door else { return };
         match command {
             Ok(Command::Ping | Command::Pong) => {}
             Ok(Command::Auth(header)) if !door.is_asked => {
                 door.is_asked = true;
+                // From here on it is the authorizer's time.
+                door.until = now + self.pace.auth_wait;
                 let wants = door.wants.take();
                 self.effects.push_back(Effect::Authorize(header));
                 self.effects.extend(wants);

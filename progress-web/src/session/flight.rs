@@ -11,13 +11,14 @@ use std::{
 use http::{HeaderValue, header, request::Parts};
 use progress_core::{Position, Replay, TaskId};
 use serde_json::Value;
+use tokio::task::yield_now;
 
 use super::{
     source::Opened,
     topic::{Name, TopicKey},
 };
 use crate::{
-    auth::{Action, Principal},
+    auth::{Action, Credentials, Principal},
     error::{ApiError, Code},
     gateway::{Gateway, WeakGateway},
 };
@@ -28,6 +29,8 @@ pub(super) struct Flights {
     gateway: WeakGateway,
     request: Arc<Parts>,
     waiting: VecDeque<(Question, Arc<Parts>)>,
+    /// How many may wait before the next look for those that nobody waits for any more.
+    look_at: usize,
     running: Vec<Running<Landed>>,
     /// Only the newest credentials count: another question takes its place.
     reviewing: Option<Running<Review>>,
@@ -79,12 +82,21 @@ impl Flights {
             gateway,
             request: Arc::new(request),
             waiting: VecDeque::new(),
+            look_at: FEW,
             running: Vec::new(),
             reviewing: None,
         }
     }
 
-    pub(super) fn ask(&mut self, question: Question) {
+    /// Asks, when it is its turn; what waits and nobody `expects` any more is forgotten.
+    pub(super) fn ask(&mut self, question: Question, expects: impl Fn(TopicKey) -> bool) {
+        if self.waiting.len() >= self.look_at {
+            self.waiting.retain(|(question, _)| match question {
+                Question::Subscribe { topic, .. } => expects(*topic),
+                Question::Cancel { .. } => true,
+            });
+            self.look_at = (self.waiting.len() * 2).max(FEW);
+        }
         self.waiting
             .push_back((question, Arc::clone(&self.request)));
     }
@@ -93,6 +105,8 @@ impl Flights {
     pub(super) fn replace_credentials(&mut self, authorization: HeaderValue) {
         let mut request = (*self.request).clone();
         request.headers.insert(header::AUTHORIZATION, authorization);
+        // A grant or a ticket too was of whom it is no longer.
+        request.extensions.insert(Arc::new(Credentials::default()));
         self.request = Arc::new(request);
     }
 
@@ -105,7 +119,11 @@ impl Flights {
                 None => Err(going_down()),
             };
             let mut review = Vec::with_capacity(topics.len());
-            for (topic, name) in topics {
+            for (count, (topic, name)) in topics.into_iter().enumerate() {
+                if count % AT_ONCE == AT_ONCE - 1 {
+                    // An authorizer that never waits is not to keep others waiting.
+                    yield_now().await;
+                }
                 let principal = match gateway.upgrade() {
                     Some(gateway) => gateway.watcher(&request, &name).await,
                     None => Err(going_down()),
@@ -211,6 +229,10 @@ impl fmt::Debug for Flights {
     }
 }
 
-/// Questions that one connection has under way at a time; more wait, as many as it may have topics
-/// and cancellations.
+/// Questions that wait before it is looked for whom.
+const FEW: usize = 128;
+/// Questions that one connection has under way at a time; more wait, at most twice as many as it has
+/// topics and cancellations.
 const AT_A_TIME: usize = 8;
+/// Topics that are asked about before others have their turn.
+const AT_ONCE: usize = 16;

@@ -121,7 +121,7 @@ pub(super) enum Effect {
 /// from it but who it is.
 #[derive(Debug)]
 pub(super) struct Door {
-    until: Instant,
+    pub(super) until: Instant,
     /// What it came for, if that is known.
     pub(super) wants: Option<Effect>,
     /// It has said who it is, which is looked into.
@@ -156,6 +156,8 @@ pub(crate) struct Machine {
     pub(super) door: Option<Box<Door>>,
     /// When the credentials end that the connection itself needs.
     expires: Option<Instant>,
+    /// The first end of those of the connection and of its topics, or earlier.
+    ends: Option<Instant>,
     /// Credentials came by a way that only an option allows: it is closed as other systems close.
     is_legacy: bool,
     /// Cancellations that are under way.
@@ -194,6 +196,7 @@ impl Machine {
             effects: VecDeque::new(),
             door: None,
             expires: None,
+            ends: None,
             is_legacy,
             cancels: 0,
             closed: false,
@@ -219,6 +222,7 @@ impl Machine {
     /// The client may be here, until then.
     pub(crate) fn on_known(&mut self, expires: Option<Instant>) {
         self.expires = expires;
+        self.note_end(expires);
         if self.shape == Shape::Sockets && self.door.take().is_some() {
             self.greet();
         }
@@ -298,6 +302,7 @@ impl Machine {
         if let Some(state) = self.of_key(topic) {
             (state.admitted, state.expires) = (true, expires);
             self.door = None;
+            self.note_end(expires);
         }
     }
 
@@ -347,16 +352,22 @@ impl Machine {
         if self.is_socket() && now >= self.last_life + self.pace.dead_after {
             return self.close(Code::HeartbeatLost);
         }
+        let expired = |topic: &TopicState| topic.expires.is_some_and(|at| now >= at);
+        if self.topics.iter().flatten().any(expired) || self.expires.is_some_and(|at| now >= at) {
+            return self.close(Code::CredentialExpired);
+        }
+        if self.ends.is_some_and(|at| now >= at) {
+            // They were renewed, or their topic is over.
+            let topics = self.topics.iter().flatten();
+            let ends = topics.filter_map(|topic| topic.expires);
+            self.ends = ends.chain(self.expires).min();
+        }
         if let Some(door) = &self.door {
             if now >= door.until {
                 let message = "no credentials came in time";
                 self.on_dismissed(&ApiError::new(Code::Unauthenticated, message));
             }
             return;
-        }
-        let expired = |topic: &TopicState| topic.expires.is_some_and(|at| now >= at);
-        if self.topics.iter().flatten().any(expired) || self.expires.is_some_and(|at| now >= at) {
-            return self.close(Code::CredentialExpired);
         }
         for index in 0..self.topics.len() {
             if let Some(topic) = &self.topics[index]
@@ -414,6 +425,18 @@ impl Machine {
     /// Whether the connection is as old as it may get.
     pub(crate) fn is_retired(&self, now: Instant) -> bool {
         !self.closed && self.retires.is_some_and(|at| now >= at)
+    }
+
+    /// Whether something is due, however much there is to say: whoever takes slowly what is said
+    /// would else never come to it. It may be less than it seems; [`on_time`](Self::on_time) knows.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let ends = self.ends.is_some_and(|at| now >= at);
+        !self.closed && (ends || now >= self.next_heartbeat || self.is_retired(now))
+    }
+
+    /// Notes an end of credentials; the first that was noted counts, also if it was put off since.
+    fn note_end(&mut self, expires: Option<Instant>) {
+        self.ends = self.ends.into_iter().chain(expires).min();
     }
 
     /// When [`on_time`](Self::on_time) is to be called next.

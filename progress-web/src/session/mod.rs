@@ -23,6 +23,7 @@ mod writer;
 pub(crate) use self::{
     command::Registration,
     machine::{Pace, Shape},
+    open::expiry,
     rate::MessageRate,
     topic::Name,
 };

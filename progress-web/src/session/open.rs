@@ -346,7 +346,7 @@ fn may_still_say(request: &Parts, error: &ApiError) -> bool {
 }
 
 /// When a permission that was given now ends.
-pub(super) fn expiry(principal: &Principal, now: Instant) -> Option<Instant> {
+pub(crate) fn expiry(principal: &Principal, now: Instant) -> Option<Instant> {
     let left = principal
         .expires_at?
         .duration_since(SystemTime::now())

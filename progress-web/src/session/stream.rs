@@ -216,6 +216,9 @@ impl Session {
         loop {
             self.poll_orders(cx);
             self.poll_flights(cx);
+            if self.machine.is_due(Instant::now()) {
+                self.on_time(cx);
+            }
             self.poll_sources(cx);
             if self.machine.linger.goes(Instant::now()) {
                 let first = out.len();
@@ -483,14 +486,18 @@ impl Session {
         if self.timer.as_mut().poll(cx).is_pending() {
             return false;
         }
+        self.on_time(cx);
+        true
+    }
+
+    /// Does what is due.
+    fn on_time(&mut self, cx: &mut Context<'_>) {
         let Some(gateway) = self.gateway.upgrade() else {
-            self.machine.close(Code::Draining);
-            return true;
+            return self.machine.close(Code::Draining);
         };
         if self.machine.is_retired(Instant::now()) {
             let number = self.seat.as_ref().map_or(0, |seat| seat.client().number);
-            self.send_away(cx, reconnect_after(number));
-            return true;
+            return self.send_away(cx, reconnect_after(number));
         }
         let sources = &self.sources;
         self.machine.on_time(
@@ -498,7 +505,6 @@ impl Session {
             |index| sources.get(index)?.as_ref()?.head(),
             || gateway.tracker().is_connected(),
         );
-        true
     }
 
     /// Drops the subscriptions of topics that are over; nothing of theirs may be read any more.
@@ -563,7 +569,8 @@ impl Session {
 
     fn ask(&mut self, question: Question) {
         if let Some(flights) = &mut self.flights {
-            flights.ask(question);
+            let machine = &self.machine;
+            flights.ask(question, |topic| machine.expects(topic));
         }
     }
 

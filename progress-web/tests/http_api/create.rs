@@ -304,3 +304,49 @@ async fn urls_are_absolute_under_a_base_url() {
         assert!(bad.parse::<progress_web::BaseUrl>().is_err(), "{bad}");
     }
 }
+
+#[tokio::test]
+async fn channels_are_counted_before_anybody_is_asked_about_each() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    #[derive(Debug)]
+    struct Counts(Arc<AtomicUsize>);
+
+    #[progress_web::async_trait]
+    impl progress_web::Authorizer for Counts {
+        async fn authorize(
+            &self,
+            _: &http::request::Parts,
+            _: &progress_web::Action,
+        ) -> Result<progress_web::Principal, progress_web::Refusal> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(progress_web::Principal::anonymous())
+        }
+    }
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let authorizer = Counts(Arc::clone(&asked));
+    let gateway = Gateway::builder(ProgressTracker::new())
+        .authorizer(authorizer)
+        .build();
+    let channels: Vec<_> = (0..17).map(|n| format!("c{n}")).collect();
+    let body = json!({"channels": channels}).to_string();
+    let refused = gateway.create_task(&post(), body.into()).await;
+    let told = refusal(&refused);
+    assert_eq!(
+        told,
+        (400, "INVALID_BODY".into(), json!("channels"), json!(16))
+    );
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_description_has_a_limit_of_its_own() {
+    let gateway = gateway();
+    let body = json!({"name": "x".repeat(1024 * 1024)}).to_string();
+    let refused = gateway.create_task(&post(), body.into()).await;
+    assert_eq!(refusal(&refused).0, 413);
+}

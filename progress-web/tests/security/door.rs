@@ -155,3 +155,38 @@ async fn a_connection_for_many_ends_with_its_credentials_though_it_watches_nothi
     let said = next_batch(&mut session).await;
     assert_eq!(closed(&said), (4013, "CREDENTIAL_EXPIRED"));
 }
+
+/// Takes its time, longer than the credentials last.
+#[derive(Debug)]
+struct Slow;
+
+#[progress_web::async_trait]
+impl progress_web::Authorizer for Slow {
+    async fn authorize(
+        &self,
+        request: &http::request::Parts,
+        _: &progress_web::Action,
+    ) -> Result<progress_web::Principal, progress_web::Refusal> {
+        if !request.headers.contains_key("authorization") {
+            return Err(progress_web::Refusal::Unauthenticated);
+        }
+        let until = std::time::SystemTime::now() + Duration::from_secs(20);
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        Ok(progress_web::Principal::of("ada").expires_at(until))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_the_authorizer_takes_is_not_the_clients() {
+    let gateway = gateway_with(|gateway| {
+        let wait = Duration::from_secs(15);
+        gateway.authorizer(Slow).auth_wait(wait)
+    });
+    let _a = task(&gateway, "ada-1");
+    let mut session = one(&gateway).await;
+    advance(Duration::from_secs(10)).await;
+    session.on_text(AUTH);
+    let began = Instant::now();
+    assert_eq!(kinds(&next_batch(&mut session).await)[0], "connected");
+    assert_eq!(began.elapsed().as_secs(), 12);
+}

@@ -275,3 +275,42 @@ async fn a_web_socket_for_one_task_takes_new_credentials_in_time() {
     session.on_text(r#"{"type":"auth","token":"ben-token"}"#);
     assert_eq!(closed(&settle(&mut session).await), (4403, "FORBIDDEN"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_slower_than_is_published_is_closed_when_the_credentials_end_all_the_same() {
+    let gateway = gateway();
+    let a = task(&gateway, "ada-1");
+    let token = bearer("ada-token.20");
+    let request = parts("/", &[("authorization", &*token)]);
+    let mut session = gateway.web_socket(&request, "ada-1").await;
+    let began = tokio::time::Instant::now();
+    let mut n = 0;
+    loop {
+        // There is always more to send than it takes.
+        for _ in 0..400 {
+            n += 1;
+            a.emit(crate::support::Mark { n }).unwrap();
+        }
+        let said = next_batch(&mut session).await;
+        if let Some(Said::Close(close)) = said.last() {
+            assert_eq!((close.code, close.reason), (4013, "CREDENTIAL_EXPIRED"));
+            break;
+        }
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert!(began.elapsed().as_secs() < 30, "it goes on");
+    }
+    assert!((19..=21).contains(&began.elapsed().as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_is_not_held_past_the_end_of_the_credentials() {
+    let gateway = gateway();
+    let a = task(&gateway, "ada-1");
+    let etag = format!("W/\"{}\"", a.snapshot().position());
+    let token = bearer("ada-token.5");
+    let headers = [("authorization", &*token), ("if-none-match", &*etag)];
+    let began = tokio::time::Instant::now();
+    let answer = get(&gateway, "/tasks/ada-1?wait=30s", &headers).await;
+    assert_eq!(answer.status, 304);
+    assert!((4..=5).contains(&began.elapsed().as_secs()));
+}

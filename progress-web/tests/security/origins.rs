@@ -110,10 +110,8 @@ async fn a_page_whose_name_resolves_to_this_server_is_told_that_it_is_not_its_na
         ("origin", "http://evil.example"),
         COOKIE,
     ];
-    assert_eq!(
-        get(&gateway, "/ws", &upgrade(&rebound[1..])).await.status,
-        421
-    );
+    let handshake: Vec<_> = UPGRADE[1..].iter().chain(&rebound).copied().collect();
+    assert_eq!(get(&gateway, "/ws", &handshake).await.status, 421);
     assert_eq!(
         ask(&gateway, "POST", "/tasks/ada-1/cancel", &rebound, "{}")
             .await

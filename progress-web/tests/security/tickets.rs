@@ -1,5 +1,7 @@
 //! One-time tickets.
 
+use std::time::Duration;
+
 use progress_core::{ProgressTracker, testing::MemoryBus};
 use progress_web::{Gateway, Secret};
 use serde_json::{Value, json};
@@ -188,4 +190,51 @@ async fn what_a_ticket_opened_ends_with_the_credentials_it_was_asked_for_with() 
     settle(&mut session).await;
     let said = crate::support::next_batch(&mut session).await;
     assert_eq!(closed(&said), (4013, "CREDENTIAL_EXPIRED"));
+}
+
+#[tokio::test]
+async fn a_ticket_or_a_grant_makes_no_ticket() {
+    let gateway = gateway();
+    let _a = task(&gateway, "ada-1");
+    let body = json!({"task_id": "ada-1"});
+    let first = ticket(&gateway, &body).await;
+    let grant = gateway.grant(&"ada-1".parse().unwrap(), Duration::from_secs(60));
+    for query in [
+        format!("ticket={first}"),
+        format!("grant={}", grant.as_str()),
+    ] {
+        let path = format!("/tickets?{query}");
+        let again = ask(&gateway, "POST", &path, &[], &body.to_string()).await;
+        assert_eq!(again.refusal(), (401, "UNAUTHENTICATED".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_is_over_with_the_credentials_it_was_asked_for_with() {
+    let gateway = gateway();
+    let _a = task(&gateway, "ada-1");
+    let short = [("authorization", "Bearer ada-token.2")];
+    let issued = issue(&gateway, &short, &json!({"task_id": "ada-1"}))
+        .await
+        .json();
+    assert!(
+        issued["expires_in_ms"].as_u64().unwrap() <= 2_000,
+        "{issued}"
+    );
+    let ended = [("authorization", "Bearer ada-token.0")];
+    let refused = issue(&gateway, &ended, &json!({"task_id": "ada-1"})).await;
+    assert_eq!(refused.refusal(), (401, "CREDENTIAL_EXPIRED".to_owned()));
+}
+
+#[tokio::test]
+async fn without_a_broker_a_ticket_is_taken_where_it_was_issued_alone() {
+    let secret = Secret::random();
+    let one = || gateway_with(|gateway| gateway.secret(secret.clone()));
+    let (issuer, other) = (one(), one());
+    let _tasks = [task(&issuer, "ada-1"), task(&other, "ada-1")];
+    let ticket = ticket(&issuer, &json!({"task_id": "ada-1"})).await;
+    let path = format!("/tasks/ada-1?ticket={ticket}");
+    // It could not be told that it was used elsewhere, nor before a restart.
+    assert_eq!(get(&other, &path, &[]).await.status, 401);
+    assert_eq!(get(&issuer, &path, &[]).await.status, 200);
 }

@@ -491,6 +491,7 @@ const PERMISSION: &[Code] = &[
     Code::Unauthenticated,
     Code::Forbidden,
     Code::AuthUnavailable,
+    Code::CredentialExpired,
     Code::TransportDown,
 ];
 /// Where the answer holds a connection.

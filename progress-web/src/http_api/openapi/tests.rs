@@ -124,7 +124,6 @@ fn every_code_that_is_answered_over_http_is_described_somewhere() {
             Code::MethodNotAllowed,
             // Of connections that are open.
             Code::Disconnected,
-            Code::CredentialExpired,
             Code::HeartbeatLost,
             // Of none that goes well.
             Code::Internal,
