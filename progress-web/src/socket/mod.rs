@@ -1,4 +1,4 @@
-//! The WebSocket, whatever the framework: [`handshake`] checks the request and answers 101,
+//! The WebSocket, whatever the framework: [`handshake()`] checks the request and answers 101,
 //! [`driver`] carries a session over the connection once it is upgraded.
 
 mod driver;

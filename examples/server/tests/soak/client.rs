@@ -1,6 +1,9 @@
 //! One connection, of one sort or another.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
@@ -9,11 +12,17 @@ use tokio::{
     sync::{Barrier, watch},
     time::{sleep, timeout},
 };
-use tokio_tungstenite::tungstenite::{
-    Message, client::IntoClientRequest as _, protocol::WebSocketConfig,
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{
+        self, Message, client::IntoClientRequest as _, http::HeaderValue, protocol::WebSocketConfig,
+    },
 };
 
-use super::follow::Follower;
+use super::{
+    follow::Follower,
+    people::{Badge, Issuer, Person},
+};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wire {
@@ -35,18 +44,28 @@ pub(super) enum Kind {
 
 pub(super) struct Client {
     host: String,
+    issuer: Arc<Issuer>,
+    person: Person,
     wire: Wire,
     task: String,
     chance: fastrand::Rng,
 }
 
 impl Client {
-    pub(super) fn new(url: &str, wire: Wire, task: &str, seed: u64) -> Self {
+    pub(super) fn new(
+        host: &str,
+        issuer: &Arc<Issuer>,
+        wire: Wire,
+        task: &str,
+        number: usize,
+    ) -> Self {
         Self {
-            host: url.strip_prefix("http://").unwrap().to_owned(),
+            host: host.to_owned(),
+            issuer: Arc::clone(issuer),
+            person: Person::new(number, wire),
             wire,
             task: task.to_owned(),
-            chance: fastrand::Rng::with_seed(seed),
+            chance: fastrand::Rng::with_seed(number as u64),
         }
     }
 
@@ -60,8 +79,11 @@ impl Client {
         let mut follower = Follower::default();
         match kind {
             Kind::Healthy => {
-                self.follow(&mut follower, None, Some(ready)).await;
-                assert!(follower.ended, "it was cut off: {follower:?}");
+                // Each time that its credentials end it comes back with others.
+                let mut ready = Some(ready);
+                while !follower.ended {
+                    self.follow(&mut follower, None, ready.take()).await;
+                }
                 return follower;
             }
             Kind::Restless => {
@@ -90,17 +112,26 @@ impl Client {
         follower
     }
 
-    /// Reads until the end, or for so long.
+    /// Reads until the end, or for so long, or until its credentials end: never less.
     async fn follow(
         &mut self,
         follower: &mut Follower,
         stay: Option<Duration>,
         ready: Option<Arc<Barrier>>,
     ) {
+        let lasts = Duration::from_secs(self.chance.u64(LASTS));
+        let begun = Instant::now();
+        let badge = self.badge(lasts).await;
         let reading = async {
             match self.wire {
-                Wire::WebSocket => self.read_socket(follower, ready).await,
-                Wire::EventStream => self.read_stream(follower, ready).await,
+                Wire::WebSocket => self.read_socket(follower, &badge, ready).await,
+                Wire::EventStream => self.read_stream(follower, &badge, ready).await,
+            }
+            if !follower.ended {
+                // Times in credentials are in whole seconds.
+                let least = lasts - Duration::from_secs(1);
+                assert!(begun.elapsed() >= least, "it was cut off: {follower:?}");
+                follower.expired += 1;
             }
         };
         match stay {
@@ -112,32 +143,49 @@ impl Client {
         }
     }
 
-    async fn read_socket(&self, follower: &mut Follower, ready: Option<Arc<Barrier>>) {
-        let after = follower.position.as_ref().map(|at| format!("?after={at}"));
-        let after = after.unwrap_or_default();
-        let url = format!("ws://{}/ws/progress/{}{after}", self.host, self.task);
-        let stream = TcpStream::connect(&self.host).await.unwrap();
-        let config = WebSocketConfig::default().read_buffer_size(4096);
-        let request = url.into_client_request().unwrap();
-        let connected = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
-        let (mut socket, _) = connected.await.unwrap();
+    /// What it presents, good for so long.
+    async fn badge(&self, lasts: Duration) -> Badge {
+        let person = &self.person;
+        person
+            .badge(&self.issuer, &self.host, &self.task, lasts)
+            .await
+    }
+
+    async fn read_socket(
+        &self,
+        follower: &mut Follower,
+        badge: &Badge,
+        ready: Option<Arc<Barrier>>,
+    ) {
+        let path = self.path("/ws/progress", badge, follower.position.as_deref());
+        let mut socket = connect_socket(&self.host, &path, badge).await.unwrap();
         if let Some(ready) = ready {
             ready.wait().await;
         }
+        let mut end = None;
         while let Some(Ok(message)) = socket.next().await {
             match message {
                 Message::Text(text) => follower.on_frame(&text),
-                Message::Close(close) => {
-                    let code = close.map(|close| u16::from(close.code));
-                    assert_eq!(code, Some(1000), "{follower:?}");
-                }
+                Message::Close(close) => end = close.map(|close| u16::from(close.code)),
                 _ => {}
             }
         }
+        match end {
+            Some(1000) => assert!(follower.ended, "{follower:?}"),
+            Some(4013) => {}
+            other => panic!("closed with {other:?}: {follower:?}"),
+        }
     }
 
-    async fn read_stream(&self, follower: &mut Follower, ready: Option<Arc<Barrier>>) {
-        let mut lines = BufReader::with_capacity(4096, self.request(follower).await).lines();
+    async fn read_stream(
+        &self,
+        follower: &mut Follower,
+        badge: &Badge,
+        ready: Option<Arc<Barrier>>,
+    ) {
+        let mut stream = TcpStream::connect(&self.host).await.unwrap();
+        self.ask(&mut stream, follower, badge).await;
+        let mut lines = BufReader::with_capacity(4096, stream).lines();
         let head = lines.next_line().await.unwrap().unwrap();
         if let Some(ready) = ready {
             ready.wait().await;
@@ -151,73 +199,84 @@ impl Client {
             if let Some(data) = line.strip_prefix("data: ") {
                 follower.on_frame(data);
             }
-            // The connection stays open for the next request.
-            if follower.ended {
+            // The connection stays open for the next request; the last chunk is the stream's end.
+            if follower.ended || line == "0" {
                 return;
             }
         }
+        panic!("it breaks off: {follower:?}");
     }
 
     /// Asks, and leaves the answer where it is.
     async fn stuck(&self) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
+        // Whose credentials end is sent away, which is not to help it out.
+        let badge = self.badge(LONG).await;
         let mut stream = socket.connect(self.host.parse().unwrap()).await.unwrap();
         match self.wire {
-            Wire::EventStream => self.ask(&mut stream, &Follower::default()).await,
+            Wire::EventStream => self.ask(&mut stream, &Follower::default(), &badge).await,
             Wire::WebSocket => {
                 let request = format!(
-                    "GET /ws/progress/{} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
+                    "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
                      Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                    self.task, self.host,
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n",
+                    self.path("/ws/progress", &badge, None),
+                    self.host,
+                    badge.lines(),
                 );
                 stream.write_all(request.as_bytes()).await.unwrap();
+                if let Some(said) = &badge.first_message {
+                    stream.write_all(&masked(said)).await.unwrap();
+                }
             }
         }
         stream
     }
 
-    /// Asks for an event stream.
-    async fn request(&self, follower: &Follower) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.host).await.unwrap();
-        self.ask(&mut stream, follower).await;
-        stream
-    }
-
-    async fn ask(&self, stream: &mut TcpStream, follower: &Follower) {
+    async fn ask(&self, stream: &mut TcpStream, follower: &Follower, badge: &Badge) {
         let id = follower
             .position
             .as_ref()
             .map(|at| format!("Last-Event-ID: {at}\r\n"));
         let request = format!(
-            "GET /sse/progress/{} HTTP/1.1\r\nHost: {}\r\n{}\r\n",
-            self.task,
+            "GET {} HTTP/1.1\r\nHost: {}\r\n{}{}\r\n",
+            self.path("/sse/progress", badge, None),
             self.host,
+            badge.lines(),
             id.unwrap_or_default()
         );
         stream.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    /// The path of the task with what stands in the query.
+    fn path(&self, route: &str, badge: &Badge, after: Option<&str>) -> String {
+        let after = after.map(|at| format!("after={at}"));
+        let query: Vec<_> = after.into_iter().chain(badge.parameter.clone()).collect();
+        format!("{route}/{}?{}", self.task, query.join("&"))
     }
 
     async fn garbage(&mut self) {
         let mut bytes: Vec<u8> = (0..self.chance.usize(1..2_000))
             .map(|_| self.chance.u8(..))
             .collect();
+        let badge = self.badge(LONG).await;
         match self.wire {
             Wire::EventStream => {
                 let mut stream = TcpStream::connect(&self.host).await.unwrap();
                 if self.chance.bool() {
-                    bytes.splice(
-                        ..0,
-                        format!("GET /sse/progress/{} HTTP/1.1\r\n", self.task).into_bytes(),
-                    );
+                    let path = self.path("/sse/progress", &badge, None);
+                    let head = format!("GET {path} HTTP/1.1\r\n{}", badge.lines());
+                    bytes.splice(..0, head.into_bytes());
                 }
                 drop(stream.write_all(&bytes).await);
             }
             Wire::WebSocket => {
-                let url = format!("ws://{}/ws", self.host);
-                let stream = TcpStream::connect(&self.host).await.unwrap();
-                let Ok((mut socket, _)) = tokio_tungstenite::client_async(url, stream).await else {
+                let path = match &badge.parameter {
+                    Some(parameter) => format!("/ws?{parameter}"),
+                    None => "/ws".to_owned(),
+                };
+                let Ok(mut socket) = connect_socket(&self.host, &path, &badge).await else {
                     return;
                 };
                 let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -235,3 +294,38 @@ impl Client {
         }
     }
 }
+
+/// Opens a WebSocket, and says what is to be said first.
+pub(super) async fn connect_socket(
+    host: &str,
+    path: &str,
+    badge: &Badge,
+) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
+    let mut request = format!("ws://{host}{path}").into_client_request()?;
+    for (name, value) in &badge.headers {
+        let value = HeaderValue::try_from(value).unwrap();
+        request.headers_mut().insert(*name, value);
+    }
+    let stream = TcpStream::connect(host).await?;
+    let config = WebSocketConfig::default().read_buffer_size(4096);
+    let (mut socket, _) = client_async_with_config(request, stream, Some(config)).await?;
+    if let Some(said) = &badge.first_message {
+        socket.send(Message::text(said)).await?;
+    }
+    Ok(socket)
+}
+
+/// A text as a client's frame has it that masks with zeros.
+fn masked(text: &str) -> Vec<u8> {
+    let size = u16::try_from(text.len()).unwrap();
+    let mut frame = vec![0x81, 0x80 | 126];
+    frame.extend_from_slice(&size.to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(text.as_bytes());
+    frame
+}
+
+/// Seconds that credentials are good for, of those who read.
+const LASTS: std::ops::Range<u64> = 5..15;
+/// For longer than a round.
+const LONG: Duration = Duration::from_secs(600);

@@ -11,6 +11,9 @@ pub(super) struct Follower {
     pub(super) seq: u64,
     pub(super) events: u64,
     pub(super) ended: bool,
+    /// How often its credentials did.
+    #[allow(dead_code, reason = "in a drain they last")]
+    pub(super) expired: u64,
 }
 
 impl Follower {

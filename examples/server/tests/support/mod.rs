@@ -4,6 +4,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -61,6 +62,14 @@ impl Server {
             process,
             http: reqwest::Client::new(),
         }
+    }
+
+    /// From now on asks with a token.
+    pub(crate) fn authorize(&mut self, token: &str) {
+        let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, header)]);
+        let http = reqwest::Client::builder().default_headers(headers);
+        self.http = http.build().unwrap();
     }
 
     /// Where it listens.
