@@ -179,11 +179,8 @@ impl Gateway {
         options: SubscribeOptions,
     ) -> Result<Subscription, ApiError> {
         let mut subscription = self.tracker().subscribe_with(id, options);
-        match subscription.ready().await {
-            // Whatever else is refused, the session says.
-            Err(error @ SubscribeError::Unavailable) => Err(error.into()),
-            _ => Ok(subscription),
-        }
+        verdict(&mut subscription).await?;
+        Ok(subscription)
     }
 
     /// Takes a place among the connections, on behalf of a request's client.
@@ -239,6 +236,15 @@ impl Gateway {
     /// A handle that does not keep the tracker: sessions end with it, not it with them.
     pub(crate) fn downgrade(&self) -> WeakGateway {
         WeakGateway(Arc::downgrade(&self.shared))
+    }
+}
+
+/// Waits until it is known what there is of a task.
+pub(crate) async fn verdict(subscription: &mut Subscription) -> Result<(), ApiError> {
+    match subscription.ready().await {
+        // Whatever else is refused, the session says.
+        Err(error @ SubscribeError::Unavailable) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -10,9 +10,9 @@ use crate::{gateway::Gateway, sse::TCP_USER_TIMEOUT};
 ///
 /// **While it serves** it speaks HTTP/1.1 with upgrades, sets what sockets need (`TCP_NODELAY`,
 /// keepalive, on Linux `TCP_USER_TIMEOUT`), bounds how many connections there are, in all and of an
-/// address, and how long and how large the head of a request may be, and puts the peer's `SocketAddr` among the extensions of
-/// each request. Where the system has no more files or memory it waits, up to 1 s at a time, and
-/// goes on.
+/// address, and how long and how large the head of a request may be, and puts the peer's
+/// `SocketAddr` among the extensions of each request. Where the system has no more files or memory
+/// it waits, up to 1 s at a time, and goes on.
 ///
 /// **When it is told to stop**, by SIGTERM or Ctrl-C unless set otherwise, it
 ///

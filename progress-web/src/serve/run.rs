@@ -273,11 +273,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_has_so_many_connections_and_others_have_theirs() {
-        let mut server = Pretending::start(|serve| serve.connections_per_address(3), builder()).await;
+        let mut server =
+            Pretending::start(|serve| serve.connections_per_address(3), builder()).await;
         let mut open = server.let_in(PUBLIC, 5).await;
         assert_eq!((open.len(), server.server.served.refused), (3, 2));
         let counted = |server: &Pretending| {
-            let text = server.server.gateway.counts().render();
+            let gateway = &server.server.gateway;
+            let text = gateway.counts().render(gateway.tracker());
             text.contains(r#"{limit="tcp_connections_of_address"} 2"#)
         };
         assert!(counted(&server));
@@ -321,7 +323,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_cut_off_counts_no_longer() {
-        let mut server = Pretending::start(|serve| serve.connections_per_address(2), builder()).await;
+        let mut server =
+            Pretending::start(|serve| serve.connections_per_address(2), builder()).await;
         for _ in 0..3 {
             let open = server.let_in(PUBLIC, 3).await;
             assert_eq!(open.len(), 2);

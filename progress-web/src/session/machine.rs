@@ -21,6 +21,7 @@ use crate::{
     access,
     error::{ApiError, Code},
     metrics::Tally,
+    time::millis,
     trace::TraceId,
     wire::{Control, ControlData, Heads, PROTOCOL, VerdictData},
 };
@@ -470,7 +471,7 @@ impl Machine {
             return;
         }
         let data = ControlData::Draining {
-            reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
+            reconnect_after_ms: millis(reconnect_after),
         };
         self.say(None, "draining", Some(data), None);
         let code = Code::Draining;
@@ -562,7 +563,7 @@ impl Machine {
         ControlData::Connected {
             protocol: PROTOCOL,
             verdict,
-            heartbeat_ms: u64::try_from(self.pace.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            heartbeat_ms: millis(self.pace.heartbeat),
             node: Arc::clone(&self.node),
         }
     }

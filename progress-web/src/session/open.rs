@@ -4,9 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
-use progress_core::{
-    ChannelName, OnLag, Position, Replay, Resume, SubscribeError, SubscribeOptions, TaskId,
-};
+use progress_core::{ChannelName, OnLag, Position, Replay, Resume, SubscribeOptions, TaskId};
 use tokio::time::Instant;
 
 use super::{
@@ -19,7 +17,7 @@ use crate::{
     auth::{Action, Credentials, Principal},
     clients::Seat,
     error::{ApiError, Code},
-    gateway::Gateway,
+    gateway::{Gateway, verdict},
     query::{From, Query, starts},
     sse::{EventStream, event_stream_response},
 };
@@ -328,11 +326,7 @@ impl Source {
     /// Waits until it is known what there is of a task.
     async fn is_known(&mut self) -> Result<(), ApiError> {
         match self {
-            Self::Task(subscription) => match subscription.ready().await {
-                // Whatever else is refused, the session says.
-                Err(error @ SubscribeError::Unavailable) => Err(error.into()),
-                _ => Ok(()),
-            },
+            Self::Task(subscription) => verdict(subscription).await,
             // Its verdict decides about no answer.
             Self::Channel(_) => Ok(()),
         }

@@ -10,6 +10,7 @@ use serde::{
 };
 
 use super::key::{Algorithm, Key};
+use crate::auth::TOKEN;
 
 /// Why a token is not taken. The client is told no more than that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
