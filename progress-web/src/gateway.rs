@@ -29,6 +29,10 @@ use crate::{
 ///
 /// A cheap clone. Adapters hand requests to [`respond`](Self::respond) and pass on the answers. It
 /// dispatches to the other methods, each of which is one route of the protocol.
+///
+/// **Only `respond` holds requests to the limits** of their client's rate and of their head, to the
+/// [names](GatewayBuilder::host) of the server, and WebSockets to their
+/// [`Origin`](GatewayBuilder::origin). Who calls the method of a route does that before.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,

@@ -28,6 +28,8 @@ impl Gateway {
     /// refused upgrade. It speaks the first subprotocol of the request's list that is known here;
     /// the handshake's answer has to name the same.
     ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
@@ -75,6 +77,8 @@ impl Gateway {
     /// asked then; now only whether somebody may be here at all, see
     /// [`Authorizer::authenticate`](crate::Authorizer::authenticate).
     ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
@@ -108,6 +112,8 @@ impl Gateway {
 
     /// Opens `GET /sse/progress/{task_id}`.
     ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
+    ///
     /// # Errors
     ///
     /// The answer to give instead: an error, or 204 if the client already has all there is.
@@ -125,6 +131,8 @@ impl Gateway {
     }
 
     /// Opens `GET /sse?ids=a,b,c&channels=x`.
+    ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
     ///
     /// # Errors
     ///
