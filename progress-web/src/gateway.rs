@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::request::Parts;
 use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscription, TaskId};
 use serde::Serialize;
@@ -19,7 +18,7 @@ use crate::{
     encoders::Formats,
     error::ApiError,
     http_api::HttpSettings,
-    limits::{self, Limits},
+    limits::{self, Held, Limits},
     metrics::Metrics,
     msgpack::Transcoder,
     session::Pace,
@@ -82,7 +81,7 @@ impl Gateway {
             shared: Arc::new(Shared {
                 node: Arc::from(tracker.node()),
                 tracker,
-                limits: Limits::new(&settings.limits),
+                limits: Limits::new(&settings.limits, settings.body),
                 settings,
                 clients: Arc::new(clients),
                 tickets,
@@ -115,7 +114,7 @@ impl Gateway {
         &self,
         request: &Parts,
         body: RequestBody,
-    ) -> Result<Bytes, ApiError> {
+    ) -> Result<Held<'_>, ApiError> {
         self.read_body_to(usize::MAX, request, body).await
     }
 
@@ -125,8 +124,9 @@ impl Gateway {
         largest: usize,
         request: &Parts,
         body: RequestBody,
-    ) -> Result<Bytes, ApiError> {
-        limits::read_body(request, body, largest, self.settings(), self.counts()).await
+    ) -> Result<Held<'_>, ApiError> {
+        let (room, counts) = (self.limits().room(), self.counts());
+        limits::read_body(request, body, largest, room, self.settings(), counts).await
     }
 
     /// Returns how long a WebSocket may accept no byte.

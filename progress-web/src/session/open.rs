@@ -234,6 +234,9 @@ impl Gateway {
         if all_at_end {
             return Ok(None);
         }
+        if let Some(error) = refused_alike(&topics) {
+            return Err(error);
+        }
         let mut seat = self.seat(EVENT_STREAM, request)?;
         for opened in topics.iter().flat_map(|topic| &topic.opened) {
             self.claim(&mut seat, &opened.principal)?;
@@ -366,6 +369,17 @@ fn has_all(start: From, topic: &Topic) -> bool {
             Source::Channel(_) => false,
         });
     start == From::End || ended
+}
+
+/// Why nothing of what was asked for can be watched, if the same status says so of all.
+fn refused_alike(topics: &[Topic]) -> Option<ApiError> {
+    let error = topics.first()?.opened.as_ref().err()?;
+    let status = error.code().status();
+    let is_alike = |topic: &Topic| {
+        let refused = topic.opened.as_ref().err();
+        refused.is_some_and(|error| error.code().status() == status)
+    };
+    topics.iter().all(is_alike).then(|| error.clone())
 }
 
 /// The answer that an event stream begins with, or that is given instead.
