@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use progress_web::{Authorizer as _, Gateway, Session};
+use progress_web::{Gateway, Session};
 use serde_json::Value;
 use tokio::time::{Instant, advance};
 
