@@ -34,8 +34,8 @@ pub fn router(tracker: ProgressTracker) -> Router {
 /// It has no fallback and no state left, so that it merges and nests into any router; where it is
 /// nested, tell the gateway by [`prefix`](progress_web::GatewayBuilder::prefix).
 ///
-/// Limits by address hold where the peer's address is known: serve with
-/// [`into_make_service_with_connect_info::<SocketAddr>()`][info].
+/// Limits by address hold where the peer's address is known. `serve` of this crate sees to that; with
+/// `axum::serve` it takes [`into_make_service_with_connect_info::<SocketAddr>()`][info].
 ///
 /// [info]: Router::into_make_service_with_connect_info
 ///

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, future::ready, net::SocketAddr};
 
 use futures_util::{Stream, StreamExt as _};
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header, uri::Authority};
 use http_body::Frame;
 use http_body_util::{BodyDataStream, StreamBody};
 use hyper::upgrade::OnUpgrade;
@@ -59,7 +59,7 @@ pub fn routes_with(gateway: Gateway) -> BoxedFilter<(reply::Response,)> {
         .and(warp::path::full())
         .and(query())
         .and(warp::method())
-        .and(warp::header::headers_cloned())
+        .and(headers())
         .and(peer())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
@@ -118,6 +118,25 @@ fn query() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + Cop
     warp::query::raw()
         .map(Some)
         .or_else(|_| ready(Ok::<_, Infallible>((None,))))
+}
+
+/// The headers, and among them the name that the server was asked under also where that stood
+/// in the URI, as in HTTP/2: of the URI, warp gives path and query alone.
+fn headers() -> impl Filter<Extract = (HeaderMap,), Error = Infallible> + Copy {
+    let name = warp::host::optional().or_else(|_| {
+        // A `Host` that is none, or not that of the URI. It is among the headers, to be judged.
+        ready(Ok::<_, Infallible>((None,)))
+    });
+    warp::header::headers_cloned().and(name).map(
+        |mut headers: HeaderMap, name: Option<Authority>| {
+            if !headers.contains_key(header::HOST)
+                && let Some(name) = name.and_then(|name| HeaderValue::from_str(name.as_str()).ok())
+            {
+                headers.insert(header::HOST, name);
+            }
+            headers
+        },
+    )
 }
 
 /// The peer's address: from warp's own server, or from another that leaves it with the request.

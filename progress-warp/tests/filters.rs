@@ -111,6 +111,44 @@ async fn authorizers_see_the_whole_request() {
     );
 }
 
+/// As of a server of HTTP/2, whose requests have the name in their URI and no `Host`.
+#[tokio::test]
+async fn the_name_in_the_uri_counts_like_a_host() {
+    let open = Open::new().named_ids().listing();
+    let gateway = Gateway::builder(ProgressTracker::new())
+        .authorizer(open)
+        .host("jobs.example");
+    let app = routes_with(gateway.build());
+    let asked = async |uri: &str, headers: &[(&str, &str)]| {
+        let mut asked = request().path(uri);
+        for (name, value) in headers {
+            asked = asked.header(*name, *value);
+        }
+        asked.reply(&app).await.status().as_u16()
+    };
+    assert_eq!(asked("http://jobs.example/tasks", &[]).await, 200);
+    assert_eq!(asked("http://evil.example/tasks", &[]).await, 421);
+    // Where both are there, or one is none, `Host` is judged.
+    for (host, status) in [("jobs.example", 200), ("evil.example", 421), ("a b", 421)] {
+        let host = [("host", host)];
+        assert_eq!(asked("/tasks", &host).await, status, "{host:?}");
+        let both = asked("http://jobs.example/tasks", &host).await;
+        assert_eq!(both, status, "{host:?}");
+    }
+    // Our own page is known by it: what is missing here is a connection to upgrade.
+    for (origin, status) in [("http://jobs.example", 426), ("http://evil.example", 403)] {
+        let handshake = [
+            ("origin", origin),
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let answer = asked("http://jobs.example/ws", &handshake).await;
+        assert_eq!(answer, status, "{origin}");
+    }
+}
+
 #[tokio::test]
 async fn defaults_are_closed() {
     let app = routes(ProgressTracker::new());

@@ -18,6 +18,7 @@ use tracing::Level;
 use crate::{
     auth::{Action, Principal},
     error::Code,
+    time::millis,
     trace::TraceId,
 };
 
@@ -202,8 +203,4 @@ impl Drop for SessionLog {
             "closed"
         );
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

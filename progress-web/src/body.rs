@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     error::{ApiError, Code},
+    limits::Taken,
     refused::invalid,
     socket::WebSocket,
     sse::EventStream,
@@ -130,17 +131,18 @@ impl RequestBody {
         Self(body.boxed_unsync())
     }
 
-    /// Reads it: to `largest` bytes, each 64 KiB of them within `patience`, so that one that trickles
-    /// or comes to a stop does not hold its place for ever.
+    /// Reads it: to `largest` bytes for which there is room, each 64 KiB of them within `patience`, so
+    /// that one that trickles or comes to a stop does not hold its place for ever.
     pub(crate) async fn read(
         self,
         headers: &HeaderMap,
         largest: usize,
         patience: Duration,
+        taken: &mut Taken<'_>,
     ) -> Result<Bytes, ApiError> {
         let length = headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        read(self.0, length, largest, patience).await
+        read(self.0, length, largest, patience, taken).await
     }
 }
 
@@ -162,6 +164,7 @@ async fn read(
     length: Option<u64>,
     largest: usize,
     patience: Duration,
+    taken: &mut Taken<'_>,
 ) -> Result<Bytes, ApiError> {
     let too_large = || {
         ApiError::new(
@@ -202,6 +205,7 @@ async fn read(
         if data.len() > largest - len {
             return Err(too_large());
         }
+        taken.grow(data.len())?;
         // One chunk is the whole, as a rule, and need not be copied.
         if len == 0 {
             first = data;
@@ -229,8 +233,10 @@ mod tests {
     use tokio::time::{Sleep, sleep};
 
     use super::*;
+    use crate::limits::Room;
 
     const PATIENCE: Duration = Duration::from_secs(30);
+    static ROOM: Room = Room::new(usize::MAX);
 
     /// Chunks, each after a while.
     struct Slow {
@@ -275,11 +281,13 @@ mod tests {
     async fn body_is_read_to_its_limit_and_no_further() {
         for chunks in [&[][..], &[(0, 10)], &[(0, 4), (1, 5), (0, 1)]] {
             let len = chunks.iter().map(|(_, len)| len).sum();
-            let body = read(Slow::of(chunks), None, 10, PATIENCE).await.unwrap();
+            let body = read(Slow::of(chunks), None, 10, PATIENCE, &mut ROOM.begin())
+                .await
+                .unwrap();
             assert_eq!(body, vec![b'x'; len]);
         }
         for chunks in [&[(0, 11)][..], &[(0, 10), (0, 1)]] {
-            let error = read(Slow::of(chunks), None, 10, PATIENCE)
+            let error = read(Slow::of(chunks), None, 10, PATIENCE, &mut ROOM.begin())
                 .await
                 .unwrap_err();
             assert_eq!(error.code(), Code::PayloadTooLarge);
@@ -287,7 +295,9 @@ mod tests {
         }
         let late = Slow::of(&[(1_000, 11)]);
         let began = Instant::now();
-        let error = read(late, Some(11), 10, PATIENCE).await.unwrap_err();
+        let error = read(late, Some(11), 10, PATIENCE, &mut ROOM.begin())
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), Code::PayloadTooLarge);
         assert_eq!(began.elapsed(), Duration::ZERO, "it is not waited for");
     }
@@ -296,21 +306,35 @@ mod tests {
     async fn body_that_trickles_is_given_up_and_a_slow_large_one_is_not() {
         let began = Instant::now();
         let trickle = [(10, 1); 100];
-        let error = read(Slow::of(&trickle), Some(100), 1_000, PATIENCE)
-            .await
-            .unwrap_err();
+        let error = read(
+            Slow::of(&trickle),
+            Some(100),
+            1_000,
+            PATIENCE,
+            &mut ROOM.begin(),
+        )
+        .await
+        .unwrap_err();
         assert_eq!(error.code(), Code::TooSlow);
         assert_eq!(error.code().status(), 408);
         assert_eq!(began.elapsed(), PATIENCE);
         // However fast it began.
         let stalls = Slow::of(&[(0, 100 * SLOWEST), (31, 1)]);
         let began = Instant::now();
-        let error = read(stalls, None, usize::MAX, PATIENCE).await.unwrap_err();
+        let error = read(stalls, None, usize::MAX, PATIENCE, &mut ROOM.begin())
+            .await
+            .unwrap_err();
         assert_eq!((error.code(), began.elapsed()), (Code::TooSlow, PATIENCE));
         let slow = [(20, SLOWEST); 20];
-        let body = read(Slow::of(&slow), None, usize::MAX, PATIENCE)
-            .await
-            .unwrap();
+        let body = read(
+            Slow::of(&slow),
+            None,
+            usize::MAX,
+            PATIENCE,
+            &mut ROOM.begin(),
+        )
+        .await
+        .unwrap();
         assert_eq!(body.len(), 20 * SLOWEST);
     }
 }

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::request::Parts;
 use progress_core::{ProgressTracker, SubscribeError, SubscribeOptions, Subscription, TaskId};
 use serde::Serialize;
@@ -19,7 +18,7 @@ use crate::{
     encoders::Formats,
     error::ApiError,
     http_api::HttpSettings,
-    limits::{self, Limits},
+    limits::{self, Held, Limits},
     metrics::Metrics,
     msgpack::Transcoder,
     session::Pace,
@@ -29,6 +28,10 @@ use crate::{
 ///
 /// A cheap clone. Adapters hand requests to [`respond`](Self::respond) and pass on the answers. It
 /// dispatches to the other methods, each of which is one route of the protocol.
+///
+/// **Only `respond` holds requests to the limits** of their client's rate and of their head, to the
+/// [names](GatewayBuilder::host) of the server, and WebSockets to their
+/// [`Origin`](GatewayBuilder::origin). Who calls the method of a route does that before.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
@@ -78,7 +81,7 @@ impl Gateway {
             shared: Arc::new(Shared {
                 node: Arc::from(tracker.node()),
                 tracker,
-                limits: Limits::new(&settings.limits),
+                limits: Limits::new(&settings.limits, settings.body),
                 settings,
                 clients: Arc::new(clients),
                 tickets,
@@ -111,7 +114,7 @@ impl Gateway {
         &self,
         request: &Parts,
         body: RequestBody,
-    ) -> Result<Bytes, ApiError> {
+    ) -> Result<Held<'_>, ApiError> {
         self.read_body_to(usize::MAX, request, body).await
     }
 
@@ -121,8 +124,9 @@ impl Gateway {
         largest: usize,
         request: &Parts,
         body: RequestBody,
-    ) -> Result<Bytes, ApiError> {
-        limits::read_body(request, body, largest, self.settings(), self.counts()).await
+    ) -> Result<Held<'_>, ApiError> {
+        let (room, counts) = (self.limits().room(), self.counts());
+        limits::read_body(request, body, largest, room, self.settings(), counts).await
     }
 
     /// Returns how long a WebSocket may accept no byte.
@@ -179,11 +183,8 @@ impl Gateway {
         options: SubscribeOptions,
     ) -> Result<Subscription, ApiError> {
         let mut subscription = self.tracker().subscribe_with(id, options);
-        match subscription.ready().await {
-            // Whatever else is refused, the session says.
-            Err(error @ SubscribeError::Unavailable) => Err(error.into()),
-            _ => Ok(subscription),
-        }
+        verdict(&mut subscription).await?;
+        Ok(subscription)
     }
 
     /// Takes a place among the connections, on behalf of a request's client.
@@ -239,6 +240,15 @@ impl Gateway {
     /// A handle that does not keep the tracker: sessions end with it, not it with them.
     pub(crate) fn downgrade(&self) -> WeakGateway {
         WeakGateway(Arc::downgrade(&self.shared))
+    }
+}
+
+/// Waits until it is known what there is of a task.
+pub(crate) async fn verdict(subscription: &mut Subscription) -> Result<(), ApiError> {
+    match subscription.ready().await {
+        // Whatever else is refused, the session says.
+        Err(error @ SubscribeError::Unavailable) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

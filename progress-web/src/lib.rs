@@ -37,6 +37,7 @@ mod serve;
 mod session;
 mod socket;
 mod sse;
+mod time;
 mod trace;
 mod wire;
 

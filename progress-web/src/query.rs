@@ -1,6 +1,6 @@
 //! What requests say in their query and headers.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use http::{HeaderMap, Uri};
 use progress_core::{Epoch, Position, Replay, Seq, TaskCursor, TaskFilter, TaskState};
@@ -24,6 +24,19 @@ pub(crate) enum From {
 /// A position that no task can have: who comes with it is told `reset`.
 const FOREIGN: Position = Position::new(Epoch::FOREIGN, Seq::ZERO);
 
+/// The same address with another query, or none where that is empty: pairs of the one there was, or
+/// of our own, so that it is one for certain. If it were none, nothing would be shown of it.
+pub(crate) fn with_query(uri: &Uri, query: &str) -> Uri {
+    let path = uri.path();
+    let text: Cow<'_, str> = match query {
+        "" => path.into(),
+        query => format!("{path}?{query}").into(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = text.parse().ok();
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
 /// The query of a URL, by name; unknown names are ignored, of repeated ones the first counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query<'a>(&'a str);
@@ -34,7 +47,7 @@ impl<'a> Query<'a> {
     }
 
     /// All values of a name.
-    fn all(self, name: &'a str) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
+    fn all(self, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
         form_urlencoded::parse(self.0.as_bytes())
             .filter(move |(found, _)| found == name)
             .map(|(_, value)| value)
@@ -45,7 +58,7 @@ impl<'a> Query<'a> {
         self.all(name)
             .next()
             .filter(|value| !value.is_empty())
-            .map(std::borrow::Cow::into_owned)
+            .map(Cow::into_owned)
     }
 
     pub(crate) fn parse<T: FromStr>(self, name: &'a str) -> Result<Option<T>, ApiError>

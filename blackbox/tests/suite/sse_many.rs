@@ -113,6 +113,20 @@ async fn stream_of_bad_topics_alone_ends_and_is_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn where_all_topics_are_refused_alike_the_whole_request_is() {
+    let server = Server::with(|gateway| gateway.authorizer(Secretive)).await;
+    let _tasks = start(&server, &["good", "secret"]);
+    let path = "/sse?ids=secret";
+    server.get(path).await.error(403, "FORBIDDEN");
+    let path = "/sse?ids=no%20id,nor%20this";
+    server.get(path).await.error(400, "INVALID_TASK_ID");
+    // Not so if there is another reason, or one that may be watched.
+    for path in ["/sse?ids=secret,no%20id", "/sse?ids=secret&channels=good"] {
+        assert_eq!(server.sse(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn refused_topics_stay_refused_beside_live_ones() {
     let server = Server::with(|gateway| gateway.authorizer(Secretive)).await;
     let _tasks = start(&server, &["good", "secret"]);

@@ -51,6 +51,9 @@ impl Grant {
     /// The longest that a grant can be used.
     pub const MAX_TTL: Duration = Duration::from_secs(15 * 60);
 
+    /// The most bytes of the subject that a grant names.
+    pub const MAX_SUBJECT: usize = SUBJECT;
+
     /// Returns what is to stand in the query; its characters need no escape there.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -89,9 +92,20 @@ impl Secret {
         self.grant_at(task, None, ttl, SystemTime::now())
     }
 
-    /// The same, and says to whom: their connections count together, and logs name them.
+    /// The same, and says to whom: their connections count together, and logs name them. A subject
+    /// has to [`Grant::MAX_SUBJECT`] bytes; a grant to a longer one is taken nowhere.
+    ///
+    /// # Panics
+    ///
+    /// With debug assertions, if the subject is longer.
     #[must_use]
     pub fn grant_to(&self, subject: &str, task: &TaskId, ttl: Duration) -> Grant {
+        debug_assert!(
+            subject.len() <= Grant::MAX_SUBJECT,
+            "a subject has at most {} bytes, not {}",
+            Grant::MAX_SUBJECT,
+            subject.len()
+        );
         self.grant_at(task, Some(subject.to_owned()), ttl, SystemTime::now())
     }
 
@@ -206,6 +220,26 @@ mod tests {
         let long = secrets.current.seal(KIND, &claims);
         let refused = check(&secrets, &long, &id("a"), now);
         assert_eq!(refused, Err(Refusal::Unauthenticated));
+    }
+
+    #[test]
+    fn a_subject_has_at_most_256_bytes() {
+        let secrets = secrets();
+        let now = SystemTime::now();
+        let taken = |bytes: usize| {
+            let sub = Some("s".repeat(bytes));
+            let grant = secrets.current.grant_at(&id("a"), sub, Grant::MAX_TTL, now);
+            check(&secrets, grant.as_str(), &id("a"), now).is_ok()
+        };
+        assert!(taken(256) && !taken(257));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a subject has at most 256 bytes, not 257")]
+    fn a_grant_to_a_longer_subject_is_a_mistake() {
+        let ttl = Duration::from_secs(60);
+        let _grant = Secret::random().grant_to(&"s".repeat(257), &id("a"), ttl);
     }
 
     #[test]

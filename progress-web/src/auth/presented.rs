@@ -10,12 +10,16 @@
 //!
 //! The first three end up in `Authorization`, where any authorizer looks.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, Entry},
+    request::Parts,
+};
 
 use super::{host::Hosts, origin::Origins, ticket};
-use crate::socket::is_upgrade;
+use crate::{query::with_query, socket::is_upgrade};
 
 /// Where credentials are looked for.
 #[derive(Debug, Clone)]
@@ -39,7 +43,7 @@ impl Default for Ladder {
 }
 
 /// What a request presents besides `Authorization`; among its extensions once it was looked for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Credentials {
     /// Nothing at all: who is on a WebSocket may still say it.
     pub(crate) is_none: bool,
@@ -58,6 +62,19 @@ impl Credentials {
     }
 }
 
+/// What lets somebody in is not shown, only that it is there.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("is_none", &self.is_none)
+            .field("has_grant", &self.grant.is_some())
+            .field("has_ticket", &self.ticket.is_some())
+            .field("is_legacy", &self.is_legacy)
+            .field("is_misplaced", &self.is_misplaced)
+            .finish()
+    }
+}
+
 impl Ladder {
     /// Moves what a request presents to where it is looked for, and out of where it could be shown:
     /// the query, the list of subprotocols.
@@ -67,12 +84,9 @@ impl Ladder {
         }
         let mut found = self.take_query(request);
         let subprotocol = take_subprotocol(&mut request.headers);
-        if let Some(cookies) = request.headers.get_mut(header::COOKIE) {
-            cookies.set_sensitive(true);
-        }
-        if let Some(header) = request.headers.get_mut(header::AUTHORIZATION) {
-            header.set_sensitive(true);
-        } else {
+        hide(&mut request.headers, header::COOKIE);
+        hide(&mut request.headers, header::AUTHORIZATION);
+        if !request.headers.contains_key(header::AUTHORIZATION) {
             let subprotocol = || subprotocol.filter(|_| is_upgrade(&request.headers));
             let legacy = found.legacy.take();
             let bearer = self.cookie(request).or_else(subprotocol);
@@ -149,6 +163,15 @@ struct FromQuery {
     misplaced: Option<String>,
 }
 
+/// Keeps all lines of a header out of what `Debug` shows.
+fn hide(headers: &mut HeaderMap, name: HeaderName) {
+    if let Entry::Occupied(mut lines) = headers.entry(name) {
+        for line in lines.iter_mut() {
+            line.set_sensitive(true);
+        }
+    }
+}
+
 /// All values of a cookie.
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(header::COOKIE).iter();
@@ -200,18 +223,6 @@ fn is_visible(byte: u8) -> bool {
     byte.is_ascii_graphic()
 }
 
-fn with_query(uri: &Uri, query: &str) -> Uri {
-    let path = uri.path();
-    let text: Cow<'_, str> = match query {
-        "" => path.into(),
-        query => format!("{path}?{query}").into(),
-    };
-    let mut parts = uri.clone().into_parts();
-    // Some of the pairs of a query are one, so it cannot fail; and if it did nothing is shown.
-    parts.path_and_query = text.parse().ok();
-    Uri::from_parts(parts).unwrap_or_default()
-}
-
 /// What tokens are called in queries, where they end up in logs and histories.
 const TOKENS: [&str; 5] = [
     "token",
@@ -220,5 +231,31 @@ const TOKENS: [&str; 5] = [
     "jwt",
     "authorization",
 ];
-/// Bytes of a token: what servers take as one header.
+/// The longest token that is read, in bytes: what servers take as one header. All that it says is
+/// thereby bounded.
 pub(crate) const TOKEN: usize = 8 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn what_was_presented_is_not_shown_with_the_request() {
+        let request = Request::get("/sse?ids=a&grant=SECRET-1&ticket=SECRET-2&token=SECRET-3")
+            .header("cookie", "a=SECRET-4")
+            .header("cookie", "progress_token=SECRET-5")
+            .header("authorization", "Bearer SECRET-6")
+            .header("authorization", "Bearer SECRET-7");
+        let mut request = request.body(()).unwrap().into_parts().0;
+        Ladder::default().prepare(&mut request);
+        let credentials = Credentials::of(&request).unwrap();
+        assert_eq!(credentials.grant.as_deref(), Some("SECRET-1"));
+        let shown = format!("{request:?} {credentials:?}");
+        assert!(!shown.contains("SECRET"), "{shown}");
+        for told in ["/sse?ids=a", "has_grant: true", "has_ticket: true"] {
+            assert!(shown.contains(told), "{shown}");
+        }
+    }
+}

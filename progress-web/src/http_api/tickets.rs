@@ -1,6 +1,6 @@
 //! `POST /tickets`: what somebody may watch, for clients that cannot send who they are.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
@@ -19,6 +19,7 @@ use crate::{
     error::{ApiError, Code},
     gateway::Gateway,
     refused::invalid,
+    time::millis,
 };
 
 impl Gateway {
@@ -118,10 +119,6 @@ fn topic(json: &[u8]) -> Result<Admitted, ApiError> {
 fn unclear() -> ApiError {
     let message = "a ticket is for either a task_id, or a channel, or topics, an array of such";
     invalid("topics", message)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The most topics of one ticket: it has to fit into a URL.

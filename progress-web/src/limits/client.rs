@@ -87,12 +87,9 @@ impl Client {
             Some(proxies) => proxies.client_behind(peer, &request.headers),
             None => (peer, false),
         };
-        // Without a trusted proxy a private peer may well be one that is not told of here, and
-        // all its clients would be one.
-        let counted = proxies.is_some() || !is_private(address);
         let client = Self {
             address: Some(address),
-            key: counted.then(|| AddressKey::of(address)),
+            key: AddressKey::counted(address, proxies),
         };
         (client, malformed)
     }
@@ -101,11 +98,7 @@ impl Client {
 impl TrustedProxies {
     /// The nearest address that is not trusted; where the proxies' word ends, the last of them.
     fn client_behind(&self, peer: IpAddr, headers: &HeaderMap) -> (IpAddr, bool) {
-        let is_trusted = |address| {
-            self.networks
-                .iter()
-                .any(|network| network.contains(address))
-        };
+        let is_trusted = |address| self.trusts(address);
         let mut nearest = peer;
         if !is_trusted(peer) {
             return (peer, false);
@@ -120,9 +113,29 @@ impl TrustedProxies {
         }
         (nearest, false)
     }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        let mut networks = self.networks.iter();
+        networks.any(|network| network.contains(address))
+    }
 }
 
 impl AddressKey {
+    /// What a connection of TCP is counted as: none if its peer is not counted, or is a trusted
+    /// proxy, whose connections are those of many.
+    #[cfg(feature = "serve")]
+    pub(super) fn of_peer(peer: SocketAddr, proxies: Option<&TrustedProxies>) -> Option<Self> {
+        let peer = peer.ip().to_canonical();
+        let is_trusted = proxies.is_some_and(|proxies| proxies.trusts(peer));
+        Self::counted(peer, proxies).filter(|_| !is_trusted)
+    }
+
+    /// None if the address is not counted: without a trusted proxy a private one may well be that
+    /// of a proxy that is not told of here, and all its clients would be one.
+    fn counted(address: IpAddr, proxies: Option<&TrustedProxies>) -> Option<Self> {
+        (proxies.is_some() || !is_private(address)).then(|| Self::of(address))
+    }
+
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),

@@ -12,8 +12,10 @@ mod network;
 mod rate;
 mod settings;
 
+#[cfg(test)]
+pub(crate) use self::body::Room;
 pub(crate) use self::{
-    body::read_body,
+    body::{Held, Taken, read_body},
     client::AddressKey,
     connections::{ConnectionLimits, Scope, Shares},
     settings::{LimitSettings, Limits},

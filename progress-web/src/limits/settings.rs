@@ -1,5 +1,7 @@
 //! What the limits of clients can be set to.
 
+#[cfg(feature = "serve")]
+use std::net::SocketAddr;
 use std::{
     num::NonZeroU32,
     sync::atomic::{AtomicBool, Ordering},
@@ -7,7 +9,10 @@ use std::{
 
 use http::request::Parts;
 
+#[cfg(feature = "serve")]
+use super::client::AddressKey;
 use super::{
+    body::Room,
     client::{Client, TrustedProxies},
     connections::ConnectionLimits,
     forwarded::ForwardedHeader,
@@ -28,6 +33,7 @@ pub(crate) struct LimitSettings {
     requests: Option<RequestRate>,
     headers: usize,
     uri: usize,
+    bodies: usize,
 }
 
 /// A burst, then so many a second.
@@ -46,11 +52,18 @@ impl Default for LimitSettings {
             requests: Some(RequestRate::new(1_000, 200)),
             headers: 32 * 1024,
             uri: 8 * 1024,
+            bodies: 256 * 1024 * 1024,
         }
     }
 }
 
 impl LimitSettings {
+    /// How many connections of one address are let in.
+    #[cfg(feature = "serve")]
+    pub(crate) fn per_address(&self) -> usize {
+        self.per_address
+    }
+
     /// With how many connections there can be in all.
     pub(crate) fn connections(&self, all: usize) -> ConnectionLimits {
         ConnectionLimits {
@@ -78,23 +91,37 @@ pub(crate) struct Limits {
     requests: Option<Requests>,
     headers: usize,
     uri: usize,
+    room: Room,
     /// Whether operators were told that peers are not known.
     told: AtomicBool,
 }
 
 impl Limits {
-    pub(crate) fn new(settings: &LimitSettings) -> Self {
+    /// Of a gateway whose bodies have to this size each: there is room for one, whatever was set.
+    pub(crate) fn new(settings: &LimitSettings, body: usize) -> Self {
         Self {
             proxies: settings.proxies.clone(),
             requests: settings.requests.map(|rate| Requests::new(rate, MOST_KEYS)),
             headers: settings.headers,
             uri: settings.uri,
+            room: Room::new(settings.bodies.max(body)),
             told: AtomicBool::new(false),
         }
     }
 
+    /// For the bodies of requests.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
     pub(super) fn proxies(&self) -> Option<&TrustedProxies> {
         self.proxies.as_ref()
+    }
+
+    /// What a connection of TCP is counted as; none if it is not counted by its peer.
+    #[cfg(feature = "serve")]
+    pub(crate) fn peer_key(&self, peer: SocketAddr) -> Option<AddressKey> {
+        AddressKey::of_peer(peer, self.proxies())
     }
 
     /// Finds out whose request it is; that goes with the request from here on.
@@ -185,6 +212,15 @@ impl GatewayBuilder {
     /// answered 414.
     pub fn uri(mut self, bytes: usize) -> Self {
         self.settings.limits.uri = bytes;
+        self
+    }
+
+    /// Sets how many bytes of requests' bodies are held at a time, in all (default 256 MiB, and at
+    /// least one [body](Self::body)). They count as they arrive, until the request is answered; who
+    /// brings one more is refused with `CONNECTION_LIMIT`, 503, to try again in 1 s. Putting a
+    /// body's pieces together can take twice as much for a moment.
+    pub fn bodies(mut self, bytes: usize) -> Self {
+        self.settings.limits.bodies = bytes;
         self
     }
 

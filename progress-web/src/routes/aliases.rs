@@ -1,9 +1,14 @@
 //! Paths that other systems have for what the protocol's routes answer.
 
-use http::{Uri, request::Parts, uri::PathAndQuery};
+use http::{Uri, request::Parts};
 
 use super::Endpoint;
-use crate::{encoders::presets::EventData, msgpack::Subprotocol, query::Query, socket::is_upgrade};
+use crate::{
+    encoders::presets::EventData,
+    msgpack::Subprotocol,
+    query::{Query, with_query},
+    socket::is_upgrade,
+};
 
 /// A path of another system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +73,11 @@ fn add(uri: &mut Uri, name: &str, value: &str) {
         return;
     }
     // In front: the name may be there without a value.
-    let text = match uri.query() {
-        Some(asked) => format!("{}?{name}={value}&{asked}", uri.path()),
-        None => format!("{}?{name}={value}", uri.path()),
+    let query = match uri.query() {
+        Some(asked) => format!("{name}={value}&{asked}"),
+        None => format!("{name}={value}"),
     };
-    let mut parts = std::mem::take(uri).into_parts();
-    // It was a path with a query before, and a query can be as long as one likes.
-    parts.path_and_query = text.parse::<PathAndQuery>().ok();
-    *uri = Uri::from_parts(parts).unwrap_or_default();
+    *uri = with_query(uri, &query);
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::time::millis;
+
 /// A listener that goes on whatever happens.
 #[derive(Debug)]
 pub(super) struct Acceptor {
@@ -47,7 +49,7 @@ impl Acceptor {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // No files or no memory: asked again at once, the system says the same.
-                    let wait_ms = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
+                    let wait_ms = millis(self.wait);
                     tracing::warn!(%error, wait_ms, "no connection can be accepted");
                     self.until = Some(Instant::now() + self.wait);
                     self.wait = (self.wait * 2).min(LONGEST_WAIT);

@@ -18,12 +18,14 @@ use tokio::{
 };
 
 use super::head::Head;
+use crate::limits::{AddressKey, Shares};
 
 /// The connections that are open, so that they can be counted, bounded, waited for and cut off, also
 /// where an upgrade has given one to a task that nobody here knows.
 #[derive(Debug)]
 pub(super) struct Connections {
     limit: usize,
+    per_address: usize,
     open: Mutex<Open>,
     /// Told when the last has gone.
     emptied: Notify,
@@ -32,7 +34,15 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     streams: HashMap<u64, Arc<TcpStream>>,
+    shares: Shares,
     last: u64,
+}
+
+/// What has no room for another connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    All,
+    Address,
 }
 
 /// A connection, which leaves the others on drop.
@@ -40,37 +50,47 @@ struct Open {
 pub(super) struct Connection {
     stream: Arc<TcpStream>,
     number: u64,
+    key: Option<AddressKey>,
     all: Arc<Connections>,
     head: Arc<Head>,
 }
 
 impl Connections {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, per_address: usize) -> Self {
         Self {
             limit,
+            per_address,
             open: Mutex::default(),
             emptied: Notify::new(),
         }
     }
 
-    /// Takes a connection in, if there is room for it; else it is closed.
+    /// Takes a connection in, if there is room for it; else it is closed. The key is whom it is
+    /// counted to, if to anybody.
     pub(super) fn admit(
         self: &Arc<Self>,
         stream: TcpStream,
+        key: Option<AddressKey>,
         head: Arc<Head>,
-    ) -> Option<Connection> {
+    ) -> Result<Connection, Full> {
         let stream = Arc::new(stream);
         let mut open = self.open();
         if open.streams.len() >= self.limit {
-            return None;
+            return Err(Full::All);
+        }
+        if let Some(key) = key
+            && !open.shares.take_address(key, self.per_address)
+        {
+            return Err(Full::Address);
         }
         open.last += 1;
         let number = open.last;
         open.streams.insert(number, Arc::clone(&stream));
         drop(open);
-        Some(Connection {
+        Ok(Connection {
             stream,
             number,
+            key,
             all: Arc::clone(self),
             head,
         })
@@ -91,7 +111,10 @@ impl Connections {
     /// Cuts off all there are, and tells how many: whoever carries one finds it at its end. They
     /// count no longer.
     pub(super) fn cut(&self) -> usize {
-        let streams = mem::take(&mut self.open().streams);
+        let mut open = self.open();
+        let streams = mem::take(&mut open.streams);
+        open.shares = Shares::default();
+        drop(open);
         for stream in streams.values() {
             // One that the peer has closed already is none to shut down.
             let _gone = SockRef::from(&**stream).shutdown(Shutdown::Both);
@@ -109,6 +132,10 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut open = self.all.open();
         let stream = open.streams.remove(&self.number);
+        // One that was cut off counts no longer.
+        if let (Some(_), Some(key)) = (&stream, self.key) {
+            open.shares.release_address(key);
+        }
         let is_last = open.streams.is_empty();
         // Closing is not for others to wait for.
         drop(open);

@@ -9,10 +9,10 @@ use crate::{gateway::Gateway, sse::TCP_USER_TIMEOUT};
 /// are told of. What an adapter's `serve` takes: a [`Gateway`] for the defaults, or this.
 ///
 /// **While it serves** it speaks HTTP/1.1 with upgrades, sets what sockets need (`TCP_NODELAY`,
-/// keepalive, on Linux `TCP_USER_TIMEOUT`), bounds how many connections there are and how long and
-/// how large the head of a request may be, and puts the peer's `SocketAddr` among the extensions of
-/// each request. Where the system has no more files or memory it waits, up to 1 s at a time, and
-/// goes on.
+/// keepalive, on Linux `TCP_USER_TIMEOUT`), bounds how many connections there are, in all and of an
+/// address, and how long and how large the head of a request may be, and puts the peer's
+/// `SocketAddr` among the extensions of each request. Where the system has no more files or memory
+/// it waits, up to 1 s at a time, and goes on.
 ///
 /// **When it is told to stop**, by SIGTERM or Ctrl-C unless set otherwise, it
 ///
@@ -37,6 +37,7 @@ pub struct Serve {
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub(super) connections: usize,
+    pub(super) connections_per_address: usize,
     pub(super) frozen_after: Duration,
     pub(super) head_timeout: Duration,
     pub(super) idle_timeout: Duration,
@@ -51,10 +52,12 @@ pub(super) struct Options {
 impl Serve {
     /// With the defaults.
     pub fn new(gateway: Gateway) -> Self {
+        let per_address = gateway.settings().limits.per_address();
         Self {
             gateway,
             options: Options {
                 connections: 20_000,
+                connections_per_address: per_address.saturating_mul(2),
                 frozen_after: TCP_USER_TIMEOUT,
                 head_timeout: Duration::from_secs(10),
                 idle_timeout: Duration::from_secs(75),
@@ -75,6 +78,18 @@ impl Serve {
     /// connection that was closed, and never after an error.
     pub fn connections(mut self, connections: usize) -> Self {
         self.options.connections = connections;
+        self
+    }
+
+    /// Sets how many TCP connections one address can have at a time (default twice what the gateway
+    /// [lets in](crate::GatewayBuilder::sessions_per_address), 200), so that none takes the places
+    /// of all. One more is closed as soon as it is accepted.
+    ///
+    /// The address is the peer's; of IPv6 its network of 64 bits. One of loopback, of a private
+    /// network or link-local is not counted unless there are
+    /// [trusted proxies](crate::GatewayBuilder::trusted_proxies); then all are but these.
+    pub fn connections_per_address(mut self, connections: usize) -> Self {
+        self.options.connections_per_address = connections;
         self
     }
 

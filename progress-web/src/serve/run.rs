@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     accept::Acceptor,
     carry::{Carrier, Leaving},
-    connections::Connections,
+    connections::{Connections, Full},
     head::Head,
     options::{Options, Serve},
 };
@@ -117,8 +117,10 @@ where
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let head = Arc::new(Head::first());
-        let Some(connection) = self.connections.admit(stream, Arc::clone(&head)) else {
-            return self.refused();
+        let key = self.gateway.limits().peer_key(peer);
+        let connection = match self.connections.admit(stream, key, Arc::clone(&head)) {
+            Ok(connection) => connection,
+            Err(full) => return self.refused(full, peer),
         };
         let (carrier, service) = (self.carrier.clone(), self.service.clone());
         self.tasks
@@ -164,7 +166,10 @@ impl<S> Server<S> {
         let (leaving, is_leaving) = watch::channel(Leaving::Not);
         Self {
             gateway,
-            connections: Arc::new(Connections::new(options.connections)),
+            connections: Arc::new(Connections::new(
+                options.connections,
+                options.connections_per_address,
+            )),
             carrier: Carrier::new(&options, is_leaving),
             options,
             service,
@@ -175,8 +180,12 @@ impl<S> Server<S> {
         }
     }
 
-    fn refused(&mut self) {
+    fn refused(&mut self, full: Full, peer: SocketAddr) {
         self.served.refused += 1;
+        if full == Full::Address {
+            self.gateway.counts().limited("tcp_connections_of_address");
+            return tracing::debug!(%peer, "a peer has as many connections as it can have");
+        }
         self.gateway.counts().limited("tcp_connections");
         let now = Instant::now();
         if self.warned.is_none_or(|warned| now >= warned + WARNS_EVERY) {
@@ -202,3 +211,124 @@ impl<S> Drop for Server<S> {
 /// For what is published in the last moment.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const WARNS_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+
+    use progress_core::ProgressTracker;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::{ForwardedHeader, GatewayBuilder};
+
+    const PUBLIC: &str = "203.0.113.7:40000";
+
+    type Answer = fn(Request<Incoming>) -> Ready<Response<String>>;
+
+    /// A server whose connections come from wherever the test says.
+    struct Pretending {
+        listener: TcpListener,
+        server: Server<Answer>,
+    }
+
+    impl Pretending {
+        async fn start(set: impl FnOnce(Serve) -> Serve, gateway: GatewayBuilder) -> Self {
+            let serve = set(Serve::new(gateway.build()));
+            let answer: Answer = |_| ready(Response::new(String::new()));
+            Self {
+                listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+                server: Server::new(serve.gateway, serve.options, answer),
+            }
+        }
+
+        /// The client's end of a connection, unless that is closed as one too many.
+        async fn connect(&mut self, peer: &str) -> Option<TcpStream> {
+            let address = self.listener.local_addr().unwrap();
+            let (client, accepted) =
+                tokio::join!(TcpStream::connect(address), self.listener.accept());
+            let refused = self.server.served.refused;
+            self.server.take(accepted.unwrap().0, peer.parse().unwrap());
+            let mut client = client.unwrap();
+            if self.server.served.refused == refused {
+                return Some(client);
+            }
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "it is closed");
+            None
+        }
+
+        /// Those that are let in of so many.
+        async fn let_in(&mut self, peer: &str, of: usize) -> Vec<TcpStream> {
+            let mut open = Vec::new();
+            for _ in 0..of {
+                open.extend(self.connect(peer).await);
+            }
+            open
+        }
+    }
+
+    fn builder() -> GatewayBuilder {
+        Gateway::builder(ProgressTracker::new())
+    }
+
+    #[tokio::test]
+    async fn one_address_has_so_many_connections_and_others_have_theirs() {
+        let mut server =
+            Pretending::start(|serve| serve.connections_per_address(3), builder()).await;
+        let mut open = server.let_in(PUBLIC, 5).await;
+        assert_eq!((open.len(), server.server.served.refused), (3, 2));
+        let counted = |server: &Pretending| {
+            let gateway = &server.server.gateway;
+            let text = gateway.counts().render(gateway.tracker());
+            text.contains(r#"{limit="tcp_connections_of_address"} 2"#)
+        };
+        assert!(counted(&server));
+        // Another port, or another address of the same network, is the same client.
+        assert!(server.connect("203.0.113.7:1").await.is_none());
+        assert!(server.connect("[::ffff:203.0.113.7]:1").await.is_none());
+        assert_eq!(server.let_in("[2001:db8::1]:1", 3).await.len(), 3);
+        assert!(server.connect("203.0.113.8:1").await.is_some());
+        // What may be a proxy that nobody told of.
+        for private in ["127.0.0.1:1", "10.0.0.2:1", "[fd00::1]:1"] {
+            assert_eq!(server.let_in(private, 5).await.len(), 5, "{private}");
+        }
+        open.pop();
+        let room = async {
+            while server.connect(PUBLIC).await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), room)
+            .await
+            .expect("room, once one has gone");
+    }
+
+    #[tokio::test]
+    async fn an_address_has_twice_the_connections_that_the_gateway_lets_in() {
+        let gateway = builder().sessions_per_address(2);
+        let mut server = Pretending::start(|serve| serve, gateway).await;
+        assert_eq!(server.let_in(PUBLIC, 6).await.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxy_has_as_many_as_it_needs_and_who_comes_past_it_has_not() {
+        let networks = ["10.0.0.0/8".parse().unwrap()];
+        let gateway = builder().trusted_proxies(networks, ForwardedHeader::XForwardedFor);
+        let mut server = Pretending::start(|serve| serve.connections_per_address(2), gateway).await;
+        assert_eq!(server.let_in("10.0.0.2:1", 5).await.len(), 5);
+        for direct in [PUBLIC, "192.168.0.7:1"] {
+            assert_eq!(server.let_in(direct, 5).await.len(), 2, "{direct}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_cut_off_counts_no_longer() {
+        let mut server =
+            Pretending::start(|serve| serve.connections_per_address(2), builder()).await;
+        for _ in 0..3 {
+            let open = server.let_in(PUBLIC, 3).await;
+            assert_eq!(open.len(), 2);
+            assert_eq!(server.server.connections.cut(), 2);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    command::Registration,
+    command::{Parsed, Registration},
     linger::Linger,
     output::{Close, Output},
     places::Places,
@@ -21,6 +21,7 @@ use crate::{
     access,
     error::{ApiError, Code},
     metrics::Tally,
+    time::millis,
     trace::TraceId,
     wire::{Control, ControlData, Heads, PROTOCOL, VerdictData},
 };
@@ -117,8 +118,8 @@ pub(super) enum Effect {
     Limited(&'static str),
 }
 
-/// A connection of whose client nothing is known yet: nothing is said to it, and nothing is taken
-/// from it but who it is.
+/// A connection of whose client nothing is known yet: nothing is said to it, and nothing is done
+/// for it but to look who it is.
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) until: Instant,
@@ -154,6 +155,8 @@ pub(crate) struct Machine {
     pub(super) effects: VecDeque<Effect>,
     /// Until it is known who the client is.
     pub(super) door: Option<Box<Door>>,
+    /// What it has said behind its credentials, while they are looked into.
+    pub(super) held: Vec<Parsed>,
     /// When the credentials end that the connection itself needs.
     expires: Option<Instant>,
     /// The first end of those of the connection and of its topics, or earlier.
@@ -195,6 +198,7 @@ impl Machine {
             out: VecDeque::new(),
             effects: VecDeque::new(),
             door: None,
+            held: Vec::new(),
             expires: None,
             ends: None,
             is_legacy,
@@ -470,7 +474,7 @@ impl Machine {
             return;
         }
         let data = ControlData::Draining {
-            reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
+            reconnect_after_ms: millis(reconnect_after),
         };
         self.say(None, "draining", Some(data), None);
         let code = Code::Draining;
@@ -562,7 +566,7 @@ impl Machine {
         ControlData::Connected {
             protocol: PROTOCOL,
             verdict,
-            heartbeat_ms: u64::try_from(self.pace.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            heartbeat_ms: millis(self.pace.heartbeat),
             node: Arc::clone(&self.node),
         }
     }

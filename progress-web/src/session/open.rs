@@ -4,9 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
-use progress_core::{
-    ChannelName, OnLag, Position, Replay, Resume, SubscribeError, SubscribeOptions, TaskId,
-};
+use progress_core::{ChannelName, OnLag, Position, Replay, Resume, SubscribeOptions, TaskId};
 use tokio::time::Instant;
 
 use super::{
@@ -19,7 +17,7 @@ use crate::{
     auth::{Action, Credentials, Principal},
     clients::Seat,
     error::{ApiError, Code},
-    gateway::Gateway,
+    gateway::{Gateway, verdict},
     query::{From, Query, starts},
     sse::{EventStream, event_stream_response},
 };
@@ -29,6 +27,8 @@ impl Gateway {
     /// request comes as `rejected` and a close code, for a browser cannot see the status of a
     /// refused upgrade. It speaks the first subprotocol of the request's list that is known here;
     /// the handshake's answer has to name the same.
+    ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
     ///
     /// # Cancel safety
     ///
@@ -77,6 +77,8 @@ impl Gateway {
     /// asked then; now only whether somebody may be here at all, see
     /// [`Authorizer::authenticate`](crate::Authorizer::authenticate).
     ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
@@ -110,6 +112,8 @@ impl Gateway {
 
     /// Opens `GET /sse/progress/{task_id}`.
     ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
+    ///
     /// # Errors
     ///
     /// The answer to give instead: an error, or 204 if the client already has all there is.
@@ -127,6 +131,8 @@ impl Gateway {
     }
 
     /// Opens `GET /sse?ids=a,b,c&channels=x`.
+    ///
+    /// What [`respond`](Self::respond) alone holds requests to, [`Gateway`] says.
     ///
     /// # Errors
     ///
@@ -228,6 +234,9 @@ impl Gateway {
         if all_at_end {
             return Ok(None);
         }
+        if let Some(error) = refused_alike(&topics) {
+            return Err(error);
+        }
         let mut seat = self.seat(EVENT_STREAM, request)?;
         for opened in topics.iter().flat_map(|topic| &topic.opened) {
             self.claim(&mut seat, &opened.principal)?;
@@ -328,11 +337,7 @@ impl Source {
     /// Waits until it is known what there is of a task.
     async fn is_known(&mut self) -> Result<(), ApiError> {
         match self {
-            Self::Task(subscription) => match subscription.ready().await {
-                // Whatever else is refused, the session says.
-                Err(error @ SubscribeError::Unavailable) => Err(error.into()),
-                _ => Ok(()),
-            },
+            Self::Task(subscription) => verdict(subscription).await,
             // Its verdict decides about no answer.
             Self::Channel(_) => Ok(()),
         }
@@ -364,6 +369,17 @@ fn has_all(start: From, topic: &Topic) -> bool {
             Source::Channel(_) => false,
         });
     start == From::End || ended
+}
+
+/// Why nothing of what was asked for can be watched, if the same status says so of all.
+fn refused_alike(topics: &[Topic]) -> Option<ApiError> {
+    let error = topics.first()?.opened.as_ref().err()?;
+    let status = error.code().status();
+    let is_alike = |topic: &Topic| {
+        let refused = topic.opened.as_ref().err();
+        refused.is_some_and(|error| error.code().status() == status)
+    };
+    topics.iter().all(is_alike).then(|| error.clone())
 }
 
 /// The answer that an event stream begins with, or that is given instead.

@@ -428,6 +428,7 @@ impl Session {
                     }
                 }
             }
+            self.machine.catch_up();
         }
     }
 

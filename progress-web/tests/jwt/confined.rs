@@ -153,3 +153,25 @@ async fn claims_are_those_that_were_set() {
     assert_eq!(may(&jwt, &token, &watch("b")).await, refused(OTHER_TASKS));
     assert_eq!(may(&jwt, &token, &channel("jobs")).await, Ok(()));
 }
+
+#[tokio::test]
+async fn a_path_that_leads_into_no_object_is_refused() {
+    let jwt = Issuer::hs256().jwt_with(|jwt| {
+        jwt.tasks_claim("a.tasks")
+            .channels_claim("b.c.channels")
+            .roles_claim("r.roles")
+            .permissions_claim("p.permissions")
+    });
+    for claim in ["a", "b", "r", "p"] {
+        for bad in [json!(["t1"]), json!("t1"), json!(null), json!(1)] {
+            let token = token(json!({claim: bad, "scope": "pipeline:*"}));
+            let said = who(&jwt, &token).await;
+            assert_eq!(said, Err(Refusal::Unauthenticated), "{claim}: {bad}");
+        }
+    }
+    let deep = token(json!({"b": {"c": ["jobs"]}, "scope": "pipeline:*"}));
+    assert_eq!(who(&jwt, &deep).await, Err(Refusal::Unauthenticated));
+    // What says nothing of them confines to nothing.
+    let other = token(json!({"a": {}, "b": {"c": {}}, "scope": "pipeline:*"}));
+    assert_eq!(may(&jwt, &other, &watch("a")).await, Ok(()));
+}

@@ -160,3 +160,64 @@ async fn a_body_that_comes_byte_by_byte_is_given_up() {
     assert_eq!(began.elapsed(), Duration::from_secs(30));
     assert_eq!(limited(&gateway, "slow_body").await, 1);
 }
+
+/// A piece, and no more for so long.
+struct Stalls(Option<Bytes>, Pin<Box<Sleep>>);
+
+impl http_body::Body for Stalls {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            None => self.1.as_mut().poll(cx).map(|()| None),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_have_so_much_room_in_all_and_give_it_back() {
+    let gateway = builder().body(1_000).bodies(2_500).build();
+    let begun = |seconds: u64| {
+        let body = format!("{{\"task_id\":\"a\",\"message\":\"{}\"", "x".repeat(972));
+        assert_eq!(body.len(), 999);
+        let waits = Box::pin(sleep(Duration::from_secs(seconds)));
+        let body = Stalls(Some(body.into()), waits);
+        ask(&gateway, request(Method::POST, PUBLIC, "/tasks", &[], body))
+    };
+    let short = || {
+        ask(
+            &gateway,
+            post("/tasks", &[], format!("{{}}{}", " ".repeat(498))),
+        )
+    };
+    let (mut one, mut other) = (Box::pin(begun(5)), Box::pin(begun(10)));
+    assert!(futures_util::poll!(&mut one).is_pending());
+    assert!(futures_util::poll!(&mut other).is_pending());
+    // 502 bytes are left.
+    assert_eq!(short().await.status(), StatusCode::CREATED);
+    let response = begun(5).await;
+    assert_eq!(response.headers()["retry-after"], "1");
+    let error = refusal(response, 503, "CONNECTION_LIMIT").await;
+    assert_eq!(error["details"], json!({"field": "body", "limit": 2_500}));
+    assert_eq!(limited(&gateway, "bodies").await, 1);
+    // What was answered, and what was broken off, is room for others.
+    drop(other);
+    refusal(one.await, 400, "INVALID_BODY").await;
+    for _ in 0..10 {
+        refusal(begun(1).await, 400, "INVALID_BODY").await;
+    }
+    assert_eq!(limited(&gateway, "bodies").await, 1);
+}
+
+#[tokio::test]
+async fn there_is_room_for_one_body_whatever_was_set() {
+    let gateway = builder().body(1_000).bodies(0).build();
+    let body = format!("{{}}{}", " ".repeat(998));
+    let taken = ask(&gateway, post("/tasks", &[], body)).await;
+    assert_eq!(taken.status(), StatusCode::CREATED);
+}

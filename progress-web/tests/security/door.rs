@@ -7,8 +7,8 @@ use serde_json::Value;
 use tokio::time::{Instant, advance};
 
 use crate::{
-    people::{UPGRADE, gateway, gateway_with, parts},
-    support::{Mark, closed, frames, kinds, next_batch, settle, task},
+    people::{People, UPGRADE, gateway, gateway_with, parts},
+    support::{Mark, closed, frames, kinds, kinds_of, next_batch, settle, task},
 };
 
 const AUTH: &str = r#"{"type":"auth","token":"ada-token"}"#;
@@ -189,4 +189,86 @@ async fn the_time_that_the_authorizer_takes_is_not_the_clients() {
     let began = Instant::now();
     assert_eq!(kinds(&next_batch(&mut session).await)[0], "connected");
     assert_eq!(began.elapsed().as_secs(), 12);
+}
+
+/// Takes its time to tell who is who.
+#[derive(Debug)]
+struct Ponders;
+
+#[progress_web::async_trait]
+impl progress_web::Authorizer for Ponders {
+    async fn authorize(
+        &self,
+        request: &http::request::Parts,
+        action: &progress_web::Action,
+    ) -> Result<progress_web::Principal, progress_web::Refusal> {
+        People.authorize(request, action).await
+    }
+
+    async fn authenticate(
+        &self,
+        request: &http::request::Parts,
+    ) -> Result<progress_web::Principal, progress_web::Refusal> {
+        let principal = People.authenticate(request).await?;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(principal)
+    }
+}
+
+const WATCH: &str = r#"{"type":"subscribe","request_id":1,"task_id":"ada-1"}"#;
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_credentials_at_once_is_done_when_they_count() {
+    let gateway = gateway_with(|gateway| gateway.authorizer(Ponders));
+    let _a = task(&gateway, "ada-1");
+    let mut session = many(&gateway).await;
+    session.on_text(AUTH);
+    session.on_text(r#"{"type":"ping"}"#);
+    session.on_text(WATCH);
+    session.on_text(r#"{"type":"nonsense","request_id":2}"#);
+    assert_eq!(settle(&mut session).await, []);
+    advance(Duration::from_secs(5)).await;
+    let said = frames(settle(&mut session).await);
+    assert_eq!(
+        kinds_of(&said),
+        ["connected", "rejected", "subscribed", "started"]
+    );
+    assert_eq!(said[1]["data"]["request_id"], 2);
+    assert_eq!(said[2]["data"]["request_id"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_follows_credentials_that_do_not_count_nothing_is_done() {
+    let gateway = gateway();
+    let a = task(&gateway, "ada-1");
+    for mut session in [one(&gateway).await, many(&gateway).await] {
+        session.on_text(r#"{"type":"auth","token":"forged"}"#);
+        session.on_text(r#"{"type":"cancel","task_id":"ada-1"}"#);
+        session.on_text(WATCH);
+        let said = settle(&mut session).await;
+        assert_eq!(kinds(&said), ["rejected", "(close)"]);
+        assert_eq!(closed(&said), (4401, "UNAUTHENTICATED"));
+    }
+    assert!(!a.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_sixteen_messages_wait_for_the_credentials() {
+    let gateway = gateway_with(|gateway| gateway.authorizer(Ponders));
+    let _a = task(&gateway, "ada-1");
+    for (messages, is_closed) in [(16, false), (17, true)] {
+        let mut session = many(&gateway).await;
+        session.on_text(AUTH);
+        for _ in 0..messages {
+            session.on_text(r#"{"type":"unsubscribe","task_id":"ada-1"}"#);
+        }
+        let said = next_batch(&mut session).await;
+        if is_closed {
+            assert_eq!(kinds(&said), ["rejected", "(close)"]);
+            assert_eq!(closed(&said), (4029, "RATE_LIMITED"));
+        } else {
+            assert_eq!(kinds(&said)[..2], ["connected", "rejected"]);
+            assert_eq!(said.len(), 17);
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use progress_web::Origin;
 
 use crate::{
-    people::{UPGRADE, ask, gateway, gateway_with, get},
-    support::task,
+    people::{UPGRADE, ask, gateway, gateway_with, get, parts},
+    support::{kinds, settle, task},
 };
 
 const EVIL: (&str, &str) = ("origin", "https://evil.example");
@@ -25,14 +25,33 @@ async fn a_page_of_elsewhere_opens_no_web_socket_though_the_browser_sends_the_co
         let token = ("sec-websocket-protocol", "bearer.ada-token");
         let answer = get(&gateway, path, &upgrade(&[token, EVIL])).await;
         assert_eq!(answer.status, 403);
-        let own = ("origin", "https://jobs.example");
-        assert_eq!(
-            get(&gateway, path, &upgrade(&[COOKIE, own])).await.status,
-            101
-        );
-        assert_eq!(get(&gateway, path, &upgrade(&[COOKIE])).await.status, 101);
     }
     assert_eq!(gateway.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cookie_opens_a_web_socket_to_a_page_of_our_own_and_to_no_other() {
+    let gateway = gateway();
+    let _a = task(&gateway, "ada-1");
+    let own = ("origin", "https://jobs.example");
+    let opened = async |headers: &[_]| {
+        let request = parts("/", &upgrade(headers));
+        let one = gateway.web_socket(&request, "ada-1").await;
+        let many = gateway.web_sockets(&request).await;
+        let mut said = Vec::new();
+        for mut session in [one, many] {
+            let batch = settle(&mut session).await;
+            said.extend(kinds(&batch).into_iter().map(str::to_owned));
+        }
+        said
+    };
+    for headers in [&[COOKIE, own][..], &[COOKIE]] {
+        assert_eq!(opened(headers).await, ["connected", "started", "connected"]);
+    }
+    // Who has no cookie that counts can still say who it is, and hears nothing before.
+    for headers in [&[COOKIE, EVIL][..], &[own]] {
+        assert!(opened(headers).await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::{
     rights::Rights,
     token::Fault,
 };
+use crate::auth::grant::SUBJECT;
 
 /// What tokens have to say, and where it stands in them.
 #[derive(Debug, Clone)]
@@ -56,7 +57,7 @@ impl Rules {
         self.issuer(claims)?;
         self.audience(claims)?;
         let names = |claim: &str, is_name| {
-            let claim = find(claims, claim);
+            let claim = find(claims, claim)?;
             claim.map(|claim| Names::read(claim, is_name)).transpose()
         };
         Ok(Rights {
@@ -126,13 +127,13 @@ impl Rules {
 
     fn permissions(&self, claims: &Claims) -> Result<Permissions, Fault> {
         let mut all = Permissions::default();
-        if let Some(roles) = find(claims, &self.roles_claim) {
+        if let Some(roles) = find(claims, &self.roles_claim)? {
             for role in words(roles)? {
                 all = all.and(self.roles.of(role));
             }
         }
         for claim in [&self.permissions_claim, &self.scope_claim] {
-            if let Some(permissions) = find(claims, claim) {
+            if let Some(permissions) = find(claims, claim)? {
                 for permission in words(permissions)? {
                     all = all.and(Permissions::named(permission, &self.namespace));
                 }
@@ -146,13 +147,22 @@ impl Rules {
 pub(super) type Claims = Map<String, Value>;
 
 /// Finds a claim by its name, else by its path (`realm_access.roles`). A name may itself have dots,
-/// as those that are URLs do.
-fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
-    claims.get(name).or_else(|| {
-        let mut path = name.split('.');
-        let first = claims.get(path.next()?)?;
-        path.try_fold(first, |value, name| value.get(name))
-    })
+/// as those that are URLs do. Where the path leads into what has no names it is a fault: a claim
+/// that was meant, in a form that is not understood, must not count as none.
+fn find<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a Value>, Fault> {
+    if let Some(claim) = claims.get(name) {
+        return Ok(Some(claim));
+    }
+    let mut path = name.split('.');
+    let mut found = path.next().and_then(|first| claims.get(first));
+    for name in path {
+        found = match found {
+            Some(Value::Object(claims)) => claims.get(name),
+            Some(_) => return Err(Fault::Refused("a claim stands in what is no object")),
+            None => return Ok(None),
+        };
+    }
+    Ok(found)
 }
 
 /// Reads words, from a list of them or a text with spaces or commas in between.
@@ -176,7 +186,7 @@ fn subject(claims: &Claims) -> Result<Option<String>, Fault> {
         None => Ok(None),
         Some(Value::String(subject))
             if !subject.is_empty()
-                && subject.len() <= MOST_SUBJECT
+                && subject.len() <= SUBJECT
                 && !subject.contains(char::is_control) =>
         {
             Ok(Some(subject.clone()))
@@ -202,9 +212,6 @@ fn time(claims: &Claims, name: &str) -> Result<Option<Duration>, Fault> {
         _ => Err(Fault::Refused("a time of the token is malformed")),
     }
 }
-
-/// The longest subject, in bytes.
-const MOST_SUBJECT: usize = 256;
 
 /// The end of the year 9999, in seconds since 1970.
 const LATEST: u64 = 253_402_300_799;

@@ -10,6 +10,7 @@ use serde::{
 };
 
 use super::key::{Algorithm, Key};
+use crate::auth::TOKEN;
 
 /// Why a token is not taken. The client is told no more than that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl<'a> Token<'a> {
             (None, _) => return Err(Fault::Refused("there is no token")),
             (Some(_), Some(_)) => return Err(Fault::Refused("there are two credentials")),
         };
-        if value.len() > MOST_BYTES + "Bearer ".len() {
+        if value.len() > TOKEN + "Bearer ".len() {
             return Err(Fault::Refused("the token is too long"));
         }
         let (scheme, token) = value
@@ -134,9 +135,6 @@ fn decode(part: &str) -> Result<Vec<u8>, Fault> {
         .decode(part)
         .map_err(|_| Fault::Refused("the token is not in base64url"))
 }
-
-/// The longest token that is read, in bytes; all that it says is thereby bounded.
-pub(super) const MOST_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -110,7 +110,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             id: "streamMany",
             tag: WATCHING,
             does: "Watches several tasks and channels as one event stream; one that may not be \
-                   watched is `rejected` in it",
+                   watched is `rejected` in it, unless all are refused alike",
             takes: &[
                 Takes::Ids,
                 Takes::Channels,
@@ -126,11 +126,15 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             refuses: &[
                 ALWAYS,
                 &[
+                    Code::InvalidTaskId,
+                    Code::InvalidChannel,
                     Code::InvalidPosition,
                     Code::InvalidQuery,
                     Code::TooManyTopics,
                 ],
+                PERMISSION,
                 CONNECTION,
+                BROKER,
             ],
         },
         Endpoint::Tasks => Described {
@@ -503,6 +507,7 @@ const BODY: &[Code] = &[
     Code::InvalidBody,
     Code::PayloadTooLarge,
     Code::TooSlow,
+    Code::ConnectionLimit,
     Code::UnsupportedEncoding,
 ];
 /// Where an event is published.
