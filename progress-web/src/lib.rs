@@ -52,7 +52,7 @@ pub use self::serve::{Serve, Served};
 pub use self::{
     auth::{
         Action, Authorizer, Grant, InvalidOrigin, Open, Origin, Principal, Refusal, Secret,
-        WeakSecret,
+        SubjectTooLong, WeakSecret,
     },
     body::{Body, RequestBody},
     builder::GatewayBuilder,

@@ -1,6 +1,7 @@
 //! Grants: the right to watch one task for some minutes, in a URL.
 
 use std::{
+    error::Error,
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -92,21 +93,21 @@ impl Secret {
         self.grant_at(task, None, ttl, SystemTime::now())
     }
 
-    /// The same, and says to whom: their connections count together, and logs name them. A subject
-    /// has to [`Grant::MAX_SUBJECT`] bytes; a grant to a longer one is taken nowhere.
+    /// The same, and says to whom: their connections count together, and logs name them.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// With debug assertions, if the subject is longer.
-    #[must_use]
-    pub fn grant_to(&self, subject: &str, task: &TaskId, ttl: Duration) -> Grant {
-        debug_assert!(
-            subject.len() <= Grant::MAX_SUBJECT,
-            "a subject has at most {} bytes, not {}",
-            Grant::MAX_SUBJECT,
-            subject.len()
-        );
-        self.grant_at(task, Some(subject.to_owned()), ttl, SystemTime::now())
+    /// [`SubjectTooLong`] if there are more bytes than [`Grant::MAX_SUBJECT`].
+    pub fn grant_to(
+        &self,
+        subject: &str,
+        task: &TaskId,
+        ttl: Duration,
+    ) -> Result<Grant, SubjectTooLong> {
+        if subject.len() > Grant::MAX_SUBJECT {
+            return Err(SubjectTooLong { len: subject.len() });
+        }
+        Ok(self.grant_at(task, Some(subject.to_owned()), ttl, SystemTime::now()))
     }
 
     fn grant_at(
@@ -130,6 +131,26 @@ impl Secret {
         }
     }
 }
+
+/// A subject is too long for a [`Grant`] to name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubjectTooLong {
+    /// The bytes it has.
+    pub len: usize,
+}
+
+impl fmt::Display for SubjectTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (len, most) = (self.len, Grant::MAX_SUBJECT);
+        write!(
+            f,
+            "the subject has {len} bytes, a grant takes at most {most}"
+        )
+    }
+}
+
+impl Error for SubjectTooLong {}
 
 /// Who may watch a task because of a grant.
 pub(crate) fn check(
@@ -235,11 +256,12 @@ mod tests {
     }
 
     #[test]
-    #[cfg(debug_assertions)]
-    #[should_panic(expected = "a subject has at most 256 bytes, not 257")]
-    fn a_grant_to_a_longer_subject_is_a_mistake() {
+    fn a_longer_subject_gets_no_grant() {
         let ttl = Duration::from_secs(60);
-        let _grant = Secret::random().grant_to(&"s".repeat(257), &id("a"), ttl);
+        let granted = Secret::random().grant_to(&"s".repeat(257), &id("a"), ttl);
+        let error = granted.unwrap_err();
+        let text = "the subject has 257 bytes, a grant takes at most 256";
+        assert_eq!((error.len, &*error.to_string()), (257, text));
     }
 
     #[test]

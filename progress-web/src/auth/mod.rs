@@ -19,7 +19,7 @@ use http::request::Parts;
 use progress_core::TaskId;
 
 pub use self::{
-    grant::Grant,
+    grant::{Grant, SubjectTooLong},
     open::Open,
     origin::{InvalidOrigin, Origin},
     secret::{Secret, WeakSecret},

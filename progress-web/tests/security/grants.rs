@@ -120,7 +120,9 @@ async fn what_a_grant_opened_ends_with_it() {
     let gateway = gateway_with(|gateway| gateway.secret(secret));
     let _a = task(&gateway, "ada-1");
     // Of a service that has the secret and no gateway.
-    let grant = other.grant_to("ada", &id("ada-1"), Duration::from_secs(20));
+    let grant = other
+        .grant_to("ada", &id("ada-1"), Duration::from_secs(20))
+        .unwrap();
     let request = parts(&format!("/?grant={}", grant.as_str()), &[]);
     let mut session = gateway.web_socket(&request, "ada-1").await;
     settle(&mut session).await;

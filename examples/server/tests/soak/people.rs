@@ -172,7 +172,8 @@ impl Person {
                 let subject = format!("client-{}", self.number);
                 let grant = issuer
                     .secret
-                    .grant_to(&subject, &task.parse().unwrap(), lasts);
+                    .grant_to(&subject, &task.parse().unwrap(), lasts)
+                    .unwrap();
                 badge.parameter = Some(format!("grant={}", grant.as_str()));
             }
             Rung::Ticket => {
