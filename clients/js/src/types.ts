@@ -1,5 +1,9 @@
 /** What the packages of this client give and take: the client, React's hooks, the element. */
 
+import type { ProgressError } from "./error.js";
+
+export { ProgressError } from "./error.js";
+
 /** `queued`, `running`, `paused` and `stalled` are active; the others are ends. */
 export type TaskState =
   | "queued"
@@ -70,6 +74,8 @@ export interface Snapshot {
   readonly result?: unknown;
   readonly error?: ErrorObject | null;
   readonly cause?: string | null;
+  /** Whether somebody has asked the task to stop. */
+  readonly cancel_requested?: boolean;
   readonly dropped_logs?: number;
 }
 
@@ -222,13 +228,4 @@ export interface ProgressClient {
   request<T = unknown>(path: string, init?: { method?: string; body?: unknown; signal?: AbortSignal }): Promise<T>;
   /** Ends all watches; the client is of no more use. */
   close(): void;
-}
-
-/** Why something was refused or could not be done, as the server told it. */
-export declare class ProgressError extends Error {
-  readonly code: string;
-  readonly isRetryable: boolean;
-  readonly status?: number;
-  readonly error: ErrorObject;
-  constructor(error: ErrorObject, status?: number);
 }
