@@ -131,6 +131,7 @@ export class Dashboard implements Drawable {
       this.#gate?.root.remove();
       this.#gate = error === null ? null : { error, root: gate(error, (token, remember) => this.#use(token, remember)) };
       if (this.#gate !== null) {
+        this.#header.count(null);
         this.root.append(this.#gate.root);
         this.#gate.root.querySelector("input")?.focus();
       }

@@ -67,7 +67,7 @@ export class Detail implements Drawable {
 
     const element = new ProgressView();
     element.client = client;
-    for (const [name, value] of Object.entries({ task, stages: "", cancel: "", log: String(LOG_LINES) })) {
+    for (const [name, value] of Object.entries({ task, label: words.progress, stages: "", cancel: "", log: String(LOG_LINES) })) {
       setAttribute(element, name, value);
     }
     this.#facts.after(element);

@@ -9,7 +9,7 @@ const COUNTED: readonly TaskState[] = ["running", "queued", "paused", "stalled",
 /** The page's head: how many tasks there are in which state, and how it stands with the connection. */
 export class Header {
   readonly root: HTMLElement;
-  readonly #counts = make("ul", { class: "counts", role: "list" });
+  readonly #counts = make("ul", { class: "counts", role: "list", hidden: "" });
   readonly #items = new Map<TaskState, { root: HTMLElement; number: HTMLElement }>();
   readonly #connection = make("span");
   readonly #light: HTMLElement;
@@ -34,7 +34,10 @@ export class Header {
     setHidden(this.#forget, !signedIn);
   }
 
-  count(rows: Iterable<Row>): void {
+  /** Says how many tasks there are in which state; null if nobody may know. */
+  count(rows: Iterable<Row> | null): void {
+    setHidden(this.#counts, rows === null);
+    if (rows === null) return;
     const counts = new Map<TaskState, number>();
     for (const { state } of rows) counts.set(state, (counts.get(state) ?? 0) + 1);
     for (const [state, { root, number }] of this.#items) {

@@ -56,10 +56,10 @@ export class Toolbar {
       "form",
       { class: "toolbar", role: "search" },
       field(words.search, this.#search, "wide"),
-      field(words.state, this.#state),
-      field(words.kind, this.#kind),
       field(words.label, this.#label),
       this.#labels,
+      field(words.state, this.#state),
+      field(words.kind, this.#kind),
       field(words.sort, this.#sort),
       make("div", { class: "found" }, this.#shown, this.#clear),
     );

@@ -14,6 +14,7 @@ export const words = {
   anyKind: "All kinds",
   list: "Tasks",
   detail: "Task",
+  progress: "Progress",
   groups: { active: "Active", ended: "Ended", all: "All" } as Record<string, string>,
   sorts: {
     newest: "Newest first",

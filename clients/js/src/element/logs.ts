@@ -23,17 +23,17 @@ export class Logs {
     this.root = make("div", { class: "logs" }, this.#title, this.#list);
   }
 
-  /** Shows the newest `count` lines; false if it is too soon for that, and has to be asked again. */
+  /** Shows the newest `count` lines, and nothing where there is none; false if it is too soon for that, and has to be asked again. */
   draw(logs: readonly LogLine[], count: number, lost: number, now: number): boolean {
-    setHidden(this.root, count === 0);
-    if (count === 0 || (logs === this.#drawn && count === this.#shown)) return true;
+    const none = count === 0 || logs.length === 0;
+    setHidden(this.root, none);
+    if (none || (logs === this.#drawn && count === this.#shown)) return true;
     const since = now - this.#changedAt;
     if (this.#drawn !== null && since >= 0 && since < EVERY_MS) return false;
     this.#changedAt = now;
     this.#drawn = logs;
     this.#shown = count;
-    setText(this.#title, logs.length === 0 ? strings.noLog : lost > 0 ? `${strings.log} · ${strings.lostLines(lost)}` : strings.log);
-    setHidden(this.#list, logs.length === 0);
+    setText(this.#title, lost > 0 ? `${strings.log} · ${strings.lostLines(lost)}` : strings.log);
     setAttribute(this.#list, "aria-label", strings.log);
     setAttribute(this.#list, "aria-live", since < CALM_MS ? "off" : "polite");
     const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 24;

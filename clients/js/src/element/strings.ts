@@ -20,7 +20,6 @@ export interface Strings {
   stages: string;
   moreStages: (count: number) => string;
   log: string;
-  noLog: string;
   lostLines: (count: number) => string;
   cancel: string;
   cancelling: string;
@@ -72,7 +71,6 @@ const ENGLISH: Strings = {
   stages: "Stages",
   moreStages: (count) => `and ${count} more`,
   log: "Log",
-  noLog: "Nothing logged yet",
   lostLines: (count) => `${count} earlier lines are no longer kept`,
   cancel: "Cancel",
   cancelling: "Cancelling…",

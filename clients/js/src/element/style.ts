@@ -38,6 +38,7 @@ const CSS = `
 }
 :host([hidden]), [hidden] { display: none !important; }
 * { box-sizing: border-box; margin: 0; padding: 0; }
+.label, .grow, .note, .said, .name span, .line span, .problem p, .problem li { unicode-bidi: plaintext; }
 .row { display: flex; gap: 4px 12px; align-items: baseline; }
 .grow { flex: 1; min-width: 0; }
 .label { font-weight: 600; }
@@ -60,8 +61,9 @@ const CSS = `
   background: var(--_line); animation: slide 1.6s ease-in-out infinite alternate;
 }
 @keyframes slide { from { transform: translateX(0); } to { transform: translateX(233%); } }
-.stages { list-style: none; margin-top: 10px; display: grid; gap: 5px; }
-.stage { display: grid; grid-template-columns: minmax(6em, 1.1fr) minmax(3em, 2fr) minmax(7em, auto); gap: 0 12px; align-items: center; font-size: 13px; }
+.meta > :empty { display: none; }
+.stages { list-style: none; margin-top: 10px; display: grid; grid-template-columns: minmax(6em, auto) minmax(3em, 1fr) auto; gap: 5px 14px; }
+.stage { grid-column: 1 / -1; display: grid; grid-template-columns: subgrid; row-gap: 0; align-items: center; font-size: 13px; }
 .stage .track { height: 5px; margin: 0; }
 .stage .name { display: flex; gap: 7px; align-items: baseline; min-width: 0; }
 .stage .note { text-align: end; }
@@ -70,6 +72,7 @@ const CSS = `
 .stage.running .name { font-weight: 600; }
 .stage.running .mark { color: var(--_accent); }
 .stage.completed .mark { color: var(--_good); }
+.stage.completed .fill { opacity: .6; }
 .stage.failed .mark { color: var(--_bad); }
 .problem { margin-top: 10px; padding: 8px 12px; border: 1px solid var(--_bad); border-inline-start-width: 4px; border-radius: var(--_radius); background: var(--_bad-ground); }
 .problem.mild { border-color: var(--_odd); background: none; }
@@ -90,15 +93,15 @@ button:hover:enabled { border-color: var(--_quiet); }
 button:disabled { color: var(--_quiet); cursor: default; border-style: dashed; }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 1px; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-@media (prefers-reduced-motion: no-preference) { .fill { transition: transform 200ms linear; } }
+@media (prefers-reduced-motion: no-preference) { .glides .fill { transition: transform 200ms linear; } }
 @media (prefers-reduced-motion: reduce) { .track.waiting::after { animation: none; width: 100%; opacity: .6; } }
 @media (forced-colors: active) {
   .track { border: 1px solid CanvasText; }
   .fill { background: Highlight !important; forced-color-adjust: none; }
 }
 @container (width < 26em) {
-  .stage { grid-template-columns: 1fr auto; }
-  .stage .track { grid-column: 1 / -1; grid-row: 2; }
+  .stages { grid-template-columns: 1fr auto; }
+  .stage .track { grid-column: 1 / -1; grid-row: 2; margin-top: 1px; }
 }
 .face { container-type: inline-size; }
 `;

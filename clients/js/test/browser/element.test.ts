@@ -63,7 +63,7 @@ describe.skipIf(!HAS_BROWSER)("<progress-view> in a browser", { timeout: 60_000 
     const { page } = await harness.open("/bars", { reducedMotion: "reduce" });
     await page.evaluate(() => (globalThis as Bars).bars.gallery());
     const motion = await page.locator("progress-view").last().locator("[part=bar]").evaluate((bar) => ({
-      fill: getComputedStyle(bar.firstElementChild!).transitionDuration,
+      fill: (bar.classList.add("glides"), getComputedStyle(bar.firstElementChild!).transitionDuration),
       waiting: getComputedStyle(bar, "::after").animationName,
     }));
     expect(motion).toEqual({ fill: "0s", waiting: "none" });

@@ -23,9 +23,9 @@ for (let index = 0; index < count; index++) {
       kind: kinds[index % kinds.length] ?? null,
       labels: { user: String(index % 7) },
       state,
-      progress: (index * 37) % 100,
+      progress: state === "queued" ? 0 : (index * 37) % 100,
       message: state === "queued" ? null : "Frame 120 of 400, of a message that is longer than the list is wide so that it has to be cut",
-      eta_ms: ((index * 13) % 50) * 10_000 + 4_000,
+      eta_ms: state !== "running" ? null : ((index * 13) % 50) * 10_000 + 4_000,
       started_at: new Date(Date.UTC(2026, 10, 22, 16, 0, 0) - index * 60_000).toISOString(),
     }),
   );
