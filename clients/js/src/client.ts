@@ -1,10 +1,12 @@
 /** The client: what is watched, by one connection, and who is told. */
 
 import { ChannelTopic } from "./channel.js";
-import { Connection, type Source, type Watcher } from "./connection.js";
+import type { Source } from "./connection.js";
 import { ProgressError, refusal } from "./error.js";
 import { keyOf, topicKey, type ControlFrame, type Frame, type Wanted } from "./frames.js";
 import { Channel, Group, Task, type HandleHost } from "./handles.js";
+import type { TabHost } from "./share/tabs.js";
+import { openSource } from "./source.js";
 import { TaskTopic } from "./task.js";
 import { guard, type Topic, type TopicHost } from "./topic.js";
 import type { Env } from "./transports/transport.js";
@@ -26,6 +28,9 @@ export const LINGER_MS = 500;
 /** When what was refused for now is asked for again, in ms: uniformly up to that, doubled to the second each time. */
 export const REFUSED_MS = [2_000, 60_000] as const;
 
+/** When code that could not be loaded is asked for again, in ms. */
+const LOAD_MS = 3_000;
+
 /**
  * Makes a client of the routes at a URL. It connects when something is watched, and not before.
  *
@@ -36,14 +41,19 @@ export const REFUSED_MS = [2_000, 60_000] as const;
  */
 export const createProgressClient = (options: ClientOptions): ProgressClient => new Client(options);
 
-export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
+export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   transport: TransportName | null = null;
   link: ConnectionState = "idle";
   readonly logLines: number;
   readonly channelEvents: number;
   readonly #env: Env;
   readonly #topics = new Map<string, Topic>();
-  readonly #source: Source;
+  /** Null while it is not loaded, or the page is put aside. */
+  #source: Source | null = null;
+  #isLoading = false;
+  /** Whether the page is frozen, or kept to be shown again by "back". */
+  #isAside = false;
+  readonly #unlisten: () => void;
   readonly #listeners = new Map<object, () => void>();
   readonly #changed = new Set<Topic>();
   /** Who was told of which ends. */
@@ -65,7 +75,7 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
         return token ? { authorization: `Bearer ${token}` } : {};
       },
     };
-    this.#source = new Connection(this.#env, this);
+    this.#unlisten = listenToPage((isAside) => this.#setAside(isAside));
   }
 
   get connection(): ConnectionState {
@@ -79,7 +89,7 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
   }
 
   tasks(taskIds: readonly string[], options?: TaskOptions): TaskGroup {
-    return new Group([...new Set(taskIds)].map((id) => this.#task(id, options)));
+    return new Group(this, [...new Set(taskIds)].map((id) => this.#task(id, options)));
   }
 
   channel(name: string, options?: ChannelOptions): ChannelHandle {
@@ -109,7 +119,9 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
   }
 
   close(): void {
-    this.#source.close();
+    this.#unlisten();
+    this.#source?.close();
+    this.#source = null;
     this.status("ended", null, true);
   }
 
@@ -129,18 +141,39 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
   retained(topic: Topic): void {
     this.changed(topic);
     if (topic.watched) return this.#refresh();
-    setTimeout(() => {
-      if (topic.watched || topic.tabs.size) return;
-      if (this.#topics.get(topic.key) === topic) this.#topics.delete(topic.key);
-      topic.told = false;
-      this.#refresh();
-    }, LINGER_MS);
+    setTimeout(() => this.settle(topic), LINGER_MS);
   }
 
   isFirst(options: object, id: string): boolean {
     const ids = this.#ended.get(options) ?? new Set();
     this.#ended.set(options, ids);
     return !ids.has(id) && !!ids.add(id);
+  }
+
+  // What other tabs want of it.
+
+  topic(key: string): Topic | undefined {
+    return this.#topics.get(key);
+  }
+
+  topics(): Iterable<Topic> {
+    return this.#topics.values();
+  }
+
+  lend({ key, id, isChannel, replay, after }: Wanted): Topic {
+    const known = this.#topics.get(key);
+    if (known) return known;
+    const topic = this.adopt<Topic>(isChannel ? new ChannelTopic(this, id, true, replay) : new TaskTopic(this, id));
+    const colon = after?.indexOf(":") ?? -1;
+    if (after && colon > 0) Object.assign(topic.place, { epoch: after.slice(0, colon), last: Number(after.slice(colon + 1)) });
+    return topic;
+  }
+
+  settle(topic: Topic): void {
+    if (topic.watched || topic.tabs.size || this.#topics.get(topic.key) !== topic) return;
+    this.#topics.delete(topic.key);
+    topic.told = false;
+    this.#refresh();
   }
 
   // What the connection tells.
@@ -171,6 +204,11 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
     if (lost) for (const topic of this.#topics.values()) topic.told = false;
     if (this.link === link && this.transport === transport && !lost) return;
     this.link = link;
+    if (this.transport !== transport && this.#refused.size) {
+      // What one transport cannot watch another may.
+      this.#refused.clear();
+      this.#refresh();
+    }
     this.transport = transport;
     for (const topic of this.#topics.values()) this.#changed.add(topic);
     this.#flushSoon();
@@ -193,6 +231,8 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
       return this.#refresh();
     }
     topic.told = false;
+    // A task's error would be its end.
+    if (topic.isChannel) topic.error = new ProgressError(error);
     this.changed(topic);
     const times = (this.#refused.get(topic.key)?.times ?? 0) + 1;
     const [first, most] = REFUSED_MS;
@@ -207,8 +247,35 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
     this.#isRefreshing = true;
     queueMicrotask(() => {
       this.#isRefreshing = false;
-      if (this.link !== "ended") this.#source.refresh();
+      if (this.#source) this.#source.refresh();
+      else if (this.wanted().length) void this.#load();
     });
+  }
+
+  /** Loads what connects, again and again if it does not come. */
+  async #load(): Promise<void> {
+    if (this.#isLoading || this.#isAside || this.link === "ended") return;
+    this.#isLoading = true;
+    this.status("connecting", null, false);
+    try {
+      const source = await openSource(this.#env, this);
+      if (this.#isAside || (this.link as ConnectionState) === "ended") source.close();
+      else (this.#source = source).refresh();
+    } catch {
+      setTimeout(() => this.#refresh(), LOAD_MS);
+    } finally {
+      this.#isLoading = false;
+    }
+  }
+
+  /** A page that is put aside holds no connection and no lock: others go on without it. */
+  #setAside(isAside: boolean): void {
+    this.#isAside = isAside;
+    if (isAside) {
+      this.#source?.close();
+      this.#source = null;
+      if (this.link !== "ended" && this.link !== "idle") this.status("stale", null, true);
+    } else this.#refresh();
   }
 
   #flushSoon(): void {
@@ -222,4 +289,20 @@ export class Client implements ProgressClient, TopicHost, HandleHost, Watcher {
       for (const [token, listener] of [...this.#listeners]) if (this.#listeners.has(token)) guard(listener);
     });
   }
+}
+
+/** Tells when the page is put aside and comes back. */
+function listenToPage(call: (isAside: boolean) => void): () => void {
+  const away = (): void => call(true);
+  const back = (): void => call(false);
+  const events = [
+    [globalThis, "pagehide", away],
+    [globalThis, "pageshow", back],
+    [globalThis.document, "freeze", away],
+    [globalThis.document, "resume", back],
+  ] as const;
+  for (const [target, type, listener] of events) target?.addEventListener?.(type, listener);
+  return () => {
+    for (const [target, type, listener] of events) target?.removeEventListener?.(type, listener);
+  };
 }

@@ -3,7 +3,7 @@
 import { type ControlFrame, type Frame, type Wanted } from "./frames.js";
 import { Machine, type Loss } from "./machine.js";
 import { websocket } from "./transports/websocket.js";
-import type { Env, Link, Opener } from "./transports/transport.js";
+import type { Env, Link, Opener, Wire } from "./transports/transport.js";
 import type { ConnectionState, ErrorObject, TransportName } from "./types.js";
 
 /** Whom a connection serves. */
@@ -25,9 +25,13 @@ export interface Source {
   close(): void;
 }
 
-const OPENERS: Readonly<Record<TransportName, readonly [Opener, () => boolean]>> = {
-  websocket: [websocket, () => typeof WebSocket === "function"],
-} as never;
+/** What each transport is made by, and the global that it needs. The lower ones are loaded when it comes to them. */
+const TRANSPORTS: Readonly<Record<TransportName, readonly [() => Opener | Promise<Opener>, string]>> = {
+  websocket: [() => websocket, "WebSocket"],
+  "fetch-sse": [async () => (await import("./transports/fetch-sse.js")).fetchSse, "fetch"],
+  "event-source": [async () => (await import("./transports/event-source.js")).eventSource, "EventSource"],
+  poll: [async () => (await import("./transports/poll.js")).poll, "fetch"],
+};
 
 export class Connection implements Source {
   readonly #env: Env;
@@ -42,10 +46,10 @@ export class Connection implements Source {
   #wasLive = false;
 
   constructor(env: Env, watcher: Watcher) {
-    const { transports = ["websocket", "fetch-sse", "event-source", "poll"], backoff, maxAttempts = Infinity } = env.options;
+    const { transports = Object.keys(TRANSPORTS) as TransportName[], backoff, maxAttempts = Infinity } = env.options;
     this.#env = env;
     this.#watcher = watcher;
-    this.#rungs = transports.filter((name) => OPENERS[name]?.[1]());
+    this.#rungs = transports.filter((name) => TRANSPORTS[name][1] in globalThis);
     this.#machine = new Machine(
       {
         rungs: this.#rungs.length,
@@ -84,9 +88,8 @@ export class Connection implements Source {
 
   #open(id: number, rung: number): void {
     const machine = this.#machine;
-    const name = this.#rungs[rung]!;
     const isCurrent = (): boolean => machine.current?.id === id;
-    const link = OPENERS[name][0](this.#env, () => this.#watcher.wanted(), {
+    const wire: Wire = {
       open: (heartbeat) => {
         if (heartbeat) machine.heartbeat = heartbeat;
         machine.opened(id, Date.now());
@@ -94,10 +97,10 @@ export class Connection implements Source {
       },
       frame: (frame) => {
         machine.heard(id, Date.now());
-        // Of a link that another has taken the place of, or that is not there yet.
+        // Of a link whose place another has taken nothing counts.
         if (!isCurrent()) return;
-        const { event_type, data, task_id, channel } = frame as ControlFrame;
-        if (event_type === "draining" && task_id === undefined && channel === undefined) {
+        const { event_type, data } = frame as ControlFrame;
+        if (event_type === "draining") {
           machine.draining(id, Date.now(), data?.reconnect_after_ms ?? 0);
           this.#turn();
         }
@@ -106,13 +109,28 @@ export class Connection implements Source {
         machine.lost(id, Date.now());
         this.#turn();
       },
+      buffered: () => {
+        const streams = ["fetch-sse", "event-source"].map((name) => this.#rungs.indexOf(name as TransportName));
+        machine.buffered(id, Date.now(), streams);
+        this.#turn();
+      },
       closed: (loss?: Loss) => {
         this.#links.delete(id);
         machine.lost(id, Date.now(), loss);
         this.#turn();
       },
-    });
-    this.#links.set(id, link);
+    };
+    const isWanted = (): boolean => isCurrent() || machine.next?.id === id;
+    const begin = (opener: Opener): void => {
+      if (!isWanted()) return;
+      const link = opener(this.#env, () => this.#watcher.wanted(), wire);
+      // It may have found at once that it is of no use.
+      if (isWanted()) this.#links.set(id, link);
+      else link.close();
+    };
+    const opener = TRANSPORTS[this.#rungs[rung]!][0]();
+    if (typeof opener === "function") begin(opener);
+    else opener.then(begin).catch(() => wire.closed());
   }
 
   #close(id: number): void {
@@ -133,7 +151,7 @@ export class Connection implements Source {
     const name = current ? this.#rungs[current.rung]! : null;
     const lost = this.#wasLive && !current;
     if (current) this.#wasLive = true;
-    const state: ConnectionState = !this.#links.size && due === Infinity ? "idle" : current ? (name === "poll" ? "polling" : "live") : this.#wasLive ? "stale" : "connecting";
+    const state: ConnectionState = !this.#machine.isOn ? "idle" : current ? (name === "poll" ? "polling" : "live") : this.#wasLive ? "stale" : "connecting";
     this.#watcher.status(state, name, lost);
   }
 

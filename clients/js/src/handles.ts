@@ -1,7 +1,7 @@
 /** What a program holds of what it watches. */
 
 import { ProgressError } from "./error.js";
-import { ChannelFeed, iterate, TaskFeed } from "./feed.js";
+import type { HistoryPage } from "./feed.js";
 import { isOver, type TaskTopic } from "./task.js";
 import { guard, type EventSink, type Topic } from "./topic.js";
 import type { ChannelTopic } from "./channel.js";
@@ -44,6 +44,13 @@ function watch<V, E>(topic: Topic<V, E>, listener: (view: V) => void, onEvent?: 
 const errorOf = ({ state, error, cause }: Snapshot): ProgressError =>
   new ProgressError(error ?? { code: state.toUpperCase(), message: cause ? `${state}: ${cause}` : `the task is ${state}` });
 
+async function* iterateTasks(host: HandleHost, tasks: readonly Task[]): AsyncGenerator<ProgressEvent, void, undefined> {
+  const { iterate, TaskFeed } = await import("./feed.js");
+  const history = (id: string, after: string | null): Promise<HistoryPage> =>
+    host.request(`/tasks/${id}/history?limit=1000&after=${after}`);
+  yield* iterate(tasks.map((task) => new TaskFeed(task.adopt(), history)));
+}
+
 export class Task implements TaskHandle {
   readonly #host: HandleHost;
   readonly #options: TaskOptions;
@@ -72,7 +79,7 @@ export class Task implements TaskHandle {
   }
 
   subscribe(listener: (view: TaskView) => void): () => void {
-    const topic = this.#adopt();
+    const topic = this.adopt();
     const { onEvent } = this.#options;
     let isOn = true;
     const tell = (view: TaskView): void => {
@@ -93,17 +100,11 @@ export class Task implements TaskHandle {
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<ProgressEvent, void, undefined> {
-    return iterate([this.feed()]);
+    return iterateTasks(this.#host, [this]);
   }
 
-  /** Its events from the first that is retained. */
-  feed(): TaskFeed {
-    return new TaskFeed(this.#adopt(), (id, after) =>
-      this.#host.request(`/tasks/${id}/history?limit=1000&after=${after}`),
-    );
-  }
-
-  #adopt(): TaskTopic {
+  /** Its topic, among those that are watched from now on. */
+  adopt(): TaskTopic {
     return (this.#topic = this.#host.adopt(this.#topic));
   }
 
@@ -118,10 +119,12 @@ export class Task implements TaskHandle {
 }
 
 export class Group implements TaskGroup {
+  readonly #host: HandleHost;
   readonly #tasks: readonly Task[];
   #views: ReadonlyMap<string, TaskView> = new Map();
 
-  constructor(tasks: readonly Task[]) {
+  constructor(host: HandleHost, tasks: readonly Task[]) {
+    this.#host = host;
     this.#tasks = tasks;
   }
 
@@ -151,7 +154,7 @@ export class Group implements TaskGroup {
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<ProgressEvent, void, undefined> {
-    return iterate(this.#tasks.map((task) => task.feed()));
+    return iterateTasks(this.#host, this.#tasks);
   }
 }
 
@@ -186,8 +189,9 @@ export class Channel implements ChannelHandle {
     return stop;
   }
 
-  [Symbol.asyncIterator](): AsyncGenerator<ChannelEvent, void, undefined> {
-    return iterate([new ChannelFeed(this.#adopt())]);
+  async *[Symbol.asyncIterator](): AsyncGenerator<ChannelEvent, void, undefined> {
+    const { ChannelFeed, iterate } = await import("./feed.js");
+    yield* iterate([new ChannelFeed(this.#adopt())]);
   }
 
   #adopt(): ChannelTopic {

@@ -26,6 +26,8 @@ export interface Loss {
   readonly error?: ErrorObject;
   /** How long the server asks to wait, in ms. */
   readonly after?: number;
+  /** It cannot watch so much: a lower transport has to. */
+  readonly isUnfit?: boolean;
 }
 
 export interface MachineOptions {
@@ -63,20 +65,20 @@ interface Current {
 export class Machine {
   current: Current | null = null;
   next: Next | null = null;
+  isOn = false;
   /** Failed attempts since a link has lived for a while. */
   tries = 0;
   heartbeat = 30_000;
 
   readonly #options: MachineOptions;
   readonly #effects: Effects;
-  #on = false;
   #ids = 0;
   /** The transport that the next plain attempt is made by. */
   #rung = 0;
-  /** Of each transport: failures to open in a row, whether it has ever worked, and whether it is behind a buffer. */
+  /** Of each transport: failures to open in a row, whether it has ever worked, and whether it is of no use on this network. */
   readonly #failed: number[] = [];
   readonly #worked: boolean[] = [];
-  readonly #buffered: boolean[] = [];
+  readonly #spoiled: boolean[] = [];
   /** Refusals of credentials in a row: the second is final. */
   #denied = 0;
   #retryAt = Infinity;
@@ -101,14 +103,14 @@ export class Machine {
 
   /** There is something to watch. */
   start(now: number): void {
-    if (this.#on) return;
-    this.#on = true;
+    if (this.isOn) return;
+    this.isOn = true;
     this.#connect(now);
   }
 
   /** There is nothing to watch any more. */
   stop(): void {
-    this.#on = false;
+    this.isOn = false;
     this.#drop("current");
     this.#drop("next");
     this.#retryAt = this.#climbAt = this.#moveAt = this.#pongBy = Infinity;
@@ -149,23 +151,23 @@ export class Machine {
       this.current = null;
       const lived = now - current.since >= STEADY_MS;
       if (lived) this.tries = 0;
+      if (loss.isUnfit) this.#spoil(current.rung);
       if (isFinal && !this.#refused(code)) return this.#fail(loss.error!);
       if (next) return;
       // New credentials are asked for with each attempt, so that the old ones' end is no reason to wait.
-      if (code === "CREDENTIAL_EXPIRED" && lived) return this.#connect(now);
+      if (loss.isUnfit || isFinal || (code === "CREDENTIAL_EXPIRED" && lived)) return this.#connect(now);
       this.#retry(now, this.#moveAt < Infinity ? this.#moveAt - now : loss.after);
     } else if (next?.id === id) {
       this.next = null;
+      if (loss.isUnfit) this.#spoil(next.rung);
       if (current) {
         this.#climbWait = Math.min(this.#climbWait * 2, CLIMB_MS[1]);
         if (this.#climbAt <= now) this.#climbAt = now + this.#climbWait;
         if (this.#moveAt <= now) this.#moveAt = now + this.#wait(loss.after);
         return;
       }
-      if (isFinal) {
-        if (!this.#refused(code)) return this.#fail(loss.error!);
-        return this.#connect(now);
-      }
+      if (isFinal && !this.#refused(code)) return this.#fail(loss.error!);
+      if (isFinal || loss.isUnfit) return this.#connect(now);
       this.#failed[next.rung] = (this.#failed[next.rung] ?? 0) + 1;
       if (this.#failed[next.rung]! >= OPEN_TRIES) this.#leave(next.rung);
       this.#retry(now, loss.after);
@@ -177,19 +179,17 @@ export class Machine {
     if (this.current?.id === id) this.#moveAt = now + after;
   }
 
-  /** Frames come through a proxy that holds them back: no event stream is of use here. */
+  /** Frames come through a proxy that holds them back: transports like this one are of no use here. */
   buffered(id: number, now: number, rungs: readonly number[]): void {
     if (this.current?.id !== id) return;
-    for (const rung of rungs) this.#buffered[rung] = true;
+    for (const rung of rungs) this.#spoil(rung);
     this.#leave(this.current.rung);
-    if (this.#buffered[this.#rung] || this.next) return;
-    this.#climbAt = Infinity;
-    this.#connect(now);
+    if (!this.#spoiled[this.#rung]) this.#connect(now);
   }
 
   /** The network is another or is back: what was not to be had may be now. */
   online(now: number): void {
-    this.#buffered.length = 0;
+    this.#spoiled.length = 0;
     this.tries = 0;
     if (this.current && this.#better() >= 0) this.#climbAt = now;
     this.visible(now);
@@ -229,7 +229,7 @@ export class Machine {
 
   #connect(now: number, rung = this.#rung): void {
     this.#retryAt = Infinity;
-    if (!this.#on || this.next) return;
+    if (!this.isOn || this.next) return;
     const id = ++this.#ids;
     this.next = { id, rung, by: now + OPEN_MS };
     this.#effects.open(id, rung);
@@ -242,12 +242,18 @@ export class Machine {
   }
 
   #retry(now: number, after?: number): void {
-    if (!this.#on) return;
+    if (!this.isOn) return;
     if (this.tries >= this.#options.maxAttempts) {
       return this.#fail({ code: "UNREACHABLE", message: "the server cannot be reached", is_retryable: true });
     }
     this.#retryAt = now + this.#wait(after);
     this.tries++;
+  }
+
+  /** Of no use until the network is another. */
+  #spoil(rung: number): void {
+    this.#spoiled[rung] = true;
+    if (this.#rung === rung) this.#leave(rung);
   }
 
   /** One rung down, and from the lowest to the top again: where nothing works, none of them is to blame. */
@@ -256,13 +262,13 @@ export class Machine {
     const { rungs } = this.#options;
     for (let step = 1; step <= rungs; step++) {
       this.#rung = (rung + step) % rungs;
-      if (!this.#buffered[this.#rung]) return;
+      if (!this.#spoiled[this.#rung]) return;
     }
   }
 
   /** The best transport above the current one that is not known to be held back; -1 for none. */
   #better(): number {
-    for (let rung = 0; rung < (this.current?.rung ?? 0); rung++) if (!this.#buffered[rung]) return rung;
+    for (let rung = 0; rung < (this.current?.rung ?? 0); rung++) if (!this.#spoiled[rung]) return rung;
     return -1;
   }
 

@@ -120,6 +120,7 @@ export abstract class Topic<V = unknown, E = unknown> {
     if (epoch == null) return null;
     const same = enter(place, epoch);
     this.told = true;
+    this.error = null;
     if (last != null && last > (place.last ?? -1)) place.last = last;
     if (resume === "ended") this.end();
     return same ? "same" : "other";

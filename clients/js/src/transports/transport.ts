@@ -18,6 +18,8 @@ export interface Wire {
   /** The server has spoken: frames of topics may follow. */
   open(heartbeat: number | undefined): void;
   frame(frame: Frame): void;
+  /** Frames are held back on the way. */
+  buffered(): void;
   closed(loss?: Loss): void;
 }
 
