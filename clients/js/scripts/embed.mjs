@@ -11,7 +11,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const out = join(root, "dist", "embed");
 
 /** What a page loads at most, gzipped: so that nobody makes it larger without meaning to. */
-const LIMIT = { "progress-view.js": 18 * 1024, "dashboard.js": 26 * 1024, "dashboard.css": 3 * 1024, "dashboard.html": 1024 };
+const LIMIT = { "progress-view.js": 22 * 1024, "dashboard.js": 30 * 1024, "dashboard.css": 3 * 1024, "dashboard.html": 1024 };
 
 await mkdir(out, { recursive: true });
 await build({

@@ -42,7 +42,7 @@ export class Face {
   #stages: Stages | null = null;
   #logs: Logs | null = null;
   #announcedAt = -Infinity;
-  #announced = "";
+  #announced: string | null = null;
   #elapsed: { of: Snapshot; at: number } | null = null;
 
   constructor(onCancel: () => void) {
@@ -103,7 +103,7 @@ export class Face {
 
   #announce(view: TaskView, now: number): void {
     const { snapshot } = view;
-    const state = snapshot?.state ?? view.connection;
+    const state = snapshot?.state ?? view.error?.code ?? null;
     const changed = state !== this.#announced;
     if (!changed && now - this.#announcedAt < ANNOUNCE_MS) return;
     this.#announcedAt = now;
@@ -117,7 +117,7 @@ export class Face {
       setAttribute(bar, "aria-valuetext", words.filter((word) => word !== "").join(", "));
     }
     // What was there at first is read by who comes to it; only what becomes of it is news.
-    if (changed && this.#announced !== "" && snapshot !== null) {
+    if (changed && this.#announced !== null && snapshot !== null) {
       setText(this.#status, `${this.#label.textContent}: ${strings.states[snapshot.state]}`);
     }
     this.#announced = state;
@@ -126,7 +126,7 @@ export class Face {
   #drawProblem(view: TaskView): void {
     const { snapshot } = view;
     if (view.error !== null && (snapshot === null || isActive(snapshot.state))) {
-      this.#problem.draw(view.error.error, strings.connections[view.connection], false);
+      this.#problem.draw(view.error.error, strings.unwatched, false);
     } else if (snapshot === null) {
       this.#problem.draw(null, "", false);
     } else if (isActive(snapshot.state)) {

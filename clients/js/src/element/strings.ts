@@ -26,6 +26,8 @@ export interface Strings {
   /** Why the button is of no use, for somebody who may not cancel. */
   mayNotCancel: (message: string) => string;
   cancelFailed: (message: string) => string;
+  /** Above the error of a task that cannot be watched. */
+  unwatched: string;
   /** Above an error that the task goes on after. */
   lastError: string;
   attempt: (retry: number, of: number | null) => string;
@@ -76,6 +78,7 @@ const ENGLISH: Strings = {
   cancelling: "Cancelling…",
   mayNotCancel: (message) => `You may not cancel this task: ${message}`,
   cancelFailed: (message) => `Not cancelled: ${message}`,
+  unwatched: "Cannot be shown",
   lastError: "Went on after an error",
   attempt: (retry, of) => (of === null ? `retry ${retry}` : `retry ${retry} of ${of}`),
   solutions: "What may help",

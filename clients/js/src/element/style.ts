@@ -38,13 +38,14 @@ const CSS = `
 }
 :host([hidden]), [hidden] { display: none !important; }
 * { box-sizing: border-box; margin: 0; padding: 0; }
-.label, .grow, .note, .said, .name span, .line span, .problem p, .problem li { unicode-bidi: plaintext; }
+.label, .grow, .note, .said, .name span, .line span, .problem p, .problem li { unicode-bidi: plaintext; text-align: match-parent; }
 .row { display: flex; gap: 4px 12px; align-items: baseline; }
 .grow { flex: 1; min-width: 0; }
 .label { font-weight: 600; }
 .percent { font-weight: 600; }
 .quiet { color: var(--_quiet); font-size: 12.5px; }
 .meta { flex-wrap: wrap; min-height: 1.45em; }
+.meta .grow { flex: 1 1 12em; }
 .state { font-weight: 600; color: var(--_text); }
 .good { color: var(--_good); }
 .bad { color: var(--_bad); }
@@ -66,7 +67,8 @@ const CSS = `
 .stage { grid-column: 1 / -1; display: grid; grid-template-columns: subgrid; row-gap: 0; align-items: center; font-size: 13px; }
 .stage .track { height: 5px; margin: 0; }
 .stage .name { display: flex; gap: 7px; align-items: baseline; min-width: 0; }
-.stage .note { text-align: end; }
+.stage .note { text-align: right; }
+:host(:dir(rtl)) .note { text-align: left; }
 .stage .said { grid-column: 1 / -1; }
 .mark { flex: none; width: 1em; text-align: center; color: var(--_quiet); }
 .stage.running .name { font-weight: 600; }

@@ -34,7 +34,7 @@ export class Harness {
       format: "esm",
       target: "es2022",
       outdir: "/",
-      define: { "process.env.NODE_ENV": '"production"' },
+      define: { "process.env.NODE_ENV": '"development"' },
     });
     for (const { path, text } of outputFiles) this.#files.set(path, { type: "text/javascript", body: text });
     const css = await readFile(here("../../src/dashboard/dashboard.css"), "utf8");
@@ -64,6 +64,12 @@ export class Harness {
   async stop(): Promise<void> {
     await this.#browser?.close();
     await new Promise((resolve) => (this.#server ? this.#server.close(resolve) : resolve(null)));
+  }
+
+  /** The scripts of the pages, by path. */
+  get scripts(): ReadonlyMap<string, string> {
+    const scripts = [...this.#files].filter(([, { type }]) => type === "text/javascript");
+    return new Map(scripts.map(([path, { body }]) => [path, body]));
   }
 
   /** Opens a page; whatever it says of errors, or of its policy, is collected. */

@@ -201,6 +201,7 @@ describe("what is read out", () => {
     client.task("a").update({ progress: 10 });
     frame();
     expect(bar.getAttribute("aria-valuenow")).toBe("10");
+    expect(element.shadowRoot!.querySelector("[role=status]")!.textContent).toBe("");
     client.task("a").update({ progress: 20 });
     vi.advanceTimersByTime(5_000);
     expect(bar.getAttribute("aria-valuenow")).toBe("10");
