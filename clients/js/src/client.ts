@@ -68,7 +68,10 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
     this.logLines = logLines;
     this.channelEvents = channelEvents;
     this.#env = {
-      url: new URL(url, globalThis.location?.href).href.replace(/\/+$/, ""),
+      // Not before it is needed: where a page is rendered on a server there is no origin.
+      get url() {
+        return new URL(url, globalThis.location?.href).href.replace(/\/+$/, "");
+      },
       options,
       headers: async () => {
         const token = await options.getToken?.();
@@ -94,7 +97,7 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
 
   channel(name: string, options?: ChannelOptions): ChannelHandle {
     const known = this.#topics.get(topicKey(true, name)) as ChannelTopic | undefined;
-    return new Channel(this, known ?? new ChannelTopic(this, name, true, options?.replay ?? "none"), options);
+    return new Channel(this, known ?? checked(new ChannelTopic(this, name, true, options?.replay ?? "none")), options);
   }
 
   subscribe(listener: () => void): () => void {
@@ -170,7 +173,9 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   }
 
   settle(topic: Topic): void {
-    if (topic.watched || topic.tabs.size || this.#topics.get(topic.key) !== topic) return;
+    if (topic.watched || topic.tabs.size) return;
+    topic.held = false;
+    if (this.#topics.get(topic.key) !== topic) return;
     this.#topics.delete(topic.key);
     topic.told = false;
     this.#refresh();
@@ -220,7 +225,7 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
 
   #task(id: string, options?: TaskOptions): Task {
     const known = this.#topics.get(topicKey(false, id)) as TaskTopic | undefined;
-    return new Task(this, known ?? new TaskTopic(this, id), options);
+    return new Task(this, known ?? checked(new TaskTopic(this, id)), options);
   }
 
   #reject(topic: Topic, error: ErrorObject): void {
@@ -289,6 +294,15 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
       for (const [token, listener] of [...this.#listeners]) if (this.#listeners.has(token)) guard(listener);
     });
   }
+}
+
+/** A name that the server would refuse is not sent: it could spoil the request for others. */
+function checked<T extends Topic>(topic: T): T {
+  if (!/^[\w.:-]{1,128}$/.test(topic.id)) {
+    const what = topic.isChannel ? "channel" : "task id";
+    topic.end(new ProgressError({ code: `INVALID_${what.toUpperCase().replace(" ", "_")}`, message: `this is no ${what}: ${topic.id}` }));
+  }
+  return topic;
 }
 
 /** Tells when the page is put aside and comes back. */

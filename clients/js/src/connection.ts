@@ -173,6 +173,7 @@ export class Connection implements Source {
     };
     const machine = this.#machine;
     on(globalThis as unknown as EventTarget, "online", then((now) => machine.online(now)));
+    on(globalThis as unknown as EventTarget, "offline", then((now) => machine.check(now)));
     on((globalThis.navigator as { connection?: EventTarget } | undefined)?.connection, "change", then((now) => machine.online(now)));
     on(globalThis.document, "visibilitychange", then((now) => {
       if (document.visibilityState === "visible") machine.visible(now);

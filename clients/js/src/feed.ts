@@ -22,7 +22,7 @@ abstract class QueueFeed<E> implements Feed<E>, EventSink<E> {
 
   constructor(protected readonly topic: Topic<unknown, E>) {
     topic.sinks.add(this);
-    this.#unlisten = topic.listen(() => this.onWake());
+    this.#unlisten = topic.listen(() => this.onWake(), false);
   }
 
   abstract pull(): Promise<E | null>;

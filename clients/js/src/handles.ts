@@ -30,10 +30,15 @@ export interface HandleHost {
 }
 
 /** Watches a topic by a listener, and its events by another. */
-function watch<V, E>(topic: Topic<V, E>, listener: (view: V) => void, onEvent?: (event: E) => void): () => void {
+function watch<V, E>(
+  topic: Topic<V, E>,
+  isKnown: boolean,
+  listener: (view: V) => void,
+  onEvent?: (event: E) => void,
+): () => void {
   const sink: EventSink<E> = { offer: (event) => guard(() => onEvent!(event)), wake() {} };
   if (onEvent) topic.sinks.add(sink);
-  const stop = topic.listen(listener);
+  const stop = topic.listen(listener, isKnown);
   return () => {
     topic.sinks.delete(sink);
     stop();
@@ -86,8 +91,8 @@ export class Task implements TaskHandle {
       guard(() => listener(view));
       if (isOn) this.#conclude(view);
     };
-    const stop = watch(topic, tell, onEvent && ((event) => this.#options.onEvent?.(event)));
-    if (topic.snapshot || topic.done) tell(topic.view);
+    const isKnown = topic.snapshot !== null || topic.done;
+    const stop = watch(topic, isKnown, tell, onEvent && ((event) => this.#options.onEvent?.(event)));
     return () => {
       isOn = false;
       stop();
@@ -184,9 +189,8 @@ export class Channel implements ChannelHandle {
   subscribe(listener: (view: ChannelView) => void): () => void {
     const topic = this.#adopt();
     const { onEvent } = this.#options;
-    const stop = watch(topic, listener, onEvent && ((event) => this.#options.onEvent?.(event)));
-    if (topic.view.events.length || topic.done) guard(() => listener(topic.view));
-    return stop;
+    const isKnown = topic.view.events.length > 0 || topic.done;
+    return watch(topic, isKnown, listener, onEvent && ((event) => this.#options.onEvent?.(event)));
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<ChannelEvent, void, undefined> {

@@ -191,7 +191,13 @@ export class Machine {
   online(now: number): void {
     this.#spoiled.length = 0;
     this.tries = 0;
-    if (this.current && this.#better() >= 0) this.#climbAt = now;
+    if (this.current) {
+      if (this.#better() >= 0) this.#climbAt = now;
+    } else if (this.next) {
+      // Begun when there was no way.
+      this.#drop("next");
+      this.#connect(now);
+    }
     this.visible(now);
   }
 

@@ -35,9 +35,11 @@ export abstract class Topic<V = unknown, E = unknown> {
   /** Tabs that watch it by this one's connection. */
   readonly tabs = new Set<string>();
   readonly sinks = new Set<EventSink<E>>();
-  readonly #listeners = new Map<object, (view: never) => void>();
+  /** Whether it is watched from here, or was until a moment ago. */
+  held = false;
+  /** Each with the view that it was called with last. */
+  readonly #listeners = new Set<{ readonly listener: (view: never) => void; view: unknown }>();
   #view: V | undefined;
-  #told: V | undefined;
 
   constructor(
     readonly host: TopicHost,
@@ -76,29 +78,35 @@ export abstract class Topic<V = unknown, E = unknown> {
 
   get wanted(): Wanted | null {
     const { key, id, isChannel, replay } = this;
-    return this.done || !(this.watched || this.tabs.size)
+    return this.done || !(this.held || this.tabs.size)
       ? null
       : { key, id, isChannel, replay, after: positionOf(this.place) };
   }
 
-  listen(listener: (view: V) => void): () => void {
-    const token = {};
-    this.#listeners.set(token, listener);
-    if (this.#listeners.size === 1) this.host.retained(this);
+  /** Adds a listener, which is called at once if there is something to tell. */
+  listen(listener: (view: V) => void, isKnown: boolean): () => void {
+    const entry = { listener, view: undefined };
+    const isFirst = !this.watched;
+    this.#listeners.add(entry);
+    this.held = true;
+    if (isFirst) this.host.retained(this);
+    if (isKnown) this.#tell(entry, this.view);
     return () => {
-      if (this.#listeners.delete(token) && !this.watched) this.host.retained(this);
+      if (this.#listeners.delete(entry) && !this.watched) this.host.retained(this);
     };
   }
 
-  /** Calls the listeners, if the view is another than they were told. */
+  /** Calls the listeners that were not told of the present view. */
   flush(): void {
     const { view } = this;
     for (const sink of this.sinks) sink.wake();
-    if (view === this.#told) return;
-    this.#told = view;
-    for (const [token, listener] of [...this.#listeners]) {
-      if (this.#listeners.has(token)) guard(() => (listener as (view: V) => void)(view));
-    }
+    for (const entry of [...this.#listeners]) if (this.#listeners.has(entry)) this.#tell(entry, view);
+  }
+
+  #tell(entry: { readonly listener: (view: never) => void; view: unknown }, view: V): void {
+    if (entry.view === view) return;
+    entry.view = view;
+    guard(() => (entry.listener as (view: V) => void)(view));
   }
 
   /** Ends the watch: nothing more is to come. */

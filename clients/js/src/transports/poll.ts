@@ -130,7 +130,8 @@ async function ask({ url, headers }: Env, one: Polled, isAlone: boolean, signal:
     const { error } = loss;
     if (error?.code === "TASK_NOT_FOUND" && !one.isMissing) {
       one.isMissing = true;
-      return;
+      // An answer, though not what was asked for.
+      return tell({ event_type: "heartbeat" });
     }
     if (!error || error.is_retryable !== false || error.code === "UNAUTHENTICATED") throw new Refused(loss);
     return tell({ event_type: "rejected", task_id: id, data: error });
