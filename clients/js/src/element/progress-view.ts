@@ -44,7 +44,7 @@ export class ProgressView extends Base implements Drawable {
   #face: Face | null = null;
   #visible = true;
   #stale = false;
-  #drawn = false;
+  #drawn: TaskView | null = null;
 
   /** The client that it watches with; null for that of its `url`. */
   get client(): ProgressClient | null {
@@ -103,7 +103,7 @@ export class ProgressView extends Base implements Drawable {
 
   draw(now: number): void {
     if (this.#face === null) return;
-    this.#drawn = true;
+    this.#drawn = this.#view;
     const again = this.#face.draw(this.#view, this.#wishes(), this.#cancelling, now);
     const { snapshot } = this.#view;
     tick(this, this.#visible && (again || (this.#handle !== null && snapshot !== null && isActive(snapshot.state))));
@@ -164,16 +164,16 @@ export class ProgressView extends Base implements Drawable {
     this.#changed();
   }
 
-  /** Off the screen it is drawn once, so that it has a name and its height, and then no more. */
+  /** Off the screen it is drawn when its state is another, for who reads the page without looking, and else not. */
   #changed(): void {
-    if (this.#visible || !this.#drawn) requestDraw(this);
+    if (this.#visible || stateOf(this.#drawn) !== stateOf(this.#view)) requestDraw(this);
     else this.#stale = true;
   }
 
   #seen(visible: boolean): void {
     this.#visible = visible;
     if (!visible) {
-      if (this.#drawn) forgetDraw(this);
+      if (stateOf(this.#drawn) === stateOf(this.#view)) forgetDraw(this);
       this.#stale = true;
     } else if (this.#stale) {
       this.#stale = false;
@@ -188,6 +188,10 @@ export class ProgressView extends Base implements Drawable {
     delete (this as { client?: unknown }).client;
     this.#given = client;
   }
+}
+
+function stateOf(view: TaskView | null): string {
+  return view === null ? "" : `${view.taskId} ${view.snapshot?.state ?? view.error?.code}`;
 }
 
 function unknown(taskId: string): TaskView {

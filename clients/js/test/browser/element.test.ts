@@ -46,6 +46,16 @@ describe.skipIf(!HAS_BROWSER)("<progress-view> in a browser", { timeout: 60_000 
     await expect.poll(() => last.locator("[part=percent]").textContent()).not.toBe(shown);
   });
 
+  it("draws an end that is off the screen, for who reads without looking", async () => {
+    const { page } = await harness.open("/bars", { viewport: { width: 600, height: 400 } });
+    await page.evaluate(() => {
+      const { bars } = globalThis as Bars;
+      for (let index = 0; index < 50; index++) bars.add(`task-${index}`);
+      bars.client.task("task-49").update({ state: "completed", progress: 100 });
+    });
+    await expect.poll(() => page.locator("progress-view").last().locator("[part=state]").textContent()).toBe("Done");
+  });
+
   it("leaves nothing in the heap after a thousand mounts", async () => {
     const { page } = await harness.open("/bars");
     const cdp = await page.context().newCDPSession(page);

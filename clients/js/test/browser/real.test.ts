@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PROGRAM, Server } from "../real/server.js";
-import { Harness, HAS_BROWSER } from "./harness.js";
+import { Harness, HAS_BROWSER, heap } from "./harness.js";
 import { Mount } from "./proxy.js";
 
 if (PROGRAM === undefined) console.warn("PROGRESS_SERVER is not set: tests in a browser against a real server are skipped");
@@ -124,6 +124,31 @@ describe.skipIf(!HAS_BROWSER || PROGRAM === undefined)("on a real server", { tim
       await view.locator("[part=state]").getByText("Done").waitFor();
       expect(await page.title()).toBe("A page late done");
       expect(problems).toEqual([]);
+    });
+
+    it("leaves nothing in the heap after a thousand mounts on a connection", async () => {
+      const tasks = Array.from({ length: 20 }, (_, index) => `task-${index}`);
+      await Promise.all(tasks.map((task_id) => server.post("/tasks", { task_id })));
+      const { page } = await harness.open(`${mount.url}/page`);
+      const cdp = await page.context().newCDPSession(page);
+      // One stays, so that the connection does.
+      await add(page, "task-0");
+      const mounts = async (rounds: number) => {
+        for (let round = 0; round < rounds; round++) {
+          await add(page, ...tasks);
+          await page.locator("progress-view [part=state]").last().getByText("Running").waitFor();
+          await page.evaluate(() => document.querySelectorAll("progress-view:not(:first-of-type)").forEach((each) => each.remove()));
+        }
+      };
+      await mounts(50);
+      // What lingers after the last has gone is let go.
+      await page.waitForTimeout(1_500);
+      const before = await heap(cdp);
+      await mounts(50);
+      await page.waitForTimeout(1_500);
+      const grown = (await heap(cdp)) - before;
+      console.log(`1 000 mounts on a connection: ${(grown / 1024).toFixed(0)} KiB`);
+      expect(grown).toBeLessThan(200 * 1024);
     });
 
     it("is one connection for two hundred on a page", async () => {
