@@ -19,7 +19,9 @@ pub(crate) fn run(context: &Context) -> Result<Outcome> {
     for script in ["check", "test", "size"] {
         client.script(script).run()?;
     }
-    client.script("embed").args(["--", "--check"]).run()?;
+    let embedded = context.root.join("progress-web/assets");
+    let embed = client.script("embed").args(["--", "--check"]);
+    embed.arg(embedded).run()?;
     context
         .cargo(["build", "--package", "progress-server", "--all-features"])
         .run()?;

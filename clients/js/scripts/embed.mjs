@@ -1,5 +1,6 @@
 // Bundles what pages take without a build of their own, into dist/embed: the element, and the dashboard.
-// `node scripts/embed.mjs <dir>` copies it there as well, for a server to embed.
+// `node scripts/embed.mjs <dir>` copies it there as well, for a server to embed; with `--check` it only
+// looks whether what is there is the same.
 
 import { copyFile, cp, mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -41,5 +42,16 @@ for (const [name, limit] of Object.entries(LIMIT)) {
 console.log(`${"dashboard in all".padEnd(18)} ${String(sum).padStart(6)} B gzipped`);
 if (failed) process.exit(1);
 
-const target = process.argv[2];
-if (target !== undefined) await cp(out, target, { recursive: true });
+const args = process.argv.slice(2);
+const target = args.find((arg) => !arg.startsWith("--"));
+if (target !== undefined && args.includes("--check")) {
+  for (const name of Object.keys(LIMIT)) {
+    const [made, found] = await Promise.all([out, target].map((dir) => readFile(join(dir, name))));
+    if (!made.equals(found)) {
+      console.error(`${join(target, name)} is not what comes of the sources: npm run embed -- ${target}`);
+      process.exitCode = 1;
+    }
+  }
+} else if (target !== undefined) {
+  await cp(out, target, { recursive: true });
+}

@@ -63,7 +63,10 @@ impl Gateway {
         let mut response = file(request, &PAGE, &TAGS[0]);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
         response
     }
 
@@ -83,8 +86,14 @@ fn file(request: &Parts, file: &File, tag: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(file.bytes));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::ETAG, HeaderValue::from_str(tag).expect("digits in quotes"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::ETAG,
+        HeaderValue::from_str(tag).expect("digits in quotes"),
+    );
     if has_tag(&request.headers, tag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Bytes::new();

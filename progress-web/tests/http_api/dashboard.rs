@@ -18,10 +18,12 @@ fn header<'a, B>(response: &'a Response<B>, name: &str) -> &'a str {
 
 /// What a page refers to, wherever that is.
 fn referred(page: &str) -> impl Iterator<Item = &str> {
-    [" src=\"", " href=\""].into_iter().flat_map(move |attribute| {
-        let rest = page.split(attribute).skip(1);
-        rest.map(|rest| rest.split_once('"').unwrap().0)
-    })
+    [" src=\"", " href=\""]
+        .into_iter()
+        .flat_map(move |attribute| {
+            let rest = page.split(attribute).skip(1);
+            rest.map(|rest| rest.split_once('"').unwrap().0)
+        })
 }
 
 #[tokio::test]
@@ -30,7 +32,9 @@ async fn all_that_the_page_refers_to_is_beside_it() {
     let page = gateway.dashboard(&get("/dashboard"));
     assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
     let text = std::str::from_utf8(page.body()).unwrap();
-    let files: Vec<_> = referred(text).filter(|file| !file.starts_with("data:")).collect();
+    let files: Vec<_> = referred(text)
+        .filter(|file| !file.starts_with("data:"))
+        .collect();
     assert!(files.len() >= 2, "{files:?}");
     for file in files {
         // Under any prefix: what is relative to `…/dashboard` is relative to its parent.
@@ -47,13 +51,25 @@ async fn scripts_import_what_is_there_and_nothing_of_elsewhere() {
     let gateway = gateway();
     for name in ["dashboard.js", "progress-view.js"] {
         let script = gateway.dashboard_file(&get("/"), name);
-        assert_eq!(header(&script, "content-type"), "text/javascript; charset=utf-8");
+        assert_eq!(
+            header(&script, "content-type"),
+            "text/javascript; charset=utf-8"
+        );
         let text = std::str::from_utf8(script.body()).unwrap();
-        assert!(!text.contains("http://") && !text.contains("https://"), "{name}");
+        assert!(
+            !text.contains("http://") && !text.contains("https://"),
+            "{name}"
+        );
         for import in text.split("from\"").chain(text.split("import\"")).skip(1) {
-            let Some(file) = import.strip_prefix("./") else { continue };
+            let Some(file) = import.strip_prefix("./") else {
+                continue;
+            };
             let file = file.split('"').next().unwrap();
-            assert_eq!(gateway.dashboard_file(&get("/"), file).status(), 200, "{file}");
+            assert_eq!(
+                gateway.dashboard_file(&get("/"), file).status(),
+                200,
+                "{file}"
+            );
         }
     }
 }
@@ -62,12 +78,19 @@ async fn scripts_import_what_is_there_and_nothing_of_elsewhere() {
 fn the_page_runs_nothing_of_elsewhere_and_is_framed_by_nobody() {
     let page = gateway().dashboard(&get("/dashboard"));
     let policy = header(&page, "content-security-policy");
-    for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"] {
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe"));
     let text = std::str::from_utf8(page.body()).unwrap();
-    assert!(!text.contains("<style") && !text.contains(" style="), "the policy forbids it");
+    assert!(
+        !text.contains("<style") && !text.contains(" style="),
+        "the policy forbids it"
+    );
 }
 
 #[test]
@@ -93,6 +116,10 @@ async fn other_files_are_not_there_and_without_a_dashboard_none() {
     for path in ["/dashboard", "/dashboard/dashboard.js"] {
         assert_eq!(answer(&with, path).await.status(), 200);
         assert!(without.find(path).is_none());
-        assert!(without.paths().all(|mounted| !mounted.as_str().contains("dashboard")));
+        assert!(
+            without
+                .paths()
+                .all(|mounted| !mounted.as_str().contains("dashboard"))
+        );
     }
 }
