@@ -183,6 +183,18 @@ async fn publish(server: &Server, mut over: watch::Receiver<bool>) -> u64 {
     published
 }
 
+/// Waits until a node has so many connections.
+async fn sessions(server: &Server, wanted: usize) {
+    loop {
+        let (_, health) = server.get("/health").await;
+        let health: Value = serde_json::from_str(&health).unwrap();
+        if health["sessions"] == wanted {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_client_of_a_node_that_goes_is_soon_back_on_another() {
     rlimit::increase_nofile_limit(16_384).unwrap();
@@ -222,7 +234,8 @@ async fn every_client_of_a_node_that_goes_is_soon_back_on_another() {
         assert!(ended.unwrap().success());
         let took = began.elapsed();
         // Also who was sent away last has to come back before the end.
-        sleep(Duration::from_secs(2)).await;
+        let all_back = timeout(PATIENCE, sessions(&stays, streams)).await;
+        all_back.expect("all are back");
         over.send_replace(true);
         (began, took)
     };
