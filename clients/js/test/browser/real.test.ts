@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PROGRAM, Server } from "../real/server.js";
-import { Harness, HAS_BROWSER, heap } from "./harness.js";
+import { Harness, HAS_BROWSER, heap, load } from "./harness.js";
 import { Mount } from "./proxy.js";
 
 if (PROGRAM === undefined) console.warn("PROGRESS_SERVER is not set: tests in a browser against a real server are skipped");
@@ -149,6 +149,34 @@ describe.skipIf(!HAS_BROWSER || PROGRAM === undefined)("on a real server", { tim
       const grown = (await heap(cdp)) - before;
       console.log(`1 000 mounts on a connection: ${(grown / 1024).toFixed(0)} KiB`);
       expect(grown).toBeLessThan(200 * 1024);
+    });
+
+    it("keeps the main thread free with 50 bars at 10 updates a second, told by a server", async () => {
+      const tasks = Array.from({ length: 50 }, (_, index) => `task-${index}`);
+      await Promise.all(tasks.map((task_id) => server.post("/tasks", { task_id })));
+      const { page } = await harness.open(`${mount.url}/page`, { viewport: { width: 900, height: 4_200 } });
+      await add(page, ...tasks);
+      await page.locator("progress-view [part=state]").last().getByText("Running").waitFor();
+      let told = 0;
+      let failed: unknown;
+      const timer = setInterval(() => {
+        for (const task of tasks) {
+          told += 1;
+          const progress = (told / tasks.length / 2) % 99;
+          server.publish(task, ["progress_update", { progress, message: `Frame ${told}`, eta_ms: 60_000 }]).catch((error) => (failed = error));
+        }
+      }, 100);
+      try {
+        await page.waitForTimeout(500);
+        const { share, longest } = await load(page, 5_000, { share: 0.2, longest: 50 });
+        console.log(`50 bars at 10/s of a server: main thread ${(share * 100).toFixed(1)} %, longest task ${longest.toFixed(0)} ms, ${told} updates`);
+        expect(failed).toBeUndefined();
+        expect(told).toBeGreaterThan(2_000);
+        expect(share).toBeLessThan(0.2);
+        expect(longest).toBeLessThan(50);
+      } finally {
+        clearInterval(timer);
+      }
     });
 
     it("is one connection for two hundred on a page", async () => {

@@ -41,8 +41,9 @@ function mount(attributes: Record<string, string> = {}): ProgressView {
   return element;
 }
 
+/** Long enough for the next frame that draws. */
 function frame(): void {
-  vi.advanceTimersByTime(20);
+  vi.advanceTimersByTime(80);
 }
 
 function part(element: ProgressView, name: string): HTMLElement {
@@ -236,7 +237,7 @@ describe("cancelling", () => {
     frame();
     const button = part(element, "cancel") as HTMLButtonElement;
     button.click();
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(client.task("a").cancels).toEqual([undefined]);
     expect(button.textContent).toBe("Cancelling…");
     expect(button.disabled).toBe(true);
@@ -251,7 +252,7 @@ describe("cancelling", () => {
     frame();
     const button = part(element, "cancel") as HTMLButtonElement;
     button.click();
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(button.disabled).toBe(true);
     expect(element.shadowRoot!.getElementById(button.getAttribute("aria-describedby")!)!.textContent).toBe(
       "You may not cancel this task: this is not allowed",
@@ -267,7 +268,7 @@ describe("cancelling", () => {
     frame();
     const button = part(element, "cancel") as HTMLButtonElement;
     button.click();
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(button.disabled).toBe(false);
   });
 
@@ -285,9 +286,9 @@ describe("events", () => {
     const element = mount();
     const done = vi.fn();
     document.body.addEventListener("progress-complete", (event) => done(event.detail.result), { once: false });
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     client.task("a").update({ message: "again" });
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(done.mock.calls).toEqual([[7]]);
     expect(element.view.snapshot?.result).toBe(7);
   });
@@ -297,7 +298,7 @@ describe("events", () => {
     const failed = vi.fn();
     element.addEventListener("progress-error", (event) => failed(event.detail.error.code));
     client.task("a").update({ state: "abandoned", cause: "silent" });
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(failed.mock.calls).toEqual([["ABANDONED"]]);
   });
 });
