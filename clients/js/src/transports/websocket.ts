@@ -48,10 +48,11 @@ export const websocket: Opener = (env, wanted, wire) => {
     const come = topics.filter(({ key }) => !sent.has(key));
     for (const [type, list] of [["unsubscribe", gone], ["subscribe", come]] as const) {
       for (let at = 0; at < list.length; at += BATCH) {
-        if (tokens-- < 1) {
+        if (tokens < 1) {
           timer = setTimeout(flush, PACE_MS);
           return;
         }
+        tokens--;
         const batch = list.slice(at, at + BATCH);
         for (const topic of batch) type === "subscribe" ? sent.set(topic.key, topic) : sent.delete(topic.key);
         send({ type, topics: batch.map(type === "subscribe" ? name : nameOnly) });
