@@ -79,6 +79,10 @@ export class ModelServer {
   }
 
   progress(id: string, progress: number, stage?: string): void {
+    const { stage: before, stages } = this.snapshot(id);
+    if (stage && !stages.some(({ path, state }) => path === stage && state !== "pending")) {
+      this.publish(id, "stage_change", { previous_stage: before, current_stage: stage, progress, elapsed_ms: progress });
+    }
     this.publish(id, "progress_update", { progress, elapsed_ms: progress, ...(stage ? { stage, stage_progress: progress } : {}) });
   }
 
