@@ -115,6 +115,21 @@ describe("a tab that comes late", () => {
     expect(world.commands).toHaveLength(commands);
   });
 
+  it("is not taken for gone while its lock is on the way", async () => {
+    world.server.start("t");
+    watch();
+    await world.pass(50);
+    const tab = world.tab();
+    tab.lockLag = 30;
+    const task = tab.client({}).task("t");
+    tab.run(() => task.subscribe(() => {}));
+    await world.pass(100);
+    world.server.progress("t", 50);
+    await world.pass(20);
+    expect(task.snapshot).toEqual(world.server.snapshot("t"));
+    expect([...world.server.sessions]).toHaveLength(1);
+  });
+
   it("gets every event from the first, if it awaits them", async () => {
     world.server.start("t");
     for (let n = 0; n < 10; n++) world.server.publish("t", "part", { n });

@@ -43,6 +43,8 @@ export class Tabs implements Source, Watcher {
   /** There while this tab leads. */
   #connection: Connection | null = null;
   #isLeading = false;
+  /** Whether it has the lock by which others know that it is there. */
+  #isHere = false;
   /** Tabs that this one serves. */
   readonly #served = new Set<string>();
   #outbox: Frame[] = [];
@@ -59,8 +61,13 @@ export class Tabs implements Source, Watcher {
     this.#name = `progress-rs/${VERSION}:${env.url}:${typeof share === "string" ? share : ""}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }: MessageEvent<Message>) => this.#hear(data);
-    // Whoever leads knows by this lock when this tab is gone, however it goes.
-    void this.#lock(`${this.#name}:tab:${this.#id}`, () => this.#closed());
+    // Whoever leads knows by this lock when this tab is gone, however it goes. This tab has it before it asks for
+    // anything: else the leader could get it first, and take this tab for gone.
+    void this.#lock(`${this.#name}:tab:${this.#id}`, () => {
+      this.#isHere = true;
+      this.refresh();
+      return this.#closed();
+    });
     this.#queue();
     this.#ask();
     this.#watch();
@@ -68,6 +75,7 @@ export class Tabs implements Source, Watcher {
 
   refresh(): void {
     if (this.#isLeading) return this.#connection?.refresh();
+    if (!this.#isHere) return;
     const topics = [...this.#host.topics()].flatMap((topic) => {
       const { wanted, told } = topic;
       return wanted ? { ...wanted, told } : [];

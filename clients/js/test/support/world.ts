@@ -32,6 +32,8 @@ export class Tab {
   readonly page = Object.assign(new EventTarget(), { visibilityState: "visible" });
   readonly sockets = new Set<{ cut(): void }>();
   readonly locks = new Set<() => void>();
+  /** How long what it asks of locks is on its way, in ms: other tabs' words may be there before. */
+  lockLag = 0;
 
   constructor(readonly world: World) {}
 
@@ -409,12 +411,16 @@ class Locks {
         reject(new DOMException("aborted", "AbortError"));
       });
       tab.locks.add(leave);
-      if (steal) {
-        const holder = queue.shift();
-        queue.unshift(entry);
-        holder?.steal();
-        entry.grant();
-      } else if (queue.push(entry) === 1) entry.grant();
+      const arrive = (): void => {
+        if (steal) {
+          const holder = queue.shift();
+          queue.unshift(entry);
+          holder?.steal();
+          entry.grant();
+        } else if (queue.push(entry) === 1) entry.grant();
+      };
+      if (tab.lockLag) later(arrive, tab.lockLag);
+      else arrive();
     });
   }
 }
