@@ -31,14 +31,15 @@ export interface Client {
 }
 
 export interface Scene {
-  /** The server's flags (default: open, heartbeats each 2 s). */
-  readonly flags?: readonly string[];
+  /** Not yet started (default: open, with heartbeats each 2 s). */
+  readonly server?: Server;
   readonly ways?: Ways;
   /** Scripts of `pages/` (default `tab`). */
   readonly pages?: readonly string[];
 }
 
-const OPEN = ["--open", "--heartbeat", "2s"];
+// Each page load and publication of a test is a request of one address.
+const newServer = (): Server => new Server(["--open", "--heartbeat", "2s", "--max-requests", "0"]);
 
 export class Stage {
   readonly server: Server;
@@ -56,9 +57,7 @@ export class Stage {
     this.#pages = pages;
   }
 
-  static async open({ flags = OPEN, ways = {}, pages = ["tab"] }: Scene = {}): Promise<Stage> {
-    // Each test's page load and publication is a request of one address.
-    const server = new Server([...flags, "--max-requests", "0"]);
+  static async open({ server = newServer(), ways = {}, pages = ["tab"] }: Scene = {}): Promise<Stage> {
     const dir = await mkdtemp(join(tmpdir(), "pages-"));
     await bundle(pages, dir);
     await server.start();
