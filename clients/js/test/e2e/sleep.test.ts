@@ -1,4 +1,3 @@
-import type { CDPSession } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../real/server.js";
 import { MISSING, Stage, type Tab } from "./support/stage.js";
@@ -35,21 +34,40 @@ describe.skipIf(MISSING)("a tab that sleeps", () => {
     }
   };
 
-  const freeze = async (tab: Tab): Promise<CDPSession> => {
+  /** Has a tab's program stand still, until what this gives is called. */
+  const pause = async (tab: Tab): Promise<() => Promise<void>> => {
     const cdp = await stage.context.newCDPSession(tab.page);
-    await cdp.send("Page.setWebLifecycleState", { state: "frozen" });
-    return cdp;
+    await cdp.send("Debugger.enable");
+    const paused = new Promise((resolve) => cdp.once("Debugger.paused", resolve));
+    await cdp.send("Debugger.pause");
+    // It stands still where it would do anything next.
+    void tab.page.evaluate(() => {}).catch(() => {});
+    await paused;
+    return async () => {
+      await cdp.send("Debugger.resume");
+      await cdp.detach();
+    };
+  };
+
+  /** The same with the browser's words for it: without a screen each page counts as seen, and none is frozen by itself. */
+  const freeze = async (tab: Tab): Promise<() => Promise<void>> => {
+    await tab.page.evaluate(() => void document.dispatchEvent(new Event("freeze")));
+    const resume = await pause(tab);
+    return async () => {
+      await resume();
+      await tab.page.evaluate(() => void document.dispatchEvent(new Event("resume")));
+    };
   };
 
   it("because the browser froze it lets another lead, and has it all when it is woken", async () => {
     const { tabs, leader, others } = await open(3, "frozen");
     await worker.steps(10, "frozen");
-    const cdp = await freeze(leader);
+    const resume = await freeze(leader);
     await until("another leads", () => stage.leaders.length === 1 && stage.leaders[0] !== leader);
     await worker.steps(10, "frozen");
     for (const tab of others) await tab.has(20, "frozen");
     await stage.clients(1);
-    await cdp.send("Page.setWebLifecycleState", { state: "active" });
+    await resume();
     await leader.are("live");
     await worker.steps(10, "frozen");
     await stage.clients(1);
@@ -60,10 +78,10 @@ describe.skipIf(MISSING)("a tab that sleeps", () => {
     const { tabs, leader } = await open(1, "alone");
     await worker.steps(10, "alone");
     await leader.has(10, "alone");
-    const cdp = await freeze(leader);
+    const resume = await freeze(leader);
     await stage.clients(0);
     await worker.steps(10, "alone");
-    await cdp.send("Page.setWebLifecycleState", { state: "active" });
+    await resume();
     await leader.has(20, "alone");
     await stage.clients(1);
     await expectWhole(tabs, "alone");
@@ -72,18 +90,11 @@ describe.skipIf(MISSING)("a tab that sleeps", () => {
   it("without a word leads no longer once its silence is noticed, and follows when it is awake", async () => {
     const { tabs, leader, others } = await open(3, "silent");
     await worker.steps(10, "silent");
-    const cdp = await stage.context.newCDPSession(leader.page);
-    await cdp.send("Debugger.enable");
-    await cdp.send("Debugger.pause");
-    // It stands still where it would say anything next.
-    const paused = new Promise((resolve) => cdp.once("Debugger.paused", resolve));
-    await worker.steps(1, "silent");
-    await paused;
-    await worker.steps(10, "silent");
+    const resume = await pause(leader);
+    await worker.steps(11, "silent");
     // Two rounds of silence, a question without an answer, and the way to the server.
     for (const tab of others) await tab.has(21, "silent", 90_000);
-    await cdp.send("Debugger.resume");
-    await cdp.send("Debugger.disable");
+    await resume();
     await leader.has(21, "silent");
     await worker.steps(10, "silent");
     await stage.clients(1);
@@ -94,16 +105,10 @@ describe.skipIf(MISSING)("a tab that sleeps", () => {
     const { tabs, leader } = await open(1, "deep");
     await worker.steps(10, "deep");
     await leader.has(10, "deep");
-    const cdp = await stage.context.newCDPSession(leader.page);
-    await cdp.send("Debugger.enable");
-    await cdp.send("Debugger.pause");
-    const paused = new Promise((resolve) => cdp.once("Debugger.paused", resolve));
-    await worker.steps(1, "deep");
-    await paused;
+    const resume = await pause(leader);
     await stage.nginx.restart();
-    await worker.steps(10, "deep");
-    await cdp.send("Debugger.resume");
-    await cdp.send("Debugger.disable");
+    await worker.steps(11, "deep");
+    await resume();
     await leader.has(21, "deep");
     await expectWhole(tabs, "deep");
   });
@@ -117,7 +122,8 @@ describe.skipIf(MISSING)("a tab that sleeps", () => {
     await worker.steps(10, "cached");
     await others[0]!.has(20, "cached");
     await stage.clients(1);
-    await leader.page.goBack();
+    // Whoever waits for it to be loaded waits for ever.
+    await leader.page.goBack({ waitUntil: "commit" });
     // The same page: a new one would have no tab that watches.
     expect(await leader.page.evaluate(() => window.tab.persisted)).toBe(true);
     await leader.has(20, "cached");

@@ -115,8 +115,9 @@ export class Stage {
 }
 
 export class Tab {
-  /** How many WebSockets it has ever opened. */
+  /** How many WebSockets it has ever opened, and how often it has asked anything else of the routes. */
   opened = 0;
+  asked = 0;
   readonly problems: string[] = [];
   readonly #sockets = new Set<WebSocket>();
 
@@ -125,6 +126,9 @@ export class Tab {
       this.opened++;
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
+    });
+    page.on("request", (request) => {
+      if (/\/(sse|tasks)/.test(new URL(request.url()).pathname)) this.asked++;
     });
     page.on("pageerror", (error) => this.problems.push(String(error)));
     // Sockets of a page that is gone are not told of.
