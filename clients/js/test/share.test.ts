@@ -247,6 +247,38 @@ describe("when the leader's tab", () => {
     }
   });
 
+  it("is put aside, it is told of every event of meanwhile when it is back", async () => {
+    world.server.start("t");
+    const leader = watch();
+    await world.pass(50);
+    const channel = leader.client.channel("c");
+    leader.tab.run(() => channel.subscribe(() => {}));
+    const other = watch();
+    const others = other.client.channel("c");
+    other.tab.run(() => others.subscribe(() => {}));
+    await world.pass(50);
+    const publish = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) {
+        world.server.publish("t", "part", { n });
+        world.server.emit("c", "word", { n });
+        await world.pass(5);
+      }
+    };
+    await publish(3);
+    leader.tab.dispatch("freeze", "document");
+    await world.pass(100);
+    await publish(5);
+    expect(leader.seqs).toEqual(range(1, 4));
+    leader.tab.dispatch("resume", "document");
+    // What comes while it asks for the others.
+    await publish(20);
+    await world.pass(100);
+    expect(leader.seqs).toEqual(range(1, 29));
+    expect(channel.view.events.map(({ channel_seq }) => channel_seq)).toEqual(range(1, 28));
+    expect(world.server.sessions.size).toBe(1);
+    expect(leader.task.snapshot).toEqual(other.task.snapshot);
+  });
+
   it("sleeps without a word, it is asked and then its lock is taken; awake again, it follows", async () => {
     world.server.start("t");
     const leader = watch();

@@ -6,6 +6,8 @@
  */
 
 import type { Connection, Source, Watcher } from "../connection.js";
+import { positionOf } from "../continuity.js";
+import type { HistoryPage } from "../feed.js";
 import type { ControlFrame, Frame, Wanted } from "../frames.js";
 import { keyOf } from "../frames.js";
 import type { Topic } from "../topic.js";
@@ -20,6 +22,11 @@ export const ANSWER_MS = 3_000;
 /** Tabs that come to this at once take it one after another: up to so much later, in ms. */
 const SPREAD_MS = 1_000;
 
+/** How long a tab asks for what it has slept through, in ms. */
+const CATCH_UP_MS = 10_000;
+/** Frames of a task that wait meanwhile; with more the leader is asked again for where it stands. */
+const WAITING = 1_000;
+
 /** A client whose connection may be another tab's, and serve other tabs. */
 export interface TabHost extends Watcher {
   topic(key: string): Topic | undefined;
@@ -29,6 +36,7 @@ export interface TabHost extends Watcher {
   lend(wanted: Wanted): Topic;
   /** Another tab may have been the last to want it. */
   settle(topic: Topic): void;
+  request<T>(path: string, init: { signal: AbortSignal }): Promise<T>;
 }
 
 export class Tabs implements Source, Watcher {
@@ -48,6 +56,8 @@ export class Tabs implements Source, Watcher {
   /** Tabs that this one serves. */
   readonly #served = new Set<string>();
   #outbox: Frame[] = [];
+  /** Frames of tasks whose events are asked for first: by the leader's word, for this tab has missed them. */
+  readonly #waiting = new Map<string, Frame[]>();
   #status: Say & { type: "status" } = { type: "status", link: "connecting", transport: null, lost: true };
   #heard = Date.now();
   #asked = Infinity;
@@ -219,13 +229,41 @@ export class Tabs implements Source, Watcher {
   #takeAll(frames: readonly Frame[]): void {
     let isWhole = true;
     for (const frame of frames) {
-      const topic = this.#host.topic(keyOf(frame) ?? "");
-      if (this.#host.take(frame) || !topic?.told) continue;
-      // Missed between two leaders: the present one tells where it stands.
-      topic.told = false;
-      isWhole = false;
+      const key = keyOf(frame) ?? "";
+      const topic = this.#host.topic(key);
+      const waiting = this.#waiting.get(key);
+      if (waiting) {
+        if (waiting.length < WAITING) waiting.push(frame);
+      } else if (topic && hasMissed(topic, frame)) void this.#catchUp(topic, frame);
+      else if (!this.#host.take(frame) && topic?.told) {
+        // Missed between two leaders: the present one tells where it stands.
+        topic.told = false;
+        isWhole = false;
+      }
     }
     if (!isWhole) this.refresh();
+  }
+
+  /** Takes the events that this tab has slept through, before the leader's word of where it stands. */
+  async #catchUp(topic: Topic, recap: Frame): Promise<void> {
+    const { key, id, place } = topic;
+    const frames: Frame[] = [];
+    this.#waiting.set(key, frames);
+    const init = { signal: AbortSignal.timeout(CATCH_UP_MS) };
+    try {
+      for (let after: string | null = positionOf(place); after; ) {
+        const page: HistoryPage = await this.#host.request(`/tasks/${id}/history?limit=1000&after=${after}`, init);
+        for (const event of page.events) this.#host.take(event);
+        after = page.next ?? null;
+      }
+    } catch {
+      // Not to be had any more, or not now: the leader's snapshot has what they led to.
+    }
+    this.#waiting.delete(key);
+    if (!this.#isLeading && !this.#abort.signal.aborted) {
+      this.#host.take(recap);
+      this.#takeAll(frames);
+    }
   }
 
   #serve(tab: string, asked: readonly (Wanted & { told: boolean })[]): void {
@@ -286,6 +324,12 @@ export class Tabs implements Source, Watcher {
       this.#watch();
     }, Math.max(0, due - now));
   }
+}
+
+/** Whether another tab stands further than this one, where somebody wants each event of a task. */
+function hasMissed({ sinks, isChannel, place }: Topic, frame: Frame): boolean {
+  const { epoch, last } = (frame as ControlFrame).data ?? {};
+  return sinks.size > 0 && !isChannel && place.last !== null && place.epoch === epoch && (last ?? 0) > place.last;
 }
 
 /** All that is known of a topic, for a tab that comes later. */
