@@ -176,12 +176,12 @@ describe.skipIf(!PROGRAM)("a real server", () => {
         }
       } as never;
       try {
-        const client = newClient({ url: server.url, transports: ["event-source"], getToken: () => "secret", maxAttempts: 2 });
+        const client = newClient({ url: server.url, transports: ["event-source"], getToken: () => "secret" });
         const codes: string[] = [];
         client.task("t", { onError: ({ code }) => codes.push(code) }).subscribe(() => {});
-        await until("it is given up", () => codes.length === 1);
-        expect(codes).toEqual(["UNREACHABLE"]);
-        expect(urls.length).toBeGreaterThan(1);
+        await until("it is refused", () => codes.length === 1);
+        expect(codes).toEqual(["UNAUTHENTICATED"]);
+        expect(urls).toHaveLength(2);
         expect(urls.filter((url) => url.includes("secret"))).toEqual([]);
       } finally {
         globalThis.EventSource = EventSource as never;
