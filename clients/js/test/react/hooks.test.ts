@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { act, cleanup, renderHook } from "@testing-library/react";
-import { createElement, type ReactNode, StrictMode } from "react";
+import { createElement, type ReactNode, StrictMode, useLayoutEffect } from "react";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ProgressProvider, useChannel, useProgress, useProgressTracking, useTasks } from "../../src/react/index.js";
@@ -239,6 +239,20 @@ describe("useChannel", () => {
     frame();
     expect(seen).toEqual(["first one", "second two"]);
     expect(result.current.events.map(({ event }) => event.event_type)).toEqual(["one", "two"]);
+  });
+});
+
+describe("between a render and its effects", () => {
+  it("nothing is missed", () => {
+    const { result } = renderHook(
+      () => {
+        const view = useChannel("jobs");
+        useLayoutEffect(() => client.channel("jobs").emit({ event_type: "one", timestamp: "2026-11-22T16:34:32Z", data: null }), []);
+        return view;
+      },
+      { wrapper },
+    );
+    expect(result.current.events.length).toBe(1);
   });
 });
 

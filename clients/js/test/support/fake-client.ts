@@ -192,6 +192,11 @@ export class FakeChannel extends Watched<ChannelView> implements ChannelHandle {
     return super.listeners + this.#readers.size;
   }
 
+  /** Has the next event come behind a hole. */
+  skip(): void {
+    this.#seq += 1;
+  }
+
   emit(event: ChannelEvent["event"], channelEpoch = "1"): void {
     const frame: ChannelEvent = { channel: this.channel, channel_epoch: channelEpoch, channel_seq: ++this.#seq, event };
     for (const hook of this.hooks) hook(frame);
