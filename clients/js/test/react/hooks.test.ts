@@ -158,6 +158,14 @@ describe("useProgress", () => {
     expect(result.current.error?.code).toBe("FORBIDDEN");
   });
 
+  it("tells no end of an error that passes", () => {
+    const onError = vi.fn();
+    const { result } = render(() => useProgress("a", { onError }), null);
+    act(() => client.task("a").set({ connection: "stale", error: refusal("CONNECTION_LIMIT", "too many", 503) }));
+    expect(result.current.error?.code).toBe("CONNECTION_LIMIT");
+    expect(onError).not.toHaveBeenCalled();
+  });
+
   it("goes over to another task, and shows nothing of the one before", () => {
     const { result, rerender } = render((id: string | null) => useProgress(id), "a" as string | null);
     act(() => client.task("a").update({ progress: 50 }));
