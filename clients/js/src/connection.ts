@@ -174,7 +174,14 @@ export class Connection implements Source {
     const machine = this.#machine;
     on(globalThis as unknown as EventTarget, "online", then((now) => machine.online(now)));
     on(globalThis as unknown as EventTarget, "offline", then((now) => machine.check(now)));
-    on((globalThis.navigator as { connection?: EventTarget } | undefined)?.connection, "change", then((now) => machine.online(now)));
+    // Its speed changes all the time; a network of another kind is another.
+    const network = (globalThis.navigator as { connection?: EventTarget & { readonly type?: string } } | undefined)?.connection;
+    let type = network?.type;
+    on(network, "change", then((now) => {
+      if (network?.type === type) return;
+      type = network?.type;
+      machine.online(now);
+    }));
     on(globalThis.document, "visibilitychange", then((now) => {
       if (document.visibilityState === "visible") machine.visible(now);
     }));

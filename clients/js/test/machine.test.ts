@@ -380,6 +380,34 @@ describe("the ladder", () => {
     expect(rig.take().map((line) => line.at(-1))).toEqual([..."11"]);
   });
 
+  it("a transport over which nothing comes after its first word is left alone as well", () => {
+    rig.start();
+    rig.opened(1);
+    rig.pass(60_000);
+    rig.retry();
+    rig.opened(2);
+    rig.pass(60_000);
+    rig.retry();
+    expect(rig.take()).toEqual(["open 1 by 0", "close 1", "open 2 by 0", "close 2", "open 3 by 1"]);
+    rig.opened(3);
+    rig.live(CLIMB_MS[1]);
+    expect(rig.take()).toEqual([]);
+    rig.machine.online(rig.now);
+    rig.pass(0);
+    expect(rig.take()).toEqual(["ping 3", "open 4 by 0"]);
+  });
+
+  it("a link that spoke for a while and is silent then is only lost", () => {
+    rig.start();
+    for (let link = 1; link < 5; link++) {
+      rig.opened(link);
+      rig.live(60_000);
+      rig.pass(60_000);
+      rig.retry();
+    }
+    expect(rig.take().filter((line) => line.startsWith("open")).map((line) => line.at(-1))).toEqual([..."00000"]);
+  });
+
   it("a transport that cannot watch so much leaves it to a lower one at once", () => {
     rig.start();
     rig.lost(1, { isUnfit: true });

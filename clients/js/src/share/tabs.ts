@@ -17,6 +17,8 @@ import { VERSION, type Message, type Say } from "./messages.js";
 export const ALIVE_MS = 30_000;
 /** How long it may leave that without an answer before another takes the lock, in ms. */
 export const ANSWER_MS = 3_000;
+/** When code that could not be loaded is asked for again, in ms. */
+const LOAD_MS = 3_000;
 /** Tabs that come to this at once take it one after another: up to so much later, in ms. */
 const SPREAD_MS = 1_000;
 
@@ -156,13 +158,19 @@ export class Tabs implements Source, Watcher {
     this.#host.status("connecting", null, true);
     this.#say({ type: "lead" });
     this.#watch();
+    this.#connect();
+  }
+
+  /** Loads the connection, again and again if it does not come. */
+  #connect(): void {
+    const isLeading = (): boolean => this.#isLeading && !this.#abort.signal.aborted && !this.#connection;
     this.#open(this.#env, this).then(
       (connection) => {
-        if (!this.#isLeading || this.#abort.signal.aborted) return connection.close();
+        if (!isLeading()) return connection.close();
         this.#connection = connection;
         connection.refresh();
       },
-      () => {},
+      () => setTimeout(() => isLeading() && this.#connect(), LOAD_MS),
     );
   }
 

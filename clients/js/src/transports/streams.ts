@@ -61,7 +61,7 @@ export function openStreams(
     const now = Date.now();
     detector.beat(now);
     // Of several streams one may be dead while the others speak.
-    if (streams.some(({ heard }) => now - heard > 2 * heartbeat)) close();
+    if (streams.some(({ heard }) => now - heard > 2 * heartbeat)) close({ isSilent: true });
   }, BEAT_MS);
 
   const take = (stream: Held, frame: Frame): void => {

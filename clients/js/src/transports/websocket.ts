@@ -83,8 +83,16 @@ export const websocket: Opener = (env, wanted, wire) => {
     if (event_type === "heartbeat") send({ type: "pong" });
     if (event_type === "rejected" && key === null) refused = data as ErrorObject;
     // What has ended or was refused is watched no more, and may be asked for anew.
-    if (key !== null && (event_type === "rejected" || (isEvent(frame) && event_type === "complete"))) sent.delete(key);
+    const isRefused = event_type === "rejected" && !data?.code?.endsWith("_SUBSCRIBED");
+    if (isRefused && key !== null && data?.code === "UNAUTHENTICATED") renew().catch(() => {});
+    if (key !== null && (isRefused || (isEvent(frame) && event_type === "complete"))) sent.delete(key);
     wire.frame(frame);
+  };
+
+  /** Says who asks anew, for what is subscribed to from now on. */
+  const renew = async (): Promise<void> => {
+    const token = await env.options.getToken?.();
+    if (token && !isClosed) send({ type: "auth", token });
   };
 
   const open = async (): Promise<void> => {
@@ -94,6 +102,8 @@ export const websocket: Opener = (env, wanted, wire) => {
     const fits = !token || /^[\w!#$%&'*+.^`|~-]+$/.test(token);
     const protocols = ["progress.v1.json", ...(token && fits ? [`bearer.${token}`] : [])];
     socket = new WebSocket(env.url.replace(/^http/, "ws") + "/ws", protocols);
+    // What it has to say comes by `close` too.
+    socket.onerror = () => {};
     socket.onopen = () => {
       if (!fits) send({ type: "auth", token });
     };

@@ -97,6 +97,15 @@ describe.skipIf(!PROGRAM)("against a real server", () => {
         expect([...group.views.values()].map(({ connection }) => connection)).toEqual(names.map(() => "ended"));
       }));
 
+    it("watches two hundred tasks", () =>
+      withClient(transport, async (client) => {
+        const names = await Promise.all(Array.from({ length: 200 }, () => newTask(transport)));
+        let done = 0;
+        client.tasks(names, { onComplete: () => done++ }).subscribe(() => {});
+        await Promise.all(names.map((id) => server.publish(id, ["complete", { status: "completed" }])));
+        await until("all have ended", () => done === names.length);
+      }));
+
     it("tells an end from before, and an unknown task", () =>
       withClient(transport, async (client) => {
         const id = await newTask(transport);

@@ -89,6 +89,9 @@ export class World {
   /** Decides about a token; what it gives closes the connection. */
   judge: (token: string | null) => { readonly code: number; readonly reason: string } | null = () => null;
   isSharing = true;
+  /** What chance gives, in place of one number after another that only look as if. */
+  luck: number | undefined;
+  #chance = 1_234_567_890;
   /** The tab in which everything happens that is not said to happen in another: that of the newest client. */
   only: Tab | undefined;
 
@@ -115,6 +118,10 @@ export class World {
 
   install(): void {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"], now: 1_800_000_000_000 });
+    vi.spyOn(Math, "random").mockImplementation(() => {
+      this.#chance = (this.#chance * 48_271) % 0x7fff_ffff;
+      return this.luck ?? this.#chance / 0x7fff_ffff;
+    });
     const { setTimeout: once, setInterval: every } = globalThis;
     const inTab = (call: () => void): (() => void) => {
       const tab = isOutside.getStore() ? undefined : this.here;
@@ -140,6 +147,7 @@ export class World {
   }
 
   uninstall(): void {
+    vi.restoreAllMocks();
     vi.unstubAllGlobals();
     vi.useRealTimers();
   }
