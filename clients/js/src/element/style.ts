@@ -103,7 +103,8 @@ button:disabled { color: var(--_quiet); cursor: default; border-style: dashed; }
   .fill { background: Highlight !important; forced-color-adjust: none; }
 }
 @container (width < 26em) {
-  .stages { grid-template-columns: 1fr auto; }
+  .stages { grid-template-columns: 1fr; }
+  .stage { grid-template-columns: 1fr auto; }
   .stage .track { grid-column: 1 / -1; grid-row: 2; margin-top: 1px; }
 }
 .face { container-type: inline-size; }

@@ -83,10 +83,11 @@ describe("what is shown", () => {
 
   it("counts the time on between events, and stops at the end", () => {
     const element = mount();
-    client.task("a").update({ elapsed_ms: 10_000 });
+    client.task("a").update({ elapsed_ms: 10_000, eta_ms: 64_000 });
     frame();
-    vi.advanceTimersByTime(5_100);
-    expect(text(element, "time")).toBe("15 sec so far");
+    expect(text(element, "time")).toBe("about 1 minute left · 10 sec so far");
+    vi.advanceTimersByTime(15_100);
+    expect(text(element, "time")).toBe("about 50 seconds left · 25 sec so far");
     client.task("a").update({ state: "completed", progress: 100, elapsed_ms: 15_500 });
     vi.advanceTimersByTime(60_000);
     expect(text(element, "time")).toBe("15 sec");
