@@ -16,8 +16,11 @@ const PROGRAM = process.env.NGINX ?? "/usr/sbin/nginx";
 export const HAS_NGINX = existsSync(PROGRAM);
 
 export interface Ways {
-  /** Whether what a server sends is held back until a buffer is full, whatever the server asks for. */
-  readonly buffering?: boolean;
+  /**
+   * Whether what a server sends is held back until a buffer is full: `off`, as we recommend; `asked`, unless the
+   * server asks for something else, as without any setting; or `on`, whatever it asks for.
+   */
+  readonly buffering?: "off" | "asked" | "on";
   /** What becomes of WebSockets: `open`, answered 403, or their upgrade is never answered. */
   readonly websockets?: "open" | "forbidden" | "hanging";
 }
@@ -87,17 +90,18 @@ export class Nginx {
     await rm(this.#dir, { recursive: true, force: true });
   }
 
-  #conf({ buffering = false, websockets = "open" }: Ways): string {
+  #conf({ buffering = "off", websockets = "open" }: Ways): string {
     const file = readFileSync(fileURLToPath(new URL("../../../../../docs/deploy/nginx.conf", import.meta.url)), "utf8");
     const map = cut(file, /^map \$http_upgrade[^}]*\}/m);
     // From what a request may be to the last of the locations.
     let said = cut(file, /^ {4}client_max_body_size[\s\S]*(?=^\})/m);
-    if (buffering) {
-      said = said.replace(
-        cut(said, /proxy_buffering +off;/),
-        "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering; proxy_buffer_size 8k; proxy_buffers 8 8k;",
-      );
+    if (buffering !== "off") {
+      said = said.replace(cut(said, /proxy_buffering +off;/), "proxy_buffering on; proxy_buffer_size 8k; proxy_buffers 8 8k;");
+      // As it speaks by itself. What comes in chunks is passed on chunk by chunk.
+      said = said.replace(cut(said, /proxy_http_version 1.1;/), "proxy_http_version 1.0;");
+      said = said.replace(cut(said, /proxy_set_header Connection .*;/), "proxy_set_header Connection close;");
     }
+    if (buffering === "on") said += "proxy_ignore_headers X-Accel-Buffering;";
     const hole = `127.0.0.1:${(this.#hole.address() as AddressInfo).port}`;
     const sockets = { open: "", forbidden: "location /ws { return 403; }", hanging: `location /ws { proxy_pass http://${hole}; }` };
     const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${this.#dir}/${name};`);
