@@ -172,6 +172,23 @@ describe("a task that is not there", () => {
     expect(task.view).toMatchObject({ connection: "live", snapshot: { progress: 7 } });
   });
 
+  it("any more is waited for on the same connection, and shown as it was", async () => {
+    world.server.start("t");
+    world.server.progress("t", 70);
+    const task = world.client().task("t");
+    task.subscribe(() => {});
+    await world.pass();
+    world.server.restart();
+    await world.pass(5000);
+    expect(task.view.snapshot).toMatchObject({ progress: 70 });
+    const opened = world.count("websocket");
+    world.server.start("t");
+    world.server.progress("t", 7);
+    await world.pass();
+    expect(task.view).toMatchObject({ connection: "live", snapshot: { progress: 7 } });
+    expect([world.count("websocket"), opened]).toEqual([2, 2]);
+  });
+
   it("is an error when it never does, and others go on", async () => {
     world.server.start("t");
     const client = world.client();
