@@ -1,7 +1,7 @@
 /** The connection of a page: the machine, with real links, timers and the browser's events. */
 
 import { type ControlFrame, type Frame, type Wanted } from "./frames.js";
-import { Machine, type Loss } from "./machine.js";
+import { Machine, OFFLINE_MS, type Loss } from "./machine.js";
 import { websocket } from "./transports/websocket.js";
 import type { Env, Link, Opener, Wire } from "./transports/transport.js";
 import type { ConnectionState, ErrorObject, TransportName } from "./types.js";
@@ -173,7 +173,7 @@ export class Connection implements Source {
     };
     const machine = this.#machine;
     on(globalThis as unknown as EventTarget, "online", then((now) => machine.online(now)));
-    on(globalThis as unknown as EventTarget, "offline", then((now) => machine.check(now)));
+    on(globalThis as unknown as EventTarget, "offline", then((now) => machine.check(now, OFFLINE_MS)));
     // Its speed changes all the time; a network of another kind is another.
     const network = (globalThis.navigator as { connection?: EventTarget & { readonly type?: string } } | undefined)?.connection;
     let type = network?.type;

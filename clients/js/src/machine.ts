@@ -12,6 +12,8 @@ import type { ErrorObject } from "./types.js";
 export const OPEN_MS = 10_000;
 /** How long a `ping` may go unanswered after a wake from sleep, in ms. */
 export const PING_MS = 5_000;
+/** The same where the browser says that there is no network, in ms. */
+export const OFFLINE_MS = 1_000;
 /** How long a link has to live for its end to be no failure of the next attempt, in ms. */
 export const STEADY_MS = 5_000;
 /** So many links in a row that opened and then said nothing, and their transport is of no use on this network. */
@@ -215,11 +217,11 @@ export class Machine {
     else this.check(now);
   }
 
-  /** The machine has slept: whether the link lives is asked, or another is made. */
-  check(now: number): void {
+  /** The machine has slept, or has no network: whether the link lives is asked, or another is made. */
+  check(now: number, within = PING_MS): void {
     const { current } = this;
-    if (!current || this.#pongBy < Infinity) return;
-    if (this.#effects.ping(current.id)) this.#pongBy = now + PING_MS;
+    if (!current || this.#pongBy <= now + within) return;
+    if (this.#effects.ping(current.id)) this.#pongBy = now + within;
     else if (now - current.heard > this.heartbeat && !this.next) this.#moveAt = now;
   }
 

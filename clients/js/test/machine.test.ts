@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { CLIMB_MS, Machine, OPEN_MS, PING_MS, RECLIMB_MS, STEADY_MS, type Effects, type Loss } from "../src/machine.js";
+import { CLIMB_MS, Machine, OFFLINE_MS, OPEN_MS, PING_MS, RECLIMB_MS, STEADY_MS, type Effects, type Loss } from "../src/machine.js";
 
 /** A machine whose world is a list of what it did, and whose clock is set by hand. */
 class Rig implements Effects {
@@ -188,6 +188,17 @@ describe("being alive", () => {
     rig.machine.check(rig.now);
     rig.pass(PING_MS);
     expect(rig.take()).toEqual(["ping 1", "close 1"]);
+  });
+
+  it("without a network it is asked to answer sooner, also if it was asked already", () => {
+    rig.start();
+    rig.opened(1);
+    rig.machine.check(rig.now);
+    rig.machine.check(rig.now, OFFLINE_MS);
+    rig.pass(OFFLINE_MS - 1);
+    expect(rig.take()).toEqual(["open 1 by 0", "ping 1", "ping 1"]);
+    rig.pass(1);
+    expect(rig.take()).toEqual(["close 1"]);
   });
 
   it("where it cannot be asked another is made beside it, if it was silent", () => {
