@@ -93,6 +93,21 @@ describe.skipIf(MISSING)("a connection that is lost in the middle of a task", ()
     await stage.clients(0);
   });
 
+  it("because the network is gone without a word: that is shown soon", async () => {
+    await worker.begin("silence");
+    const tab = await stage.tab(["silence"]);
+    await tab.are("live");
+    // The browser lets nothing through, and keeps the WebSocket.
+    await stage.context.setOffline(true);
+    expect(await tab.are("stale")).toBeLessThan(2_000);
+    await worker.steps(5, "silence");
+    await stage.context.setOffline(false);
+    expect(await tab.are("live")).toBeLessThan(2_000);
+    await worker.complete("silence");
+    await tab.are("ended");
+    expectSteps((await tab.task("silence")).events, 5);
+  });
+
   it("because there is no network: that is shown at once, and it is live again within 2 s of the network", async () => {
     await worker.begin("offline");
     const tabs = await three("offline");

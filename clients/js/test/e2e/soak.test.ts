@@ -36,9 +36,6 @@ describe.skipIf(MISSING)("a soak", () => {
     let isOn = true;
     let n = 0;
 
-    const begin = async (): Promise<void> => {
-      for (const task_id of ids) await stage.server.post("/tasks", { task_id, stages: [{ path: "first" }] });
-    };
     const work = async (): Promise<void> => {
       while (isOn) {
         const id = ids[n % ids.length]!;
@@ -89,8 +86,8 @@ describe.skipIf(MISSING)("a soak", () => {
       kill: async () => {
         await stage.server.kill();
         await pause(random() * 1_500);
+        // The next step of each task begins it anew.
         await stage.server.start();
-        await begin();
       },
       cut: () => stage.nginx.restart(),
       offline: async () => {
@@ -101,7 +98,6 @@ describe.skipIf(MISSING)("a soak", () => {
     };
     const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-    await begin();
     const working = work();
     for (let tab = 0; tab < TABS; tab++) await open();
     const names = ["open", "open", "close", "close", "crash", "kill", "cut", "offline"];

@@ -42,7 +42,7 @@ const seen = ({ epoch, seq, from = seq, event_type, data }: ProgressEvent): Seen
   from,
   seq,
   type: event_type,
-  ...(typeof data?.n === "number" ? { n: data.n as number } : {}),
+  ...(event_type === "step" ? { n: data.n as number } : {}),
 });
 
 let client: ProgressClient;
