@@ -1,6 +1,16 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { CLIMB_MS, Machine, OFFLINE_MS, OPEN_MS, PING_MS, RECLIMB_MS, STEADY_MS, type Effects, type Loss } from "../src/machine.js";
+import {
+  CLIMB_MS,
+  Machine,
+  OFFLINE_MS,
+  OPEN_MS,
+  PING_MS,
+  RECLIMB_MS,
+  STEADY_MS,
+  type Effects,
+  type Loss,
+} from "../src/machine.js";
 
 /** A machine whose world is a list of what it did, and whose clock is set by hand. */
 class Rig implements Effects {

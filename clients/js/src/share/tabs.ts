@@ -263,7 +263,7 @@ export class Tabs implements Source, Watcher {
     this.#waiting.set(key, frames);
     const init = { signal: AbortSignal.timeout(CATCH_UP_MS) };
     try {
-      for (let after: string | null = positionOf(place); after; ) {
+      for (let after: string | null = positionOf(place); after;) {
         const page: HistoryPage = await this.#host.request(`/tasks/${id}/history?limit=1000&after=${after}`, init);
         for (const event of page.events) this.#host.take(event);
         after = page.next ?? null;

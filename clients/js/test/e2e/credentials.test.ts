@@ -13,7 +13,9 @@ class Guarded extends Server {
   }
 
   override async get<T>(path: string): Promise<T> {
-    return (await fetch(this.url + path, { headers: { authorization: `Bearer ${tokenFor(600, "admin")}` } })).json() as Promise<T>;
+    return (
+      await fetch(this.url + path, { headers: { authorization: `Bearer ${tokenFor(600, "admin")}` } })
+    ).json() as Promise<T>;
   }
 }
 
@@ -47,26 +49,29 @@ describe.skipIf(MISSING)("credentials", () => {
     return { tab: await stage.tab([id], settings, before), asked: () => asked };
   };
 
-  it.each(["websocket", "fetch-sse", "event-source"] as const)("that end while a task is watched are renewed, and %s goes on where it was", async (transport) => {
-    const id = `expiring-${transport}`;
-    await worker.begin(id);
-    const isGrant = transport === "event-source";
-    const settings: Settings = { transports: [transport], ...(isGrant ? { hasGrant: true } : { hasToken: true }) };
-    const { tab, asked } = await open(id, settings, () => (isGrant ? grantFor(id, 7) : tokenFor(7)));
-    await tab.are("live");
-    expect(asked()).toBe(1);
-    const stop = worker.keepOn(id);
-    await until("others were asked for, twice", () => asked() >= 3, 40_000);
-    await tab.are("live");
-    await stop();
-    await worker.complete(id);
-    await tab.are("ended");
-    const { events, completes, errors } = await tab.task(id);
-    expectSteps(events, worker.told(id));
-    expect([completes, errors]).toEqual([[id], []]);
-    // One for each time that they ended, and not one for each request that was refused.
-    expect(asked()).toBeLessThanOrEqual(4);
-  });
+  it.each(["websocket", "fetch-sse", "event-source"] as const)(
+    "that end while a task is watched are renewed, and %s goes on where it was",
+    async (transport) => {
+      const id = `expiring-${transport}`;
+      await worker.begin(id);
+      const isGrant = transport === "event-source";
+      const settings: Settings = { transports: [transport], ...(isGrant ? { hasGrant: true } : { hasToken: true }) };
+      const { tab, asked } = await open(id, settings, () => (isGrant ? grantFor(id, 7) : tokenFor(7)));
+      await tab.are("live");
+      expect(asked()).toBe(1);
+      const stop = worker.keepOn(id);
+      await until("others were asked for, twice", () => asked() >= 3, 40_000);
+      await tab.are("live");
+      await stop();
+      await worker.complete(id);
+      await tab.are("ended");
+      const { events, completes, errors } = await tab.task(id);
+      expectSteps(events, worker.told(id));
+      expect([completes, errors]).toEqual([[id], []]);
+      // One for each time that they ended, and not one for each request that was refused.
+      expect(asked()).toBeLessThanOrEqual(4);
+    },
+  );
 
   it("are never in a URL", async () => {
     await worker.begin("secret");
@@ -82,21 +87,26 @@ describe.skipIf(MISSING)("credentials", () => {
     }
   });
 
-  it.each(["websocket", "fetch-sse", "poll"] as const)("that are refused for good end the watch over %s with one error, after one more try", async (transport) => {
-    const id = `refused-${transport}`;
-    await worker.begin(id);
-    const { tab, asked } = await open(id, { transports: [transport], hasToken: true }, () => tokenFor(-10));
-    await tab.are("ended");
-    const { errors, completes, snapshot } = await tab.task(id);
-    expect([errors, completes, snapshot]).toEqual([["UNAUTHENTICATED"], [], null]);
-    expect(asked()).toBe(2);
-    await stage.clients(0);
-  });
+  it.each(["websocket", "fetch-sse", "poll"] as const)(
+    "that are refused for good end the watch over %s with one error, after one more try",
+    async (transport) => {
+      const id = `refused-${transport}`;
+      await worker.begin(id);
+      const { tab, asked } = await open(id, { transports: [transport], hasToken: true }, () => tokenFor(-10));
+      await tab.are("ended");
+      const { errors, completes, snapshot } = await tab.task(id);
+      expect([errors, completes, snapshot]).toEqual([["UNAUTHENTICATED"], [], null]);
+      expect(asked()).toBe(2);
+      await stage.clients(0);
+    },
+  );
 
   it("that are refused once are asked for anew", async () => {
     await worker.begin("second");
     let times = 0;
-    const { tab } = await open("second", { transports: ["websocket"], hasToken: true }, () => tokenFor(times++ ? 600 : -10));
+    const { tab } = await open("second", { transports: ["websocket"], hasToken: true }, () =>
+      tokenFor(times++ ? 600 : -10),
+    );
     await tab.are("live");
     await worker.complete("second");
     await tab.are("ended");

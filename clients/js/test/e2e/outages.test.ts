@@ -20,35 +20,50 @@ describe.skipIf(MISSING)("a connection that is lost in the middle of a task", ()
     return tabs;
   };
 
-  it.each(["SIGKILL", "SIGTERM"] as const)("because the server is ended by %s: the new one's task is told from its beginning", async (signal) => {
-    const id = `server-${signal}`;
-    await worker.begin(id);
-    const tabs = await three(id);
-    await worker.steps(30, id);
-    for (const tab of tabs) await tab.has(30, id);
-    await stage.server.kill(signal);
-    for (const tab of tabs) await tab.are("stale");
-    await stage.server.start();
-    const again = new Worker(stage.server);
-    await again.begin(id);
-    await again.steps(20, id);
-    for (const tab of tabs) await tab.are("live");
-    await again.steps(20, id);
-    await again.complete(id);
-    for (const tab of tabs) {
-      await tab.are("ended");
-      const { events, completes, errors, snapshot, states } = await tab.task(id);
-      expectContinuous(events);
-      const epochs = [...new Set(events.map(({ epoch }) => epoch))];
-      expect(epochs).toHaveLength(2);
-      expectSteps(events.filter(({ epoch }) => epoch === epochs[0]), 30);
-      expectSteps(events.filter(({ epoch }) => epoch === epochs[1]), 40);
-      expect([completes, errors]).toEqual([[id], []]);
-      expect(settled(snapshot!)).toEqual(settled(await stage.server.get<Snapshot>(`/tasks/${id}`)));
-      expect(states.map(({ state }) => state).filter((state) => state !== "resyncing")).toEqual(["connecting", "live", "stale", "live", "ended"]);
-    }
-    await stage.clients(0);
-  });
+  it.each(["SIGKILL", "SIGTERM"] as const)(
+    "because the server is ended by %s: the new one's task is told from its beginning",
+    async (signal) => {
+      const id = `server-${signal}`;
+      await worker.begin(id);
+      const tabs = await three(id);
+      await worker.steps(30, id);
+      for (const tab of tabs) await tab.has(30, id);
+      await stage.server.kill(signal);
+      for (const tab of tabs) await tab.are("stale");
+      await stage.server.start();
+      const again = new Worker(stage.server);
+      await again.begin(id);
+      await again.steps(20, id);
+      for (const tab of tabs) await tab.are("live");
+      await again.steps(20, id);
+      await again.complete(id);
+      for (const tab of tabs) {
+        await tab.are("ended");
+        const { events, completes, errors, snapshot, states } = await tab.task(id);
+        expectContinuous(events);
+        const epochs = [...new Set(events.map(({ epoch }) => epoch))];
+        expect(epochs).toHaveLength(2);
+        expectSteps(
+          events.filter(({ epoch }) => epoch === epochs[0]),
+          30,
+        );
+        expectSteps(
+          events.filter(({ epoch }) => epoch === epochs[1]),
+          40,
+        );
+        expect([completes, errors]).toEqual([[id], []]);
+        expect(settled(snapshot!)).toEqual(settled(await stage.server.get<Snapshot>(`/tasks/${id}`)));
+        expect(states.map(({ state }) => state).filter((state) => state !== "resyncing")).toEqual([
+          "connecting",
+          "live",
+          "stale",
+          "live",
+          "ended",
+        ]);
+      }
+      await stage.clients(0);
+    },
+  );
 
   it("because the server is another, which knows the task only later", async () => {
     await worker.begin("waited");

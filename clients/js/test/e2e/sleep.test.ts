@@ -113,7 +113,7 @@ describe.skipIf(MISSING)("a tab that sleeps", () => {
     await expectWhole(tabs, "deep");
   });
 
-  it("in the browser's cache, to be shown again by \"back\", holds nothing and goes on where it was", async () => {
+  it('in the browser\'s cache, to be shown again by "back", holds nothing and goes on where it was', async () => {
     const { tabs, leader, others } = await open(2, "cached");
     await worker.steps(10, "cached");
     for (const tab of tabs) await tab.has(10, "cached");

@@ -74,7 +74,9 @@ describe.skipIf(MISSING)("tabs of one origin", () => {
     await worker.steps(30, "late");
     await worker.complete("late");
     await expectAll(first!, "late");
-    await until("it has read all", () => later.page.evaluate(() => window.tab.read("late").at(-1)?.type === "complete"));
+    await until("it has read all", () =>
+      later.page.evaluate(() => window.tab.read("late").at(-1)?.type === "complete"),
+    );
     expectSteps(await later.page.evaluate(() => window.tab.read("late")), 60);
     const { completes, snapshot } = await later.task("late");
     expect(completes).toEqual(["late"]);

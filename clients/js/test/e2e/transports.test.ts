@@ -41,7 +41,11 @@ describe.skipIf(MISSING)("a page", () => {
   });
 
   // Streams are 64 topics each, and browsers have six connections: the whole would not fit into one.
-  it.each([["websocket", 1], ["fetch-sse", 4], ["poll", undefined]] as const)("watches two hundred tasks by %s", async (transport, connections) => {
+  it.each([
+    ["websocket", 1],
+    ["fetch-sse", 4],
+    ["poll", undefined],
+  ] as const)("watches two hundred tasks by %s", async (transport, connections) => {
     const ids = Array.from({ length: 200 }, (_, n) => `many-${transport}-${n}`);
     await worker.begin(...ids);
     const tabs = [await stage.tab(ids, { transports: [transport] }), await stage.tab(ids, { transports: [transport] })];

@@ -1,6 +1,13 @@
 /** A page that watches tasks and keeps all that it is told, for a test to look at. */
 
-import { createProgressClient, type ClientOptions, type ConnectionState, type ProgressClient, type ProgressEvent, type Snapshot } from "../../../src/index.js";
+import {
+  createProgressClient,
+  type ClientOptions,
+  type ConnectionState,
+  type ProgressClient,
+  type ProgressEvent,
+  type Snapshot,
+} from "../../../src/index.js";
 
 /** An event, as short as a test needs it. */
 export interface Seen {
@@ -62,7 +69,15 @@ const tab = {
   },
   watch(ids: readonly string[]): void {
     for (const id of ids) {
-      const all: Watched = { connection: "idle", snapshot: null, logs: 0, events: [], states: [], completes: [], errors: [] };
+      const all: Watched = {
+        connection: "idle",
+        snapshot: null,
+        logs: 0,
+        events: [],
+        states: [],
+        completes: [],
+        errors: [],
+      };
       watched.set(id, all);
       const task = client.task(id, {
         onEvent: (event) => void all.events.push(seen(event)),
@@ -86,7 +101,8 @@ const tab = {
   read: (id: string): Seen[] => iterated.get(id) ?? [],
   link: () => ({ transport: client.transport, connection: client.connection }),
   /** Whether every task is in this state. */
-  are: (state: ConnectionState): boolean => watched.size > 0 && [...watched.values()].every(({ connection }) => connection === state),
+  are: (state: ConnectionState): boolean =>
+    watched.size > 0 && [...watched.values()].every(({ connection }) => connection === state),
   close: () => client.close(),
 };
 window.tab = tab;

@@ -19,13 +19,24 @@ export async function keyFlags(): Promise<{ flags: string[]; remove(): Promise<v
   const key = { kty: "oct", alg: "HS256", kid: "test", k: Buffer.from(SECRET).toString("base64url") };
   await writeFile(join(dir, "keys.json"), JSON.stringify({ keys: [key] }));
   await writeFile(join(dir, "secret"), SECRET);
-  const flags = ["--heartbeat", "2s", "--max-requests", "0", "--jwks", join(dir, "keys.json"), "--secret-file", join(dir, "secret")];
+  const flags = [
+    "--heartbeat",
+    "2s",
+    "--max-requests",
+    "0",
+    "--jwks",
+    join(dir, "keys.json"),
+    "--secret-file",
+    join(dir, "secret"),
+  ];
   return { flags, remove: () => rm(dir, { recursive: true, force: true }) };
 }
 
 /** A token that the server takes for so many seconds; of less than none it takes none. */
 export const tokenFor = (ttl: number, role = "viewer"): string =>
-  sign(`${encode({ alg: "HS256", typ: "JWT", kid: "test" })}.${encode({ sub: "user-7", roles: [role], iat: seconds() - 60, exp: seconds() + ttl - LEEWAY_S })}`);
+  sign(
+    `${encode({ alg: "HS256", typ: "JWT", kid: "test" })}.${encode({ sub: "user-7", roles: [role], iat: seconds() - 60, exp: seconds() + ttl - LEEWAY_S })}`,
+  );
 
 /** A grant to watch a task for so many seconds. */
 export const grantFor = (task: string, ttl: number): string =>

@@ -96,15 +96,24 @@ export class Nginx {
     // From what a request may be to the last of the locations.
     let said = cut(file, /^ {4}client_max_body_size[\s\S]*(?=^\})/m);
     if (buffering !== "off") {
-      said = said.replace(cut(said, /proxy_buffering +off;/), "proxy_buffering on; proxy_buffer_size 8k; proxy_buffers 8 8k;");
+      said = said.replace(
+        cut(said, /proxy_buffering +off;/),
+        "proxy_buffering on; proxy_buffer_size 8k; proxy_buffers 8 8k;",
+      );
       // As it speaks by itself. What comes in chunks is passed on chunk by chunk.
       said = said.replace(cut(said, /proxy_http_version 1.1;/), "proxy_http_version 1.0;");
       said = said.replace(cut(said, /proxy_set_header Connection .*;/), "proxy_set_header Connection close;");
     }
     if (buffering === "on") said += "proxy_ignore_headers X-Accel-Buffering;";
     const hole = `127.0.0.1:${(this.#hole.address() as AddressInfo).port}`;
-    const sockets = { open: "", forbidden: "location /ws { return 403; }", hanging: `location /ws { proxy_pass http://${hole}; }` };
-    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${this.#dir}/${name};`);
+    const sockets = {
+      open: "",
+      forbidden: "location /ws { return 403; }",
+      hanging: `location /ws { proxy_pass http://${hole}; }`,
+    };
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+      (name) => `${name}_temp_path ${this.#dir}/${name};`,
+    );
     // One process, which ends with all its connections.
     return `
 daemon off;

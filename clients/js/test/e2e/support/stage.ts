@@ -86,16 +86,23 @@ export class Stage {
   }
 
   /** Opens a tab that watches tasks. */
-  async tab(ids: readonly string[] = [], settings: Settings = {}, before?: (page: Page) => Promise<unknown>): Promise<Tab> {
+  async tab(
+    ids: readonly string[] = [],
+    settings: Settings = {},
+    before?: (page: Page) => Promise<unknown>,
+  ): Promise<Tab> {
     const tab = new Tab(await this.context.newPage());
     this.#tabs.push(tab);
     await before?.(tab.page);
     await tab.page.goto(`${this.nginx.origin}/pages/tab.html`);
     await tab.page.waitForFunction(() => "tab" in window);
-    await tab.page.evaluate(([settings, ids]) => {
-      window.tab.start(settings);
-      window.tab.watch(ids);
-    }, [settings, ids] as const);
+    await tab.page.evaluate(
+      ([settings, ids]) => {
+        window.tab.start(settings);
+        window.tab.watch(ids);
+      },
+      [settings, ids] as const,
+    );
     return tab;
   }
 
@@ -132,7 +139,8 @@ export class Tab {
     });
     page.on("pageerror", (error) => this.problems.push(String(error)));
     // Sockets of a page that is gone are not told of.
-    for (const end of ["close", "crash", "domcontentloaded"] as const) page.on(end as "close", () => this.#sockets.clear());
+    for (const end of ["close", "crash", "domcontentloaded"] as const)
+      page.on(end as "close", () => this.#sockets.clear());
   }
 
   /** Whether it has a WebSocket open. */
@@ -146,7 +154,10 @@ export class Tab {
     try {
       await this.page.waitForFunction((state) => window.tab.are(state), state, { timeout, polling: 20 });
     } catch (error) {
-      const now = await this.page.evaluate(() => ({ link: window.tab.link(), tasks: Object.entries(window.tab.tasks()).map(([id, { states }]) => [id, states]) }));
+      const now = await this.page.evaluate(() => ({
+        link: window.tab.link(),
+        tasks: Object.entries(window.tab.tasks()).map(([id, { states }]) => [id, states]),
+      }));
       throw new Error(`not ${state} in ${timeout} ms: ${JSON.stringify(now)}`, { cause: error });
     }
     return Date.now() - from;
@@ -154,7 +165,8 @@ export class Tab {
 
   /** Waits until it has so many of the test's own events of a task. */
   async has(count: number, id: string, timeout = 20_000): Promise<void> {
-    const steps = () => this.page.evaluate((id) => window.tab.task(id).events.filter(({ n }) => n !== undefined).length, id);
+    const steps = () =>
+      this.page.evaluate((id) => window.tab.task(id).events.filter(({ n }) => n !== undefined).length, id);
     await until(`${count} events of ${id}`, async () => (await steps()) >= count, timeout);
   }
 

@@ -31,7 +31,11 @@ export class Worker {
       for (const id of ids) {
         const n = this.told(id);
         this.#counts.set(id, n + 1);
-        await this.#server.publish(id, ["step", { n }], ["progress_update", { stage: "second", stage_progress: n % 100 }]);
+        await this.#server.publish(
+          id,
+          ["step", { n }],
+          ["progress_update", { stage: "second", stage_progress: n % 100 }],
+        );
       }
     }
   }
@@ -66,7 +70,8 @@ export function expectContinuous(events: readonly Seen[]): void {
     if (event.epoch !== epoch && epoch !== undefined) last = 0;
     if (epoch === undefined) last = event.from - 1;
     epoch = event.epoch;
-    if (event.from !== last + 1) throw new Error(`${event.epoch}:${event.from}..${event.seq} (${event.type}) came after ${last}`);
+    if (event.from !== last + 1)
+      throw new Error(`${event.epoch}:${event.from}..${event.seq} (${event.type}) came after ${last}`);
     last = event.seq;
   }
 }
