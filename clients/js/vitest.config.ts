@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts", "test/**/*.test.tsx"],
     // Browsers have suites of their own.
-    exclude: ["test/browser/**", "node_modules/**"],
+    exclude: ["test/browser/**", "test/e2e/**", "node_modules/**"],
     testTimeout: 20_000,
   },
 });

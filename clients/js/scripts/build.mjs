@@ -1,10 +1,10 @@
 // Builds dist/: code by esbuild, split so that what is loaded late stays apart, and types by tsc.
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, rmSync } from "node:fs";
 
 rmSync("dist", { recursive: true, force: true });
-const entries = ["src/index.ts", "src/react/index.ts", "src/element/index.ts"].filter((path) => existsSync(path));
+const entries = ["src/index.ts", "src/react/index.ts", "src/element/index.ts", "src/dashboard/index.ts"].filter((path) => existsSync(path));
 await build({
   entryPoints: entries,
   outbase: "src",
@@ -18,4 +18,5 @@ await build({
   chunkNames: "chunks/[name]-[hash]",
   external: ["react"],
 });
+copyFileSync("src/dashboard/dashboard.css", "dist/dashboard/dashboard.css");
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });

@@ -42,6 +42,14 @@ export class ChannelTopic extends Topic<ChannelView, ChannelEvent> {
   #control(frame: ControlFrame & { events?: readonly ChannelEvent[] }): void {
     const { place, replay } = this;
     const isNew = place.epoch === null;
+    if (place.last !== null && place.epoch === frame.data?.epoch) {
+      // Another tab has what this one has slept through.
+      for (const event of frame.events ?? []) {
+        if (event.channel_seq <= place.last) continue;
+        place.last = event.channel_seq;
+        this.#push(event);
+      }
+    }
     if (this.enter(frame) !== "other") return;
     // Another tab has what there was: the newest of it, as much as was asked for.
     const keep = { all: Infinity, latest: 1, none: 0 }[replay];

@@ -58,6 +58,8 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   readonly #changed = new Set<Topic>();
   /** Who was told of which ends. */
   readonly #ended = new WeakMap<object, Set<string>>();
+  /** The transport that was used last. */
+  #used: TransportName | null = null;
   /** Topics that were refused for now, and how often in a row. */
   readonly #refused = new Map<string, { times: number; until: number }>();
   #isFlushing = false;
@@ -84,7 +86,9 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   get connection(): ConnectionState {
     const { link } = this;
     const wanted = [...this.#topics.values()].filter((topic) => topic.watched && !topic.done);
-    return (link === "live" || link === "polling") && wanted.some((topic) => topic.connection === "resyncing") ? "resyncing" : link;
+    return (link === "live" || link === "polling") && wanted.some((topic) => topic.connection === "resyncing")
+      ? "resyncing"
+      : link;
   }
 
   task(taskId: string, options?: TaskOptions): TaskHandle {
@@ -92,7 +96,10 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   }
 
   tasks(taskIds: readonly string[], options?: TaskOptions): TaskGroup {
-    return new Group(this, [...new Set(taskIds)].map((id) => this.#task(id, options)));
+    return new Group(
+      this,
+      [...new Set(taskIds)].map((id) => this.#task(id, options)),
+    );
   }
 
   channel(name: string, options?: ChannelOptions): ChannelHandle {
@@ -106,7 +113,10 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
     return () => void this.#listeners.delete(token);
   }
 
-  async request<T = unknown>(path: string, init: { method?: string; body?: unknown; signal?: AbortSignal } = {}): Promise<T> {
+  async request<T = unknown>(
+    path: string,
+    init: { method?: string; body?: unknown; signal?: AbortSignal } = {},
+  ): Promise<T> {
     const { method = "GET", body, signal } = init;
     const headers = await this.#env.headers();
     if (body !== undefined) headers["content-type"] = "application/json";
@@ -168,13 +178,15 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
     if (known) return known;
     const topic = this.adopt<Topic>(isChannel ? new ChannelTopic(this, id, true, replay) : new TaskTopic(this, id));
     const colon = after?.indexOf(":") ?? -1;
-    if (after && colon > 0) Object.assign(topic.place, { epoch: after.slice(0, colon), last: Number(after.slice(colon + 1)) });
+    if (after && colon > 0)
+      Object.assign(topic.place, { epoch: after.slice(0, colon), last: Number(after.slice(colon + 1)) });
     return topic;
   }
 
   settle(topic: Topic): void {
     if (topic.watched || topic.tabs.size) return;
     topic.held = false;
+    this.#refused.delete(topic.key);
     if (this.#topics.get(topic.key) !== topic) return;
     this.#topics.delete(topic.key);
     topic.told = false;
@@ -209,12 +221,13 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
     if (lost) for (const topic of this.#topics.values()) topic.told = false;
     if (this.link === link && this.transport === transport && !lost) return;
     this.link = link;
-    if (this.transport !== transport && this.#refused.size) {
+    this.transport = transport;
+    if (transport && transport !== this.#used) {
+      this.#used = transport;
       // What one transport cannot watch another may.
       this.#refused.clear();
       this.#refresh();
     }
-    this.transport = transport;
     for (const topic of this.#topics.values()) this.#changed.add(topic);
     this.#flushSoon();
   }
@@ -231,7 +244,9 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   #reject(topic: Topic, error: ErrorObject): void {
     // The answer to a command that came too late: the next one has its own.
     if (/^(NOT|ALREADY)_SUBSCRIBED$/.test(error.code)) return;
-    if (!error.is_retryable) {
+    const times = (this.#refused.get(topic.key)?.times ?? 0) + 1;
+    // Once more with another token: this one may have ended on its way.
+    if (!error.is_retryable && !(error.code === "UNAUTHENTICATED" && times === 1)) {
       topic.end(new ProgressError(error));
       return this.#refresh();
     }
@@ -239,7 +254,6 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
     // A task's error would be its end.
     if (topic.isChannel) topic.error = new ProgressError(error);
     this.changed(topic);
-    const times = (this.#refused.get(topic.key)?.times ?? 0) + 1;
     const [first, most] = REFUSED_MS;
     const wait = (error.retry_after_ms ?? 0) + Math.random() * Math.min(most, first * 2 ** times);
     this.#refused.set(topic.key, { times, until: Date.now() + wait });
@@ -298,9 +312,15 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
 
 /** A name that the server would refuse is not sent: it could spoil the request for others. */
 function checked<T extends Topic>(topic: T): T {
-  if (!/^[\w.:-]{1,128}$/.test(topic.id)) {
+  const isReserved = topic.isChannel && topic.id[0] === "_" && topic.id !== "_tasks";
+  if (isReserved || !/^[\w.:-]{1,128}$/.test(topic.id)) {
     const what = topic.isChannel ? "channel" : "task id";
-    topic.end(new ProgressError({ code: `INVALID_${what.toUpperCase().replace(" ", "_")}`, message: `this is no ${what}: ${topic.id}` }));
+    topic.end(
+      new ProgressError({
+        code: `INVALID_${what.toUpperCase().replace(" ", "_")}`,
+        message: `this is no ${what}: ${topic.id}`,
+      }),
+    );
   }
   return topic;
 }

@@ -1,16 +1,22 @@
 /** Events one by one, for whoever awaits them: from the first that is retained, without hole or repeat. */
 
+import { ProgressError } from "./error.js";
 import type { EventSink, Topic } from "./topic.js";
 import type { ChannelEvent, ProgressEvent } from "./types.js";
 
 /** Events that wait for a slow reader. Of a task those past it are asked for again; of a channel the oldest go. */
 export const FEED_LIMIT = 1024;
 
+/** When a page of history that could not be had is asked for again, in ms. */
+export const HISTORY_MS = 2_000;
+
 /** A source of events that has one now, has none yet, or has ended. */
 export interface Feed<E> {
   /** The next event; null if there is none yet. */
   pull(): Promise<E | null>;
   readonly isOver: boolean;
+  /** Why it cannot be watched. */
+  readonly error: ProgressError | null;
   onWake: () => void;
   stop(): void;
 }
@@ -18,6 +24,7 @@ export interface Feed<E> {
 abstract class QueueFeed<E> implements Feed<E>, EventSink<E> {
   onWake = (): void => {};
   protected readonly queue: E[] = [];
+  protected isStopped = false;
   readonly #unlisten: () => void;
 
   constructor(protected readonly topic: Topic<unknown, E>) {
@@ -27,8 +34,18 @@ abstract class QueueFeed<E> implements Feed<E>, EventSink<E> {
 
   abstract pull(): Promise<E | null>;
 
+  /** It has ended and all is told, or nothing more is asked for. */
   get isOver(): boolean {
-    return this.topic.done && !this.queue.length;
+    return this.isCut || (this.topic.done && !this.queue.length);
+  }
+
+  /** It is left, or the client is closed. */
+  protected get isCut(): boolean {
+    return this.isStopped || (this.topic.connection === "ended" && !this.topic.done);
+  }
+
+  get error(): ProgressError | null {
+    return this.topic.error;
   }
 
   offer(event: E): void {
@@ -41,6 +58,7 @@ abstract class QueueFeed<E> implements Feed<E>, EventSink<E> {
   }
 
   stop(): void {
+    this.isStopped = true;
     this.topic.sinks.delete(this);
     this.#unlisten();
   }
@@ -79,7 +97,7 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
   }
 
   override get isOver(): boolean {
-    return super.isOver && !this.#isBehind;
+    return this.isCut || (super.isOver && !this.#isBehind);
   }
 
   override offer(event: ProgressEvent): void {
@@ -90,7 +108,7 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
   async pull(): Promise<ProgressEvent | null> {
     for (;;) {
       const event = this.queue[0];
-      if (!event && !this.#isBehind) return null;
+      if (this.isCut || (!event && !this.#isBehind)) return null;
       if (!event || !this.#continues(event)) {
         await this.#fill();
         continue;
@@ -116,7 +134,9 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
   async #fill(): Promise<void> {
     const { epoch, last } = this.topic.place;
     if (epoch !== this.#epoch) this.#enter(epoch);
-    const { events } = await this.history(this.topic.id, `${epoch}:${this.#last}`);
+    const page = await this.#page(`${epoch}:${this.#last}`);
+    if (!page) return;
+    const { events } = page;
     const first = events[0];
     const head = events.at(-1)?.seq ?? 0;
     const rest = this.queue.filter((event) => event.epoch !== first?.epoch || event.seq > head);
@@ -127,29 +147,49 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
     this.#last = Math.max(this.#last, next ? (next.from ?? next.seq) - 1 : (last ?? 0));
   }
 
+  /** A page of history; null where it is to be asked for again. */
+  async #page(after: string): Promise<HistoryPage | null> {
+    try {
+      return await this.history(this.topic.id, after);
+    } catch (error) {
+      if (error instanceof ProgressError && !error.isRetryable) throw error;
+      await new Promise((resolve) => setTimeout(resolve, HISTORY_MS));
+      return null;
+    }
+  }
+
   #enter(epoch: string | null): void {
     this.#epoch = epoch;
     this.#last = 0;
   }
 }
 
-/** One iterator over many feeds. */
+/** One iterator over many feeds. Of a single one it throws why that cannot be watched; among many the others go on. */
 export async function* iterate<E>(feeds: readonly Feed<E>[]): AsyncGenerator<E, void, undefined> {
   let wake = (): void => {};
   for (const feed of feeds) feed.onWake = () => wake();
+  const lost = new Set<Feed<E>>();
   try {
     for (;;) {
       // Made before they are asked, so that no event comes unnoticed meanwhile.
       const woken = new Promise<void>((resolve) => (wake = resolve));
       let found = false;
       for (const feed of feeds) {
-        const event = await feed.pull();
+        if (lost.has(feed)) continue;
+        const event = await feed.pull().catch((error: unknown) => {
+          if (feeds.length === 1) throw error;
+          lost.add(feed);
+          return null;
+        });
         if (event === null) continue;
         found = true;
         yield event;
       }
       if (found) continue;
-      if (feeds.every((feed) => feed.isOver)) return;
+      if (feeds.every((feed) => lost.has(feed) || feed.isOver)) {
+        if (feeds.length === 1 && feeds[0]!.error) throw feeds[0]!.error;
+        return;
+      }
       await woken;
     }
   } finally {

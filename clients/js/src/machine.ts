@@ -12,8 +12,12 @@ import type { ErrorObject } from "./types.js";
 export const OPEN_MS = 10_000;
 /** How long a `ping` may go unanswered after a wake from sleep, in ms. */
 export const PING_MS = 5_000;
+/** The same where the browser says that there is no network, in ms. */
+export const OFFLINE_MS = 1_000;
 /** How long a link has to live for its end to be no failure of the next attempt, in ms. */
 export const STEADY_MS = 5_000;
+/** So many links in a row that opened and then said nothing, and their transport is of no use on this network. */
+export const SILENT_TRIES = 2;
 /** So many failures to open in a row, and a transport is left for the one below. */
 export const OPEN_TRIES = 2;
 /** When a better transport is tried again, in ms: doubled to the second each time it fails. */
@@ -26,6 +30,8 @@ export interface Loss {
   readonly error?: ErrorObject;
   /** How long the server asks to wait, in ms. */
   readonly after?: number;
+  /** Nothing has come over it for two heartbeats. */
+  readonly isSilent?: boolean;
   /** It cannot watch so much: a lower transport has to. */
   readonly isUnfit?: boolean;
 }
@@ -75,8 +81,9 @@ export class Machine {
   #ids = 0;
   /** The transport that the next plain attempt is made by. */
   #rung = 0;
-  /** Of each transport: failures to open in a row, whether it has ever worked, and whether it is of no use on this network. */
+  /** Of each transport: failures to open in a row, links in a row that said nothing, whether it has ever worked, and whether it is of no use on this network. */
   readonly #failed: number[] = [];
+  readonly #silent: number[] = [];
   readonly #worked: boolean[] = [];
   readonly #spoiled: boolean[] = [];
   /** Refusals of credentials in a row: the second is final. */
@@ -151,7 +158,10 @@ export class Machine {
       this.current = null;
       const lived = now - current.since >= STEADY_MS;
       if (lived) this.tries = 0;
-      if (loss.isUnfit) this.#spoil(current.rung);
+      const { rung, heard, since } = current;
+      const wasMute = loss.isSilent && heard - since < this.heartbeat;
+      this.#silent[rung] = wasMute ? (this.#silent[rung] ?? 0) + 1 : 0;
+      if (loss.isUnfit || this.#silent[rung] >= SILENT_TRIES) this.#spoil(rung);
       if (isFinal && !this.#refused(code)) return this.#fail(loss.error!);
       if (next) return;
       // New credentials are asked for with each attempt, so that the old ones' end is no reason to wait.
@@ -207,11 +217,11 @@ export class Machine {
     else this.check(now);
   }
 
-  /** The machine has slept: whether the link lives is asked, or another is made. */
-  check(now: number): void {
+  /** The machine has slept, or has no network: whether the link lives is asked, or another is made. */
+  check(now: number, within = PING_MS): void {
     const { current } = this;
-    if (!current || this.#pongBy < Infinity) return;
-    if (this.#effects.ping(current.id)) this.#pongBy = now + PING_MS;
+    if (!current || this.#pongBy <= now + within) return;
+    if (this.#effects.ping(current.id)) this.#pongBy = now + within;
     else if (now - current.heard > this.heartbeat && !this.next) this.#moveAt = now;
   }
 
@@ -225,7 +235,7 @@ export class Machine {
     if (current && Math.min(current.heard + 2 * this.heartbeat, this.#pongBy) <= now) {
       this.#effects.close(current.id);
       this.#pongBy = Infinity;
-      this.lost(current.id, now);
+      this.lost(current.id, now, { isSilent: true });
     }
     if (this.#retryAt <= now) this.#connect(now);
     if (!this.current || this.next) return;

@@ -73,11 +73,16 @@ export class TaskTopic extends Topic<TaskView, ProgressEvent> {
       this.#logs = [];
     }
     if (logs) this.#log(logs);
+    // There is none of a task that a server does not know yet.
+    if (!entered || !snapshot) return;
     const known = this.#folded;
     // Of two connections the older one may have told more already.
-    const isNews = !known || frame.event_type === "gap" || resume === "gap" || snapshot!.seq > known.snapshot.seq;
-    if (!entered || !snapshot || !isNews) return;
-    this.#folded = unfold(snapshot, begun ? { snapshot, begun: new Map(begun), declared: new Set(declared) } : (known ?? undefined));
+    const isNews = !known || frame.event_type === "gap" || resume === "gap" || snapshot.seq > known.snapshot.seq;
+    if (!isNews) return;
+    this.#folded = unfold(
+      snapshot,
+      begun ? { snapshot, begun: new Map(begun), declared: new Set(declared) } : (known ?? undefined),
+    );
   }
 
   #log(lines: readonly LogLine[]): void {

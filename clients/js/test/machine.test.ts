@@ -1,6 +1,16 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { CLIMB_MS, Machine, OPEN_MS, PING_MS, RECLIMB_MS, STEADY_MS, type Effects, type Loss } from "../src/machine.js";
+import {
+  CLIMB_MS,
+  Machine,
+  OFFLINE_MS,
+  OPEN_MS,
+  PING_MS,
+  RECLIMB_MS,
+  STEADY_MS,
+  type Effects,
+  type Loss,
+} from "../src/machine.js";
 
 /** A machine whose world is a list of what it did, and whose clock is set by hand. */
 class Rig implements Effects {
@@ -188,6 +198,17 @@ describe("being alive", () => {
     rig.machine.check(rig.now);
     rig.pass(PING_MS);
     expect(rig.take()).toEqual(["ping 1", "close 1"]);
+  });
+
+  it("without a network it is asked to answer sooner, also if it was asked already", () => {
+    rig.start();
+    rig.opened(1);
+    rig.machine.check(rig.now);
+    rig.machine.check(rig.now, OFFLINE_MS);
+    rig.pass(OFFLINE_MS - 1);
+    expect(rig.take()).toEqual(["open 1 by 0", "ping 1", "ping 1"]);
+    rig.pass(1);
+    expect(rig.take()).toEqual(["close 1"]);
   });
 
   it("where it cannot be asked another is made beside it, if it was silent", () => {
@@ -380,6 +401,39 @@ describe("the ladder", () => {
     expect(rig.take().map((line) => line.at(-1))).toEqual([..."11"]);
   });
 
+  it("a transport over which nothing comes after its first word is left alone as well", () => {
+    rig.start();
+    rig.opened(1);
+    rig.pass(60_000);
+    rig.retry();
+    rig.opened(2);
+    rig.pass(60_000);
+    rig.retry();
+    expect(rig.take()).toEqual(["open 1 by 0", "close 1", "open 2 by 0", "close 2", "open 3 by 1"]);
+    rig.opened(3);
+    rig.live(CLIMB_MS[1]);
+    expect(rig.take()).toEqual([]);
+    rig.machine.online(rig.now);
+    rig.pass(0);
+    expect(rig.take()).toEqual(["ping 3", "open 4 by 0"]);
+  });
+
+  it("a link that spoke for a while and is silent then is only lost", () => {
+    rig.start();
+    for (let link = 1; link < 5; link++) {
+      rig.opened(link);
+      rig.live(60_000);
+      rig.pass(60_000);
+      rig.retry();
+    }
+    expect(
+      rig
+        .take()
+        .filter((line) => line.startsWith("open"))
+        .map((line) => line.at(-1)),
+    ).toEqual([..."00000"]);
+  });
+
   it("a transport that cannot watch so much leaves it to a lower one at once", () => {
     rig.start();
     rig.lost(1, { isUnfit: true });
@@ -427,8 +481,20 @@ describe("draining", () => {
 it("whatever happens, there are at most two links, the waits are bounded, and something is always due", () => {
   const step = fc.oneof(
     fc.record({ type: fc.constant("pass" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
-    fc.record({ type: fc.constantFrom("opened" as const, "heard" as const, "online" as const, "visible" as const, "check" as const) }),
-    fc.record({ type: fc.constant("lost" as const), which: fc.boolean(), after: fc.option(fc.integer({ min: 0, max: 60_000 }), { nil: undefined }) }),
+    fc.record({
+      type: fc.constantFrom(
+        "opened" as const,
+        "heard" as const,
+        "online" as const,
+        "visible" as const,
+        "check" as const,
+      ),
+    }),
+    fc.record({
+      type: fc.constant("lost" as const),
+      which: fc.boolean(),
+      after: fc.option(fc.integer({ min: 0, max: 60_000 }), { nil: undefined }),
+    }),
     fc.record({ type: fc.constant("draining" as const), ms: fc.integer({ min: 0, max: 20_000 }) }),
     fc.record({ type: fc.constant("buffered" as const) }),
   );

@@ -58,7 +58,7 @@ export class Dashboard implements Drawable {
       rowHeight: ROW_HEIGHT,
       create: () => new TaskFace(),
       choose: (id) => this.#choose(id),
-      moved: () => requestDraw(this),
+      moved: () => requestDraw(this, true),
     });
     this.#main = make(
       "main",
@@ -99,7 +99,9 @@ export class Dashboard implements Drawable {
 
   #connect(): void {
     const { url, create = createProgressClient } = this.#options;
-    const client = create({ url, getToken: () => this.#session.token });
+    const { token } = this.#session;
+    // What a token of this tab may see is not for the others.
+    const client = create({ url, getToken: () => token, share: token === null });
     this.#client = client;
     this.#store = new TaskStore();
     this.#ordered = -1;

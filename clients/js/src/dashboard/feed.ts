@@ -155,7 +155,7 @@ export class Feed {
     if (error === null) {
       this.#failures = 0;
       this.#state = { kind: "ready" };
-      this.#later(this.#channelError ? POLL_MS : RELIST_MS);
+      this.#later(this.#channelState === "live" ? RELIST_MS : POLL_MS);
     } else {
       this.#store.dropList();
       const refused = error.status === 401 || error.status === 403;

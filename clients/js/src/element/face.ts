@@ -43,7 +43,6 @@ export class Face {
   #logs: Logs | null = null;
   #announcedAt = -Infinity;
   #announced: string | null = null;
-  #elapsed: { of: Snapshot; at: number } | null = null;
 
   constructor(onCancel: () => void) {
     const bar = this.#bar.root;
@@ -65,8 +64,11 @@ export class Face {
     );
   }
 
-  /** Shows the view; true if it has to be drawn again soon, though nothing changes. */
-  draw(view: TaskView, wishes: Wishes, cancelling: Cancelling, now: number): boolean {
+  /**
+   * Shows the view, whose snapshot came at `heardAt`; true if it has to be drawn again soon, though nothing
+   * changes.
+   */
+  draw(view: TaskView, heardAt: number, wishes: Wishes, cancelling: Cancelling, now: number): boolean {
     const { snapshot } = view;
     setText(this.#label, wishes.label ?? (snapshot?.name || view.taskId || strings.untitled));
     setText(this.#percent, snapshot === null ? "" : percent(snapshot.progress));
@@ -74,7 +76,7 @@ export class Face {
     setText(this.#state, this.#stateWords(view));
     setAttribute(this.#state, "class", `state ${toneOf(view)}`);
     setText(this.#message, messageOf(snapshot));
-    setText(this.#time, snapshot === null ? "" : this.#timeWords(snapshot, now));
+    setText(this.#time, snapshot === null ? "" : timeWords(snapshot, now - heardAt));
     setText(this.#connection, connectionWords(view));
     this.#announce(view, now);
     this.#drawProblem(view);
@@ -86,19 +88,6 @@ export class Face {
   #stateWords({ snapshot, error }: TaskView): string {
     if (snapshot !== null) return endWords(snapshot);
     return error === null ? strings.waiting : "";
-  }
-
-  /** A running task's time goes on between its events; the clock of this machine is only used for differences. */
-  #timeWords(snapshot: Snapshot, now: number): string {
-    if (this.#elapsed?.of !== snapshot) this.#elapsed = { of: snapshot, at: now };
-    if (snapshot.elapsed_ms === null) return "";
-    const running = snapshot.state === "running" || snapshot.state === "stalled";
-    const spent = snapshot.elapsed_ms + (running ? Math.max(0, now - this.#elapsed.at) : 0);
-    if (!isActive(snapshot.state)) return exactly(spent);
-    if (snapshot.state === "queued") return "";
-    const left = snapshot.state === "running" ? eta(snapshot.eta_ms) : "";
-    const elapsed = strings.elapsed(exactly(spent));
-    return left === "" ? elapsed : `${left} · ${elapsed}`;
   }
 
   #announce(view: TaskView, now: number): void {
@@ -198,6 +187,16 @@ function messageOf(snapshot: Snapshot | null): string {
   if (snapshot === null) return "";
   if (snapshot.message) return snapshot.message;
   return snapshot.stages.find((stage) => stage.path === snapshot.stage)?.label ?? snapshot.stage ?? "";
+}
+
+/** The time left, and the time since the start, which go on for `since` ms after the snapshot while it runs. */
+function timeWords({ state, elapsed_ms, eta_ms }: Snapshot, since: number): string {
+  if (elapsed_ms === null || state === "queued") return "";
+  if (!isActive(state)) return exactly(elapsed_ms);
+  const running = state === "running" || state === "stalled";
+  const elapsed = strings.elapsed(exactly(elapsed_ms + (running ? Math.max(0, since) : 0)));
+  const left = state === "running" && eta_ms !== null ? eta(Math.max(0, eta_ms - since)) : "";
+  return left === "" ? elapsed : `${left} · ${elapsed}`;
 }
 
 /** How current it is; of what has ended there is nothing to say, nor where an error says it. */

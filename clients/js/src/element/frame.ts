@@ -1,4 +1,4 @@
-/** Draws once a frame, whatever happened in between: one callback for all elements of the page. */
+/** Draws at most once a frame, whatever happened in between: one callback for all elements of the page. */
 
 export interface Drawable {
   /** Brings the page up to date; `now` is `Date.now()`. */
@@ -8,17 +8,30 @@ export interface Drawable {
 /** What a frame may cost before the rest waits for the next: half of one at 60 Hz. */
 const BUDGET_MS = 8;
 
+/** Frames that draw are this far apart: nobody reads faster, and half of what a frame costs is not the drawing. */
+const PACE_MS = 50;
+
 const TICK_MS = 1_000;
 
 const dirty = new Set<Drawable>();
 const ticking = new Set<Drawable>();
 let frame = 0;
+let pause: ReturnType<typeof setTimeout> | undefined;
+let drawnAt = -Infinity;
 let ticker: ReturnType<typeof setInterval> | undefined;
 
-/** Has `draw` called in the next frame, once. In a hidden tab that is when it is shown again. */
-export function requestDraw(drawable: Drawable): void {
+/** Has `draw` called once, soon; in the next frame where it is `urgent`. In a hidden tab that is when it is shown again. */
+export function requestDraw(drawable: Drawable, urgent = false): void {
   dirty.add(drawable);
-  if (frame === 0) frame = requestAnimationFrame(flush);
+  const rest = urgent ? 0 : Math.min(PACE_MS, drawnAt + PACE_MS - performance.now());
+  if (rest > 0) pause ??= setTimeout(nextFrame, rest);
+  else nextFrame();
+}
+
+function nextFrame(): void {
+  clearTimeout(pause);
+  pause = undefined;
+  if (frame === 0 && dirty.size > 0) frame = requestAnimationFrame(flush);
 }
 
 /** Forgets what was requested. */
@@ -43,7 +56,7 @@ export function tick(drawable: Drawable, wanted: boolean): void {
 
 function flush(): void {
   frame = 0;
-  const began = performance.now();
+  const began = (drawnAt = performance.now());
   const now = Date.now();
   for (const each of dirty) {
     dirty.delete(each);
@@ -54,5 +67,5 @@ function flush(): void {
     }
     if (performance.now() - began > BUDGET_MS) break;
   }
-  if (dirty.size > 0) frame = requestAnimationFrame(flush);
+  nextFrame();
 }

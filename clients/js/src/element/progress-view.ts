@@ -39,6 +39,8 @@ export class ProgressView extends Base implements Drawable {
   #handle: TaskHandle | null = null;
   #leave: (() => void) | null = null;
   #view: TaskView = unknown("");
+  /** When the snapshot came, by the clock of this machine, which is only used for differences. */
+  #heardAt = 0;
   #told = false;
   #cancelling = NOTHING;
   #face: Face | null = null;
@@ -104,7 +106,7 @@ export class ProgressView extends Base implements Drawable {
   draw(now: number): void {
     if (this.#face === null) return;
     this.#drawn = this.#view;
-    const again = this.#face.draw(this.#view, this.#wishes(), this.#cancelling, now);
+    const again = this.#face.draw(this.#view, this.#heardAt, this.#wishes(), this.#cancelling, now);
     const { snapshot } = this.#view;
     tick(this, this.#visible && (again || (this.#handle !== null && snapshot !== null && isActive(snapshot.state))));
   }
@@ -131,7 +133,6 @@ export class ProgressView extends Base implements Drawable {
     if (task !== "") {
       if (this.#given === null) this.#lease = lease({ url: this.getAttribute("url") ?? "/" }, createProgressClient);
       this.#handle = (this.#given ?? this.#lease!.client).task(task);
-      this.#view = this.#handle.view;
       this.#leave = this.#handle.subscribe((view) => this.#take(view));
       this.#take(this.#handle.view);
     }
@@ -147,6 +148,7 @@ export class ProgressView extends Base implements Drawable {
   }
 
   #take(view: TaskView): void {
+    if (view.snapshot !== this.#view.snapshot) this.#heardAt = Date.now();
     this.#view = view;
     this.#changed();
     if (this.#told) return;

@@ -8,7 +8,7 @@ export const STAGES_SHOWN = 200;
 
 const MARKS: Readonly<Record<string, string>> = {
   pending: "○",
-  running: "▸",
+  running: "●",
   completed: "✓",
   failed: "✕",
   cancelled: "–",

@@ -38,7 +38,8 @@ const CSS = `
 }
 :host([hidden]), [hidden] { display: none !important; }
 * { box-sizing: border-box; margin: 0; padding: 0; }
-.label, .grow, .note, .said, .name span, .line span, .problem p, .problem li { unicode-bidi: plaintext; text-align: match-parent; }
+.label, .grow, .note, .said, .name span, .line span, .problem p, .problem li { unicode-bidi: plaintext; text-align: left; }
+:host(:dir(rtl)) :is(.label, .grow, .said, .problem p, .problem li) { text-align: right; }
 .row { display: flex; gap: 4px 12px; align-items: baseline; }
 .grow { flex: 1; min-width: 0; }
 .label { font-weight: 600; }
@@ -102,7 +103,8 @@ button:disabled { color: var(--_quiet); cursor: default; border-style: dashed; }
   .fill { background: Highlight !important; forced-color-adjust: none; }
 }
 @container (width < 26em) {
-  .stages { grid-template-columns: 1fr auto; }
+  .stages { grid-template-columns: 1fr; }
+  .stage { grid-template-columns: 1fr auto; }
   .stage .track { grid-column: 1 / -1; grid-row: 2; margin-top: 1px; }
 }
 .face { container-type: inline-size; }

@@ -1,4 +1,4 @@
-import { useContext, useEffect, useInsertionEffect, useMemo, useRef } from "react";
+import { useContext, useInsertionEffect, useMemo, useRef } from "react";
 import type { ChannelEvent, ChannelOptions, ChannelView, ProgressClient } from "../types.js";
 import { ClientContext, required } from "./context.js";
 import { useSelected, whole } from "./selected.js";
@@ -26,41 +26,16 @@ export function useChannel(name: string | null, options: UseChannelOptions = {})
   const provided = useContext(ClientContext);
   const client = name === null ? null : required(options.client ?? provided);
   const initial = useMemo(() => initialView(name ?? ""), [name]);
-  const handle = useMemo(
-    () => (client === null ? null : client.channel(name!, replay === undefined ? {} : { replay })),
-    [client, name, replay],
-  );
-  const store = useMemo(
-    () => (handle === null ? null : new Store<ChannelView>(handle, throttleMs ?? null, otherError)),
-    [handle, throttleMs],
-  );
-
   const newest = useRef(onEvent);
   useInsertionEffect(() => {
     newest.current = onEvent;
   });
-  const listens = onEvent !== undefined;
-  useEffect(() => {
-    if (handle === null || !listens) return;
-    const events = handle[Symbol.asyncIterator]();
-    let left = false;
-    void (async () => {
-      for (let next = await events.next(); !next.done && !left; next = await events.next()) {
-        const event = next.value;
-        // A callback that throws is the page's affair, and ends nothing here.
-        queueMicrotask(() => {
-          if (!left) newest.current?.(event);
-        });
-      }
-    })().catch(() => {
-      // Why a channel cannot be watched is in its view.
-    });
-    return () => {
-      left = true;
-      void events.return?.();
-    };
-  }, [handle, listens]);
-
+  const store = useMemo(() => {
+    if (client === null) return null;
+    const tell = (event: ChannelEvent) => newest.current?.(event);
+    const handle = client.channel(name!, replay === undefined ? { onEvent: tell } : { onEvent: tell, replay });
+    return new Store<ChannelView>(handle, throttleMs ?? null, otherError);
+  }, [client, name, replay, throttleMs]);
   return useSelected(store, initial, whole, Object.is);
 }
 

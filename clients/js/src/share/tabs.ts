@@ -6,6 +6,8 @@
  */
 
 import type { Connection, Source, Watcher } from "../connection.js";
+import { positionOf } from "../continuity.js";
+import type { HistoryPage } from "../feed.js";
 import type { ControlFrame, Frame, Wanted } from "../frames.js";
 import { keyOf } from "../frames.js";
 import type { Topic } from "../topic.js";
@@ -17,8 +19,15 @@ import { VERSION, type Message, type Say } from "./messages.js";
 export const ALIVE_MS = 30_000;
 /** How long it may leave that without an answer before another takes the lock, in ms. */
 export const ANSWER_MS = 3_000;
+/** When code that could not be loaded is asked for again, in ms. */
+const LOAD_MS = 3_000;
 /** Tabs that come to this at once take it one after another: up to so much later, in ms. */
 const SPREAD_MS = 1_000;
+
+/** How long a tab asks for what it has slept through, in ms. */
+const CATCH_UP_MS = 10_000;
+/** Frames of a task that wait meanwhile; with more the leader is asked again for where it stands. */
+const WAITING = 1_000;
 
 /** A client whose connection may be another tab's, and serve other tabs. */
 export interface TabHost extends Watcher {
@@ -29,6 +38,7 @@ export interface TabHost extends Watcher {
   lend(wanted: Wanted): Topic;
   /** Another tab may have been the last to want it. */
   settle(topic: Topic): void;
+  request<T>(path: string, init: { signal: AbortSignal }): Promise<T>;
 }
 
 export class Tabs implements Source, Watcher {
@@ -43,9 +53,13 @@ export class Tabs implements Source, Watcher {
   /** There while this tab leads. */
   #connection: Connection | null = null;
   #isLeading = false;
+  /** Whether it has the lock by which others know that it is there. */
+  #isHere = false;
   /** Tabs that this one serves. */
   readonly #served = new Set<string>();
   #outbox: Frame[] = [];
+  /** Frames of tasks whose events are asked for first: by the leader's word, for this tab has missed them. */
+  readonly #waiting = new Map<string, Frame[]>();
   #status: Say & { type: "status" } = { type: "status", link: "connecting", transport: null, lost: true };
   #heard = Date.now();
   #asked = Infinity;
@@ -59,8 +73,13 @@ export class Tabs implements Source, Watcher {
     this.#name = `progress-rs/${VERSION}:${env.url}:${typeof share === "string" ? share : ""}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }: MessageEvent<Message>) => this.#hear(data);
-    // Whoever leads knows by this lock when this tab is gone, however it goes.
-    void this.#lock(`${this.#name}:tab:${this.#id}`, () => this.#closed());
+    // Whoever leads knows by this lock when this tab is gone, however it goes. This tab has it before it asks for
+    // anything: else the leader could get it first, and take this tab for gone.
+    void this.#lock(`${this.#name}:tab:${this.#id}`, () => {
+      this.#isHere = true;
+      this.refresh();
+      return this.#closed();
+    });
     this.#queue();
     this.#ask();
     this.#watch();
@@ -68,6 +87,7 @@ export class Tabs implements Source, Watcher {
 
   refresh(): void {
     if (this.#isLeading) return this.#connection?.refresh();
+    if (!this.#isHere) return;
     const topics = [...this.#host.topics()].flatMap((topic) => {
       const { wanted, told } = topic;
       return wanted ? { ...wanted, told } : [];
@@ -117,7 +137,11 @@ export class Tabs implements Source, Watcher {
   /** Holds a lock until what it is held for is done. */
   async #lock(name: string, hold: (lock: Lock | null) => Promise<void>, options: LockOptions = {}): Promise<void> {
     try {
-      await navigator.locks.request(name, { ...(options.steal ? {} : { signal: this.#abort.signal }), ...options }, hold);
+      await navigator.locks.request(
+        name,
+        { ...(options.steal ? {} : { signal: this.#abort.signal }), ...options },
+        hold,
+      );
     } catch {
       // Taken from us, or given up.
     }
@@ -156,13 +180,19 @@ export class Tabs implements Source, Watcher {
     this.#host.status("connecting", null, true);
     this.#say({ type: "lead" });
     this.#watch();
+    this.#connect();
+  }
+
+  /** Loads the connection, again and again if it does not come. */
+  #connect(): void {
+    const isLeading = (): boolean => this.#isLeading && !this.#abort.signal.aborted && !this.#connection;
     this.#open(this.#env, this).then(
       (connection) => {
-        if (!this.#isLeading || this.#abort.signal.aborted) return connection.close();
+        if (!isLeading()) return connection.close();
         this.#connection = connection;
         connection.refresh();
       },
-      () => {},
+      () => setTimeout(() => isLeading() && this.#connect(), LOAD_MS),
     );
   }
 
@@ -211,13 +241,41 @@ export class Tabs implements Source, Watcher {
   #takeAll(frames: readonly Frame[]): void {
     let isWhole = true;
     for (const frame of frames) {
-      const topic = this.#host.topic(keyOf(frame) ?? "");
-      if (this.#host.take(frame) || !topic?.told) continue;
-      // Missed between two leaders: the present one tells where it stands.
-      topic.told = false;
-      isWhole = false;
+      const key = keyOf(frame) ?? "";
+      const topic = this.#host.topic(key);
+      const waiting = this.#waiting.get(key);
+      if (waiting) {
+        if (waiting.length < WAITING) waiting.push(frame);
+      } else if (topic && hasMissed(topic, frame)) void this.#catchUp(topic, frame);
+      else if (!this.#host.take(frame) && topic?.told) {
+        // Missed between two leaders: the present one tells where it stands.
+        topic.told = false;
+        isWhole = false;
+      }
     }
     if (!isWhole) this.refresh();
+  }
+
+  /** Takes the events that this tab has slept through, before the leader's word of where it stands. */
+  async #catchUp(topic: Topic, recap: Frame): Promise<void> {
+    const { key, id, place } = topic;
+    const frames: Frame[] = [];
+    this.#waiting.set(key, frames);
+    const init = { signal: AbortSignal.timeout(CATCH_UP_MS) };
+    try {
+      for (let after: string | null = positionOf(place); after;) {
+        const page: HistoryPage = await this.#host.request(`/tasks/${id}/history?limit=1000&after=${after}`, init);
+        for (const event of page.events) this.#host.take(event);
+        after = page.next ?? null;
+      }
+    } catch {
+      // Not to be had any more, or not now: the leader's snapshot has what they led to.
+    }
+    this.#waiting.delete(key);
+    if (!this.#isLeading && !this.#abort.signal.aborted) {
+      this.#host.take(recap);
+      this.#takeAll(frames);
+    }
   }
 
   #serve(tab: string, asked: readonly (Wanted & { told: boolean })[]): void {
@@ -267,23 +325,36 @@ export class Tabs implements Source, Watcher {
       : this.#asked < Infinity
         ? this.#asked + ANSWER_MS + Math.random() * SPREAD_MS
         : this.#heard + 2 * ALIVE_MS;
-    this.#timer = setTimeout(() => {
-      if (this.#isLeading) this.#say(this.#status);
-      else if (this.#asked < Infinity) {
-        // It has the lock and sleeps.
-        this.#asked = Infinity;
-        this.#heard = Date.now();
-        this.#queue({ steal: true });
-      } else this.#ask();
-      this.#watch();
-    }, Math.max(0, due - now));
+    this.#timer = setTimeout(
+      () => {
+        if (this.#isLeading) this.#say(this.#status);
+        else if (this.#asked < Infinity) {
+          // It has the lock and sleeps.
+          this.#asked = Infinity;
+          this.#heard = Date.now();
+          this.#queue({ steal: true });
+        } else this.#ask();
+        this.#watch();
+      },
+      Math.max(0, due - now),
+    );
   }
+}
+
+/** Whether another tab stands further than this one, where somebody wants each event of a task. */
+function hasMissed({ sinks, isChannel, place }: Topic, frame: Frame): boolean {
+  const { epoch, last } = (frame as ControlFrame).data ?? {};
+  return sinks.size > 0 && !isChannel && place.last !== null && place.epoch === epoch && (last ?? 0) > place.last;
 }
 
 /** All that is known of a topic, for a tab that comes later. */
 function recap(topic: Topic): Frame | null {
   const { id, isChannel, error } = topic;
   return error
-    ? ({ event_type: "rejected", ...(isChannel ? { channel: id } : { task_id: id }), data: error.error } as ControlFrame)
+    ? ({
+        event_type: "rejected",
+        ...(isChannel ? { channel: id } : { task_id: id }),
+        data: error.error,
+      } as ControlFrame)
     : topic.recap();
 }

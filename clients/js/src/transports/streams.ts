@@ -61,7 +61,7 @@ export function openStreams(
     const now = Date.now();
     detector.beat(now);
     // Of several streams one may be dead while the others speak.
-    if (streams.some(({ heard }) => now - heard > 2 * heartbeat)) close();
+    if (streams.some(({ heard }) => now - heard > 2 * heartbeat)) close({ isSilent: true });
   }, BEAT_MS);
 
   const take = (stream: Held, frame: Frame): void => {
@@ -73,7 +73,8 @@ export function openStreams(
       wire.open(data?.heartbeat_ms);
     }
     const key = keyOf(frame);
-    if (key !== null && (event_type === "rejected" || (isEvent(frame) && event_type === "complete"))) stream.live.delete(key);
+    if (key !== null && (event_type === "rejected" || (isEvent(frame) && event_type === "complete")))
+      stream.live.delete(key);
     const made = timeOf(frame);
     if (/^(connected|subscribed|reset|gap)$/.test(event_type)) detector.verdict(made);
     else if (detector.frame(made, Date.now())) wire.buffered();

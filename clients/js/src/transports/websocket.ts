@@ -46,12 +46,16 @@ export const websocket: Opener = (env, wanted, wire) => {
     const keys = new Set(topics.map(({ key }) => key));
     const gone = [...sent.values()].filter(({ key }) => !keys.has(key));
     const come = topics.filter(({ key }) => !sent.has(key));
-    for (const [type, list] of [["unsubscribe", gone], ["subscribe", come]] as const) {
+    for (const [type, list] of [
+      ["unsubscribe", gone],
+      ["subscribe", come],
+    ] as const) {
       for (let at = 0; at < list.length; at += BATCH) {
-        if (tokens-- < 1) {
+        if (tokens < 1) {
           timer = setTimeout(flush, PACE_MS);
           return;
         }
+        tokens--;
         const batch = list.slice(at, at + BATCH);
         for (const topic of batch) type === "subscribe" ? sent.set(topic.key, topic) : sent.delete(topic.key);
         send({ type, topics: batch.map(type === "subscribe" ? name : nameOnly) });
@@ -82,8 +86,16 @@ export const websocket: Opener = (env, wanted, wire) => {
     if (event_type === "heartbeat") send({ type: "pong" });
     if (event_type === "rejected" && key === null) refused = data as ErrorObject;
     // What has ended or was refused is watched no more, and may be asked for anew.
-    if (key !== null && (event_type === "rejected" || (isEvent(frame) && event_type === "complete"))) sent.delete(key);
+    const isRefused = event_type === "rejected" && !data?.code?.endsWith("_SUBSCRIBED");
+    if (isRefused && key !== null && data?.code === "UNAUTHENTICATED") renew().catch(() => {});
+    if (key !== null && (isRefused || (isEvent(frame) && event_type === "complete"))) sent.delete(key);
     wire.frame(frame);
+  };
+
+  /** Says who asks anew, for what is subscribed to from now on. */
+  const renew = async (): Promise<void> => {
+    const token = await env.options.getToken?.();
+    if (token && !isClosed) send({ type: "auth", token });
   };
 
   const open = async (): Promise<void> => {
@@ -93,6 +105,8 @@ export const websocket: Opener = (env, wanted, wire) => {
     const fits = !token || /^[\w!#$%&'*+.^`|~-]+$/.test(token);
     const protocols = ["progress.v1.json", ...(token && fits ? [`bearer.${token}`] : [])];
     socket = new WebSocket(env.url.replace(/^http/, "ws") + "/ws", protocols);
+    // What it has to say comes by `close` too.
+    socket.onerror = () => {};
     socket.onopen = () => {
       if (!fits) send({ type: "auth", token });
     };

@@ -21,11 +21,10 @@ describe.skipIf(!HAS_BROWSER)("<progress-view> in a browser", { timeout: 60_000 
 
   it("keeps the main thread free with 50 bars at 10 updates a second", async () => {
     const { page } = await harness.open("/bars", { viewport: { width: 900, height: 4200 } });
-    const cdp = await page.context().newCDPSession(page);
     await page.evaluate(() => Object.assign(globalThis, { flood: (globalThis as Bars).bars.flood(50, 10) }));
     await page.waitForFunction(() => (globalThis as any).flood.told() > 500);
     const before = await page.evaluate(() => [(globalThis as any).flood.told(), (globalThis as any).flood.draws()]);
-    const { share, longest } = await load(page, cdp, 5_000);
+    const { share, longest } = await load(page, 5_000, { share: 0.2, longest: 50 });
     const after = await page.evaluate(() => [(globalThis as any).flood.told(), (globalThis as any).flood.draws()]);
     const [told, draws] = after.map((value, index) => value - before[index]!) as [number, number];
     console.log(`50 bars at 10/s: main thread ${(share * 100).toFixed(1)} %, longest task ${longest.toFixed(0)} ms, ${told} updates, ${(draws / told).toFixed(2)} draws each`);

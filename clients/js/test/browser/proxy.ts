@@ -19,6 +19,8 @@ export class Mount {
   readonly #sockets = new Set<Socket>();
   readonly #upstream: URL;
   readonly #prefix: string;
+  /** What a proxy of somebody else may not let through. */
+  blocks = { sockets: false, streams: false };
 
   private constructor(upstream: string, prefix: string, scripts: ReadonlyMap<string, string>) {
     this.#upstream = new URL(upstream);
@@ -44,6 +46,10 @@ export class Mount {
         });
         return;
       }
+      if (this.blocks.streams && path.startsWith("/sse")) {
+        outgoing.writeHead(502).end();
+        return;
+      }
       const { method, headers } = incoming;
       const onward = request(this.#upstream, { path, method: method ?? "GET", headers }, (answer) => {
         outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
@@ -55,6 +61,10 @@ export class Mount {
     });
     this.#server.on("connection", (socket) => this.#keep(socket));
     this.#server.on("upgrade", ({ url, method, headers }, socket, head) => {
+      if (this.blocks.sockets) {
+        socket.end("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+        return;
+      }
       const onward = connect(Number(this.#upstream.port), this.#upstream.hostname);
       this.#keep(onward);
       const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PROGRAM, Server } from "../real/server.js";
-import { Harness, HAS_BROWSER, heap } from "./harness.js";
+import { Harness, HAS_BROWSER, heap, load } from "./harness.js";
 import { Mount } from "./proxy.js";
 
 if (PROGRAM === undefined) console.warn("PROGRESS_SERVER is not set: tests in a browser against a real server are skipped");
@@ -77,6 +77,32 @@ describe.skipIf(!HAS_BROWSER || PROGRAM === undefined)("on a real server", { tim
       await row(page, "gone").waitFor({ state: "detached" });
     });
 
+    it("goes on over event streams where WebSockets are blocked", async () => {
+      mount.blocks.sockets = true;
+      await server.post("/tasks", { task_id: "before" });
+      const { page } = await harness.open(`${mount.url}/dashboard#task=before`);
+      await row(page, "before").waitFor();
+      await expect.poll(() => page.locator(".light").textContent(), { timeout: 20_000 }).toBe("Live · event stream");
+      await server.post("/tasks", { task_id: "new" });
+      await row(page, "new").waitFor();
+      await server.publish("before", ["progress_update", { progress: 12 }]);
+      await page.locator("progress-view").getByText("12%").first().waitFor();
+      await row(page, "before").getByText("12%").waitFor();
+    });
+
+    it("goes on by polling where nothing streams, and says so", async () => {
+      mount.blocks = { sockets: true, streams: true };
+      await server.post("/tasks", { task_id: "before" });
+      const { page } = await harness.open(`${mount.url}/dashboard#task=before`);
+      await row(page, "before").waitFor();
+      await page.getByText("The list is asked for every few seconds").waitFor({ timeout: 30_000 });
+      await server.post("/tasks", { task_id: "new" });
+      await server.publish("before", ["complete", { status: "completed" }]);
+      await row(page, "new").waitFor({ timeout: 15_000 });
+      await row(page, "before").waitFor({ state: "detached" });
+      await page.locator("progress-view [part=state]").getByText("Done").waitFor();
+    });
+
     it("lists a thousand tasks", async () => {
       for (let from = 0; from < 1_000; from += 50) {
         await Promise.all(Array.from({ length: 50 }, (_, index) => server.post("/tasks", { task_id: `task-${from + index}` })));
@@ -131,24 +157,49 @@ describe.skipIf(!HAS_BROWSER || PROGRAM === undefined)("on a real server", { tim
       await Promise.all(tasks.map((task_id) => server.post("/tasks", { task_id })));
       const { page } = await harness.open(`${mount.url}/page`);
       const cdp = await page.context().newCDPSession(page);
-      // One stays, so that the connection does.
-      await add(page, "task-0");
+      // One of each stays, so that what is watched does.
+      await add(page, ...tasks);
       const mounts = async (rounds: number) => {
         for (let round = 0; round < rounds; round++) {
           await add(page, ...tasks);
           await page.locator("progress-view [part=state]").last().getByText("Running").waitFor();
-          await page.evaluate(() => document.querySelectorAll("progress-view:not(:first-of-type)").forEach((each) => each.remove()));
+          await page.evaluate(() => document.querySelectorAll("progress-view:nth-of-type(n + 21)").forEach((each) => each.remove()));
         }
       };
       await mounts(50);
-      // What lingers after the last has gone is let go.
-      await page.waitForTimeout(1_500);
       const before = await heap(cdp);
       await mounts(50);
-      await page.waitForTimeout(1_500);
       const grown = (await heap(cdp)) - before;
       console.log(`1 000 mounts on a connection: ${(grown / 1024).toFixed(0)} KiB`);
       expect(grown).toBeLessThan(200 * 1024);
+    });
+
+    it("keeps the main thread free with 50 bars at 10 updates a second, told by a server", async () => {
+      const tasks = Array.from({ length: 50 }, (_, index) => `task-${index}`);
+      await Promise.all(tasks.map((task_id) => server.post("/tasks", { task_id })));
+      const { page } = await harness.open(`${mount.url}/page`, { viewport: { width: 900, height: 4_200 } });
+      await add(page, ...tasks);
+      await page.locator("progress-view [part=state]").last().getByText("Running").waitFor();
+      let told = 0;
+      let failed: unknown;
+      const timer = setInterval(() => {
+        for (const task of tasks) {
+          told += 1;
+          const progress = (told / tasks.length / 2) % 99;
+          server.publish(task, ["progress_update", { progress, message: `Frame ${told}`, eta_ms: 60_000 }]).catch((error) => (failed = error));
+        }
+      }, 100);
+      try {
+        await page.waitForTimeout(500);
+        const { share, longest } = await load(page, 5_000, { share: 0.2, longest: 50 });
+        console.log(`50 bars at 10/s of a server: main thread ${(share * 100).toFixed(1)} %, longest task ${longest.toFixed(0)} ms, ${told} updates`);
+        expect(failed).toBeUndefined();
+        expect(told).toBeGreaterThan(2_000);
+        expect(share).toBeLessThan(0.2);
+        expect(longest).toBeLessThan(50);
+      } finally {
+        clearInterval(timer);
+      }
     });
 
     it("is one connection for two hundred on a page", async () => {

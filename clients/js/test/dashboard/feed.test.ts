@@ -65,6 +65,8 @@ describe("a feed", () => {
     feed.start();
     await vi.advanceTimersByTimeAsync(1_500);
     expect(lists()).toBe(1);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(lists()).toBe(2);
   });
 
   it("asks for the name of a task that it only heard an event of", async () => {
@@ -96,9 +98,13 @@ describe("a feed", () => {
     client.channel("_tasks").emit(event);
     await settle();
     expect(lists()).toBe(1);
-    client.channel("_tasks").emit(event, "2");
+    client.channel("_tasks").skip();
+    client.channel("_tasks").emit(event);
     await settle();
     expect(lists()).toBe(2);
+    client.channel("_tasks").emit(event, "2");
+    await settle();
+    expect(lists()).toBe(3);
   });
 
   it("asks again and again where the channel is refused", async () => {

@@ -41,6 +41,13 @@ describe("a task store", () => {
     expect(store.get("a")).toMatchObject({ progress: 50, name: "Video", partial: false });
   });
 
+  it("does not undo a list by an event that is older", () => {
+    const store = new TaskStore();
+    store.page([snapshot("a", 9, { progress: 90 })], 0);
+    store.event(event("a", 5, "progress_update", { progress: 50 }), 0);
+    expect(store.get("a")).toMatchObject({ progress: 90, seq: 9 });
+  });
+
   it("does not bring back a task that ended while the list was on its way", () => {
     const store = new TaskStore();
     store.page([snapshot("a", 1)], 0);

@@ -41,8 +41,9 @@ function mount(attributes: Record<string, string> = {}): ProgressView {
   return element;
 }
 
+/** Long enough for the next frame that draws. */
 function frame(): void {
-  vi.advanceTimersByTime(20);
+  vi.advanceTimersByTime(80);
 }
 
 function part(element: ProgressView, name: string): HTMLElement {
@@ -82,10 +83,11 @@ describe("what is shown", () => {
 
   it("counts the time on between events, and stops at the end", () => {
     const element = mount();
-    client.task("a").update({ elapsed_ms: 10_000 });
+    client.task("a").update({ elapsed_ms: 10_000, eta_ms: 64_000 });
     frame();
-    vi.advanceTimersByTime(5_100);
-    expect(text(element, "time")).toBe("15 sec so far");
+    expect(text(element, "time")).toBe("about 1 minute left · 10 sec so far");
+    vi.advanceTimersByTime(15_100);
+    expect(text(element, "time")).toBe("about 50 seconds left · 25 sec so far");
     client.task("a").update({ state: "completed", progress: 100, elapsed_ms: 15_500 });
     vi.advanceTimersByTime(60_000);
     expect(text(element, "time")).toBe("15 sec");
@@ -236,7 +238,7 @@ describe("cancelling", () => {
     frame();
     const button = part(element, "cancel") as HTMLButtonElement;
     button.click();
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(client.task("a").cancels).toEqual([undefined]);
     expect(button.textContent).toBe("Cancelling…");
     expect(button.disabled).toBe(true);
@@ -251,7 +253,7 @@ describe("cancelling", () => {
     frame();
     const button = part(element, "cancel") as HTMLButtonElement;
     button.click();
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(button.disabled).toBe(true);
     expect(element.shadowRoot!.getElementById(button.getAttribute("aria-describedby")!)!.textContent).toBe(
       "You may not cancel this task: this is not allowed",
@@ -267,7 +269,7 @@ describe("cancelling", () => {
     frame();
     const button = part(element, "cancel") as HTMLButtonElement;
     button.click();
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(button.disabled).toBe(false);
   });
 
@@ -285,9 +287,9 @@ describe("events", () => {
     const element = mount();
     const done = vi.fn();
     document.body.addEventListener("progress-complete", (event) => done(event.detail.result), { once: false });
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     client.task("a").update({ message: "again" });
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(done.mock.calls).toEqual([[7]]);
     expect(element.view.snapshot?.result).toBe(7);
   });
@@ -297,7 +299,7 @@ describe("events", () => {
     const failed = vi.fn();
     element.addEventListener("progress-error", (event) => failed(event.detail.error.code));
     client.task("a").update({ state: "abandoned", cause: "silent" });
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(80);
     expect(failed.mock.calls).toEqual([["ABANDONED"]]);
   });
 });

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { act, cleanup, renderHook } from "@testing-library/react";
-import { createElement, type ReactNode, StrictMode } from "react";
+import { createElement, type ReactNode, StrictMode, useLayoutEffect } from "react";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ProgressProvider, useChannel, useProgress, useProgressTracking, useTasks } from "../../src/react/index.js";
@@ -158,6 +158,14 @@ describe("useProgress", () => {
     expect(result.current.error?.code).toBe("FORBIDDEN");
   });
 
+  it("tells no end of an error that passes", () => {
+    const onError = vi.fn();
+    const { result } = render(() => useProgress("a", { onError }), null);
+    act(() => client.task("a").set({ connection: "stale", error: refusal("CONNECTION_LIMIT", "too many", 503) }));
+    expect(result.current.error?.code).toBe("CONNECTION_LIMIT");
+    expect(onError).not.toHaveBeenCalled();
+  });
+
   it("goes over to another task, and shows nothing of the one before", () => {
     const { result, rerender } = render((id: string | null) => useProgress(id), "a" as string | null);
     act(() => client.task("a").update({ progress: 50 }));
@@ -239,6 +247,20 @@ describe("useChannel", () => {
     frame();
     expect(seen).toEqual(["first one", "second two"]);
     expect(result.current.events.map(({ event }) => event.event_type)).toEqual(["one", "two"]);
+  });
+});
+
+describe("between a render and its effects", () => {
+  it("nothing is missed", () => {
+    const { result } = renderHook(
+      () => {
+        const view = useChannel("jobs");
+        useLayoutEffect(() => client.channel("jobs").emit({ event_type: "one", timestamp: "2026-11-22T16:34:32Z", data: null }), []);
+        return view;
+      },
+      { wrapper },
+    );
+    expect(result.current.events.length).toBe(1);
   });
 });
 

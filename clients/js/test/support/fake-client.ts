@@ -42,11 +42,12 @@ export class FakeClient implements ProgressClient {
     return new FakeGroup(taskIds.map((id) => this.task(id)));
   }
 
-  channel(name: string, options?: ChannelOptions): FakeChannel {
+  channel(name: string): FakeChannel;
+  channel(name: string, options: ChannelOptions): ChannelHandle;
+  channel(name: string, options?: ChannelOptions): ChannelHandle {
     let channel = this.#channels.get(name);
     if (channel === undefined) this.#channels.set(name, (channel = new FakeChannel(name)));
-    if (options?.onEvent) channel.hooks.add(options.onEvent);
-    return channel;
+    return options === undefined ? channel : channel.with(options);
   }
 
   subscribe(listener: () => void): () => void {
@@ -176,9 +177,8 @@ class FakeGroup implements TaskGroup {
 }
 
 export class FakeChannel extends Watched<ChannelView> implements ChannelHandle {
-  readonly hooks = new Set<(event: ChannelEvent) => void>();
+  readonly #hooks = new Set<(event: ChannelEvent) => void>();
   #seq = 0;
-  #readers = new Set<(event: ChannelEvent) => void>();
 
   constructor(readonly channel: string) {
     super({ channel, connection: "live", events: [], error: null });
@@ -189,39 +189,45 @@ export class FakeChannel extends Watched<ChannelView> implements ChannelHandle {
   }
 
   override get listeners(): number {
-    return super.listeners + this.#readers.size;
+    return super.listeners + this.#hooks.size;
+  }
+
+  /** A handle whose options count while it is subscribed to. */
+  with({ onEvent }: ChannelOptions): ChannelHandle {
+    const channel = this;
+    return {
+      channel: this.channel,
+      get view() {
+        return channel.view;
+      },
+      get connection() {
+        return channel.connection;
+      },
+      subscribe(listener) {
+        const hook = (event: ChannelEvent) => onEvent?.(event);
+        channel.#hooks.add(hook);
+        const leave = channel.subscribe(listener);
+        return () => {
+          channel.#hooks.delete(hook);
+          leave();
+        };
+      },
+      [Symbol.asyncIterator]: () => channel[Symbol.asyncIterator](),
+    };
+  }
+
+  /** Has the next event come behind a hole. */
+  skip(): void {
+    this.#seq += 1;
   }
 
   emit(event: ChannelEvent["event"], channelEpoch = "1"): void {
     const frame: ChannelEvent = { channel: this.channel, channel_epoch: channelEpoch, channel_seq: ++this.#seq, event };
-    for (const hook of this.hooks) hook(frame);
-    for (const reader of this.#readers) reader(frame);
+    for (const hook of this.#hooks) hook(frame);
     this.set({ events: [...this.view.events, frame].slice(-200) });
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<ChannelEvent> {
-    const queue: ChannelEvent[] = [];
-    let wake: (() => void) | null = null;
-    let done = false;
-    const reader = (event: ChannelEvent) => {
-      queue.push(event);
-      wake?.();
-    };
-    this.#readers.add(reader);
-    return {
-      next: async () => {
-        while (queue.length === 0 && !done) await new Promise<void>((resolve) => (wake = resolve));
-        const value = queue.shift();
-        return value === undefined ? { done: true, value: undefined } : { done: false, value };
-      },
-      return: async () => {
-        done = true;
-        this.#readers.delete(reader);
-        wake?.();
-        return { done: true, value: undefined };
-      },
-    };
-  }
+  async *[Symbol.asyncIterator](): AsyncIterator<ChannelEvent> {}
 }
 
 export function refusal(code: string, message: string, status: number, solutions?: string[]): ProgressError {
