@@ -86,7 +86,9 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   get connection(): ConnectionState {
     const { link } = this;
     const wanted = [...this.#topics.values()].filter((topic) => topic.watched && !topic.done);
-    return (link === "live" || link === "polling") && wanted.some((topic) => topic.connection === "resyncing") ? "resyncing" : link;
+    return (link === "live" || link === "polling") && wanted.some((topic) => topic.connection === "resyncing")
+      ? "resyncing"
+      : link;
   }
 
   task(taskId: string, options?: TaskOptions): TaskHandle {
@@ -94,7 +96,10 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   }
 
   tasks(taskIds: readonly string[], options?: TaskOptions): TaskGroup {
-    return new Group(this, [...new Set(taskIds)].map((id) => this.#task(id, options)));
+    return new Group(
+      this,
+      [...new Set(taskIds)].map((id) => this.#task(id, options)),
+    );
   }
 
   channel(name: string, options?: ChannelOptions): ChannelHandle {
@@ -108,7 +113,10 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
     return () => void this.#listeners.delete(token);
   }
 
-  async request<T = unknown>(path: string, init: { method?: string; body?: unknown; signal?: AbortSignal } = {}): Promise<T> {
+  async request<T = unknown>(
+    path: string,
+    init: { method?: string; body?: unknown; signal?: AbortSignal } = {},
+  ): Promise<T> {
     const { method = "GET", body, signal } = init;
     const headers = await this.#env.headers();
     if (body !== undefined) headers["content-type"] = "application/json";
@@ -170,7 +178,8 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
     if (known) return known;
     const topic = this.adopt<Topic>(isChannel ? new ChannelTopic(this, id, true, replay) : new TaskTopic(this, id));
     const colon = after?.indexOf(":") ?? -1;
-    if (after && colon > 0) Object.assign(topic.place, { epoch: after.slice(0, colon), last: Number(after.slice(colon + 1)) });
+    if (after && colon > 0)
+      Object.assign(topic.place, { epoch: after.slice(0, colon), last: Number(after.slice(colon + 1)) });
     return topic;
   }
 
@@ -306,7 +315,12 @@ function checked<T extends Topic>(topic: T): T {
   const isReserved = topic.isChannel && topic.id[0] === "_" && topic.id !== "_tasks";
   if (isReserved || !/^[\w.:-]{1,128}$/.test(topic.id)) {
     const what = topic.isChannel ? "channel" : "task id";
-    topic.end(new ProgressError({ code: `INVALID_${what.toUpperCase().replace(" ", "_")}`, message: `this is no ${what}: ${topic.id}` }));
+    topic.end(
+      new ProgressError({
+        code: `INVALID_${what.toUpperCase().replace(" ", "_")}`,
+        message: `this is no ${what}: ${topic.id}`,
+      }),
+    );
   }
   return topic;
 }

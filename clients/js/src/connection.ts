@@ -73,6 +73,8 @@ export class Connection implements Source {
     if (!wanted.length) {
       this.#machine.stop();
       this.#wasLive = false;
+    } else if (!this.#rungs.length) {
+      this.#watcher.fail({ code: "NO_TRANSPORT", message: "none of the transports can be had here" });
     } else {
       for (const link of this.#links.values()) link.watch(wanted);
       this.#machine.start(Date.now());
@@ -111,7 +113,8 @@ export class Connection implements Source {
       },
       buffered: () => {
         const streams = ["fetch-sse", "event-source"].map((name) => this.#rungs.indexOf(name as TransportName));
-        machine.buffered(id, Date.now(), streams);
+        const rungs = streams.filter((rung) => rung >= 0);
+        machine.buffered(id, Date.now(), rungs);
         this.#turn();
       },
       closed: (loss?: Loss) => {
@@ -148,11 +151,16 @@ export class Connection implements Source {
       this.#rings = Math.min(due, now + this.#machine.heartbeat);
       this.#timer = setTimeout(() => this.#ring(), Math.max(0, this.#rings - now));
     }
-    const name = current ? this.#rungs[current.rung]! : null;
     const lost = this.#wasLive && !current;
     if (current) this.#wasLive = true;
-    const state: ConnectionState = !this.#machine.isOn ? "idle" : current ? (name === "poll" ? "polling" : "live") : this.#wasLive ? "stale" : "connecting";
-    this.#watcher.status(state, name, lost);
+    this.#watcher.status(this.#state(), current ? this.#rungs[current.rung]! : null, lost);
+  }
+
+  #state(): ConnectionState {
+    const { isOn, current } = this.#machine;
+    if (!isOn) return "idle";
+    if (!current) return this.#wasLive ? "stale" : "connecting";
+    return this.#rungs[current.rung] === "poll" ? "polling" : "live";
   }
 
   #ring(): void {
@@ -163,27 +171,27 @@ export class Connection implements Source {
   }
 
   #listen(): void {
-    const on = (target: EventTarget | undefined, type: string, call: (event: Event) => void): void => {
-      target?.addEventListener?.(type, call);
-      this.#undo.push(() => target?.removeEventListener?.(type, call));
-    };
-    const then = (call: (now: number) => void) => (): void => {
-      call(Date.now());
-      this.#turn();
-    };
     const machine = this.#machine;
-    on(globalThis as unknown as EventTarget, "online", then((now) => machine.online(now)));
-    on(globalThis as unknown as EventTarget, "offline", then((now) => machine.check(now)));
+    const on = (target: unknown, type: string, call: (now: number) => void): void => {
+      const listener = (): void => {
+        call(Date.now());
+        this.#turn();
+      };
+      (target as EventTarget | undefined)?.addEventListener?.(type, listener);
+      this.#undo.push(() => (target as EventTarget | undefined)?.removeEventListener?.(type, listener));
+    };
+    on(globalThis, "online", (now) => machine.online(now));
+    on(globalThis, "offline", (now) => machine.check(now));
+    on(globalThis.document, "visibilitychange", (now) => {
+      if (document.visibilityState === "visible") machine.visible(now);
+    });
     // Its speed changes all the time; a network of another kind is another.
-    const network = (globalThis.navigator as { connection?: EventTarget & { readonly type?: string } } | undefined)?.connection;
+    const network = (globalThis.navigator as { connection?: { readonly type?: string } } | undefined)?.connection;
     let type = network?.type;
-    on(network, "change", then((now) => {
+    on(network, "change", (now) => {
       if (network?.type === type) return;
       type = network?.type;
       machine.online(now);
-    }));
-    on(globalThis.document, "visibilitychange", then((now) => {
-      if (document.visibilityState === "visible") machine.visible(now);
-    }));
+    });
   }
 }

@@ -47,7 +47,9 @@ function watch<V, E>(
 
 /** The error of a task that has ended in another way than it should. */
 const errorOf = ({ state, error, cause }: Snapshot): ProgressError =>
-  new ProgressError(error ?? { code: state.toUpperCase(), message: cause ? `${state}: ${cause}` : `the task is ${state}` });
+  new ProgressError(
+    error ?? { code: state.toUpperCase(), message: cause ? `${state}: ${cause}` : `the task is ${state}` },
+  );
 
 async function* iterateTasks(host: HandleHost, tasks: readonly Task[]): AsyncGenerator<ProgressEvent, void, undefined> {
   const { iterate, TaskFeed } = await import("./feed.js");

@@ -6,7 +6,8 @@ import type { Env } from "./transports/transport.js";
 
 export async function openSource(env: Env, host: TabHost): Promise<Source> {
   // In a worker, an old browser, an insecure page: each for itself.
-  const canShare = env.options.share !== false && typeof BroadcastChannel === "function" && !!globalThis.navigator?.locks;
+  const canShare =
+    env.options.share !== false && typeof BroadcastChannel === "function" && !!globalThis.navigator?.locks;
   if (!canShare) return openConnection(env, host);
   const { Tabs } = await import("./share/tabs.js");
   return new Tabs(env, host, openConnection);

@@ -77,7 +77,10 @@ export class TaskTopic extends Topic<TaskView, ProgressEvent> {
     // Of two connections the older one may have told more already.
     const isNews = !known || frame.event_type === "gap" || resume === "gap" || snapshot!.seq > known.snapshot.seq;
     if (!entered || !snapshot || !isNews) return;
-    this.#folded = unfold(snapshot, begun ? { snapshot, begun: new Map(begun), declared: new Set(declared) } : (known ?? undefined));
+    this.#folded = unfold(
+      snapshot,
+      begun ? { snapshot, begun: new Map(begun), declared: new Set(declared) } : (known ?? undefined),
+    );
   }
 
   #log(lines: readonly LogLine[]): void {

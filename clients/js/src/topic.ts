@@ -142,6 +142,9 @@ export function guard(call: () => void): void {
   } catch (error) {
     // Not everywhere: Node has no such function.
     if (typeof reportError === "function") reportError(error);
-    else queueMicrotask(() => { throw error; });
+    else
+      queueMicrotask(() => {
+        throw error;
+      });
   }
 }

@@ -6,14 +6,7 @@ export { ProgressError } from "./error.js";
 
 /** `queued`, `running`, `paused` and `stalled` are active; the others are ends. */
 export type TaskState =
-  | "queued"
-  | "running"
-  | "paused"
-  | "stalled"
-  | "completed"
-  | "failed"
-  | "cancelled"
-  | "abandoned";
+  "queued" | "running" | "paused" | "stalled" | "completed" | "failed" | "cancelled" | "abandoned";
 
 /** An error as the server tells it, in events, snapshots and answers alike. */
 export interface ErrorObject {
@@ -123,14 +116,7 @@ export interface ChannelEvent<D = any> {
  * - `polling`: nothing streams here; the state is asked for again and again.
  * - `ended`: there is nothing more to come.
  */
-export type ConnectionState =
-  | "idle"
-  | "connecting"
-  | "live"
-  | "stale"
-  | "resyncing"
-  | "polling"
-  | "ended";
+export type ConnectionState = "idle" | "connecting" | "live" | "stale" | "resyncing" | "polling" | "ended";
 
 /** What is known of a task at a moment: the same object until something changes. */
 export interface TaskView {

@@ -10,7 +10,8 @@ beforeEach(() => {
 });
 afterEach(() => world.uninstall());
 
-const subscribes = (): unknown[] => world.commands.filter(({ type }) => type === "subscribe").flatMap(({ topics }) => topics);
+const subscribes = (): unknown[] =>
+  world.commands.filter(({ type }) => type === "subscribe").flatMap(({ topics }) => topics);
 
 describe("a task", () => {
   it("is shown from the first word of the server to its end", async () => {
@@ -120,8 +121,14 @@ describe("a task", () => {
     world.server.start("t");
     const client = world.client();
     const seen: (number | undefined)[] = [];
-    const task = client.task("t", { onEvent: () => { throw new Error("event"); } });
-    task.subscribe(() => { throw new Error("view"); });
+    const task = client.task("t", {
+      onEvent: () => {
+        throw new Error("event");
+      },
+    });
+    task.subscribe(() => {
+      throw new Error("view");
+    });
     client.task("t").subscribe(({ snapshot }) => seen.push(snapshot?.seq));
     await world.pass();
     world.server.progress("t", 10);
@@ -145,7 +152,8 @@ describe("a task", () => {
     client.task("no spaces", { onError }).subscribe(() => {});
     await world.pass();
     expect(onError.mock.calls[0]![0]).toMatchObject({ code: "INVALID_TASK_ID" });
-    for (const name of ["_mine", "a,b", ""]) expect(client.channel(name).view.error).toMatchObject({ code: "INVALID_CHANNEL" });
+    for (const name of ["_mine", "a,b", ""])
+      expect(client.channel(name).view.error).toMatchObject({ code: "INVALID_CHANNEL" });
     expect(client.channel("_tasks").view.error).toBeNull();
     expect(world.opened).toEqual([]);
   });
@@ -156,7 +164,9 @@ describe("a task", () => {
     const cancelled = client.task("t").cancel("enough");
     await world.pass();
     await cancelled;
-    expect(world.requests).toEqual([{ method: "POST", url: "/tasks/t/cancel", token: "secret", body: '{"reason":"enough"}' }]);
+    expect(world.requests).toEqual([
+      { method: "POST", url: "/tasks/t/cancel", token: "secret", body: '{"reason":"enough"}' },
+    ]);
   });
 });
 
@@ -266,7 +276,10 @@ describe("what the server repairs", () => {
     const { epoch } = log;
     world.server.closeAll();
     world.server.start("t");
-    Object.assign(world.server.tasks.get("t")!, { epoch, events: world.server.tasks.get("t")!.events.map((event) => ({ ...event, epoch })) });
+    Object.assign(world.server.tasks.get("t")!, {
+      epoch,
+      events: world.server.tasks.get("t")!.events.map((event) => ({ ...event, epoch })),
+    });
     const known = world.server.tasks.get("t")!;
     known.folded = { ...known.folded, snapshot: { ...known.folded.snapshot, epoch } };
     await world.pass(2000);
@@ -351,7 +364,10 @@ describe("a connection that is lost", () => {
 
   it("is tried at once when the page is looked at or the network is back", async () => {
     world.server.start("t");
-    for (const wake of [["online", "window"], ["visibilitychange", "document"]] as const) {
+    for (const wake of [
+      ["online", "window"],
+      ["visibilitychange", "document"],
+    ] as const) {
       const tab = world.tab();
       world.luck = 0.99;
       const client = tab.client({ share: false, transports: ["websocket"], backoff: { min: 30_000 } });
@@ -389,7 +405,10 @@ describe("a connection that is lost", () => {
   it("moves to another node before the one that drains is left", async () => {
     world.server.start("t");
     const states: ConnectionState[] = [];
-    world.client().task("t").subscribe(({ connection }) => states.at(-1) !== connection && states.push(connection));
+    world
+      .client()
+      .task("t")
+      .subscribe(({ connection }) => states.at(-1) !== connection && states.push(connection));
     await world.pass();
     const [old] = world.server.sessions;
     old!.pipe.send({ event_type: "draining", data: { reconnect_after_ms: 800 } });
@@ -404,7 +423,11 @@ describe("a connection that is lost", () => {
 });
 
 describe("close codes", () => {
-  const closeWith = async (code: number, reason: string, ms = 200): Promise<{ codes: unknown[]; opened: number; state: ConnectionState }> => {
+  const closeWith = async (
+    code: number,
+    reason: string,
+    ms = 200,
+  ): Promise<{ codes: unknown[]; opened: number; state: ConnectionState }> => {
     world.server.start("t");
     const codes: unknown[] = [];
     const task = world.client({ transports: ["websocket"] }).task("t", { onError: ({ code }) => codes.push(code) });
@@ -456,7 +479,10 @@ describe("close codes", () => {
     world.server.start("t");
     world.judge = () => ({ code: 4401, reason: "UNAUTHENTICATED" });
     const onError = vi.fn();
-    world.client({ getToken: async () => `token-${++tokens}` }).task("t", { onError }).subscribe(() => {});
+    world
+      .client({ getToken: async () => `token-${++tokens}` })
+      .task("t", { onError })
+      .subscribe(() => {});
     await world.pass(60_000);
     expect(world.opened.map(({ token }) => token)).toEqual(["token-1", "token-2"]);
     expect(onError.mock.calls.map(([{ code }]) => code as string)).toEqual(["UNAUTHENTICATED"]);
@@ -484,7 +510,11 @@ describe("close codes", () => {
     await world.pass(5000);
     expect(onError).toHaveBeenCalledTimes(1);
     expect(subscribes()).toHaveLength(2);
-    expect(world.commands.map(({ type, token }) => token ?? type).slice(0, 3)).toEqual(["subscribe", "token-2", "subscribe"]);
+    expect(world.commands.map(({ type, token }) => token ?? type).slice(0, 3)).toEqual([
+      "subscribe",
+      "token-2",
+      "subscribe",
+    ]);
   });
 
   it("a topic that is refused beside others is asked for with other credentials on the same connection", async () => {
@@ -517,7 +547,10 @@ describe("close codes", () => {
 
   it("a token that a subprotocol cannot be is the first message", async () => {
     world.server.start("t");
-    world.client({ getToken: () => "a/b=c" }).task("t").subscribe(() => {});
+    world
+      .client({ getToken: () => "a/b=c" })
+      .task("t")
+      .subscribe(() => {});
     await world.pass();
     expect(world.opened[0]!.token).toBeNull();
     expect(world.commands[0]).toEqual({ type: "auth", token: "a/b=c" });
@@ -549,6 +582,18 @@ describe("the ladder", () => {
     await world.pass(200);
     expect(task.view).toMatchObject({ connection: "live", snapshot: { progress: 44 } });
     expect(world.server.sessions.size).toBe(1);
+  });
+
+  it("has no rung where a browser has none of what was asked for, which is an error", async () => {
+    vi.stubGlobal("EventSource", undefined);
+    Reflect.deleteProperty(globalThis, "EventSource");
+    const onError = vi.fn();
+    world
+      .client({ transports: ["event-source"] })
+      .task("t", { onError })
+      .subscribe(() => {});
+    await world.pass();
+    expect(onError.mock.calls.map(([{ code }]) => code as string)).toEqual(["NO_TRANSPORT"]);
   });
 
   it("a socket that opens and says nothing is passed over as well", async () => {
@@ -642,7 +687,11 @@ describe("the ladder", () => {
       }
     };
     await publish();
-    for (const [name, next] of [["websocket", "fetch-sse"], ["fetch-sse", "event-source"], ["event-source", "poll"]] as const) {
+    for (const [name, next] of [
+      ["websocket", "fetch-sse"],
+      ["fetch-sse", "event-source"],
+      ["event-source", "poll"],
+    ] as const) {
       world.blocked.set(name, "closed");
       world.server.closeAll();
       await publish();
@@ -663,7 +712,11 @@ describe("many topics", () => {
     const group = world.client().tasks(ids);
     group.subscribe(() => {});
     await world.pass();
-    expect(world.commands.map(({ type, topics }) => [type, (topics as object[]).length])).toEqual([["subscribe", 100], ["subscribe", 100], ["subscribe", 50]]);
+    expect(world.commands.map(({ type, topics }) => [type, (topics as object[]).length])).toEqual([
+      ["subscribe", 100],
+      ["subscribe", 100],
+      ["subscribe", 50],
+    ]);
     expect([...group.views.values()].every(({ connection }) => connection === "live")).toBe(true);
   });
 
@@ -674,7 +727,9 @@ describe("many topics", () => {
     const group = client.tasks(ids);
     group.subscribe(() => {});
     await world.pass(100);
-    expect(world.opened.map(({ url }) => new URL(url).searchParams.get("ids")!.split(",").length)).toEqual([64, 64, 64, 8]);
+    expect(world.opened.map(({ url }) => new URL(url).searchParams.get("ids")!.split(",").length)).toEqual([
+      64, 64, 64, 8,
+    ]);
     const more = Array.from({ length: 100 }, (_, n) => `u${n}`);
     for (const id of more) world.server.start(id);
     const others = client.tasks(more);
@@ -703,7 +758,9 @@ describe("many topics", () => {
     for (const id of ids) world.server.start(id);
     const group = world.client().tasks([...ids, "a"]);
     const sizes: string[][] = [];
-    group.subscribe((views) => sizes.push([...views.values()].filter(({ snapshot }) => snapshot).map(({ taskId }) => taskId)));
+    group.subscribe((views) =>
+      sizes.push([...views.values()].filter(({ snapshot }) => snapshot).map(({ taskId }) => taskId)),
+    );
     await world.pass();
     expect([...group.views.keys()]).toEqual(ids);
     expect(sizes.at(-1)).toEqual(ids);
@@ -818,7 +875,8 @@ describe("iteration", () => {
     for (const id of ["a", "b"]) world.server.start(id);
     const got: string[] = [];
     const all = (async () => {
-      for await (const { task_id, event_type } of world.client().tasks(["a", "b"])) got.push(`${task_id} ${event_type}`);
+      for await (const { task_id, event_type } of world.client().tasks(["a", "b"]))
+        got.push(`${task_id} ${event_type}`);
     })();
     await world.pass(50);
     world.server.complete("b");
@@ -871,9 +929,11 @@ describe("iteration", () => {
     client.task("t").subscribe(() => {});
     await world.pass();
     world.blocked.set("poll", "closed");
-    const both = Promise.all([client.task("t"), client.channel("jobs")].map(async (topic) => {
-      for await (const event of topic as AsyncIterable<unknown>) expect(event).toBeUndefined();
-    }));
+    const both = Promise.all(
+      [client.task("t"), client.channel("jobs")].map(async (topic) => {
+        for await (const event of topic as AsyncIterable<unknown>) expect(event).toBeUndefined();
+      }),
+    );
     await world.pass(100);
     client.close();
     await world.pass(2100);

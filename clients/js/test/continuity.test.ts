@@ -39,7 +39,10 @@ describe("a reader of a log", () => {
       fc.property(log, fc.array(fc.nat(29)), (lengths, repeats) => {
         let seq = 0;
         const frames = lengths.map((length) => ({ from: seq + 1, seq: (seq += length) }));
-        const sent = frames.flatMap((frame, index) => [frame, ...(repeats.includes(index) ? frames.slice(0, index) : [])]);
+        const sent = frames.flatMap((frame, index) => [
+          frame,
+          ...(repeats.includes(index) ? frames.slice(0, index) : []),
+        ]);
         const place = at("e", 0);
         const taken = sent.filter(({ from, seq }) => step(place, "e", from, seq) === "take");
         expect(taken).toEqual(frames);

@@ -3,7 +3,8 @@ import { lossOf, retryAfter } from "../src/transports/http.js";
 import { divide, queryOf, STREAM_QUERY, STREAM_TOPICS } from "../src/transports/streams.js";
 import type { Wanted } from "../src/frames.js";
 
-const answer = (status: number, body: string, headers: Record<string, string> = {}): Response => new Response(body, { status, headers });
+const answer = (status: number, body: string, headers: Record<string, string> = {}): Response =>
+  new Response(body, { status, headers });
 
 describe("an answer that is no success", () => {
   it("says in seconds, or by a date, how long to wait", () => {
@@ -23,13 +24,22 @@ describe("an answer that is no success", () => {
 
   it("of somebody in between may go away by itself", async () => {
     for (const body of ["<html>", "", "null", "[]", '{"error":"text"}']) {
-      expect(await lossOf(answer(403, body))).toEqual({ error: { code: "HTTP_403", message: "the answer was 403", is_retryable: true } });
+      expect(await lossOf(answer(403, body))).toEqual({
+        error: { code: "HTTP_403", message: "the answer was 403", is_retryable: true },
+      });
     }
   });
 });
 
 describe("topics of event streams", () => {
-  const topic = (id: string, changes: Partial<Wanted> = {}): Wanted => ({ key: id, id, isChannel: false, after: null, replay: "all", ...changes });
+  const topic = (id: string, changes: Partial<Wanted> = {}): Wanted => ({
+    key: id,
+    id,
+    isChannel: false,
+    after: null,
+    replay: "all",
+    ...changes,
+  });
 
   it("are named with their positions in the order of the URL, tasks before channels", () => {
     const topics = [topic("jobs", { isChannel: true, after: "c:3" }), topic("a"), topic("b", { after: "e:7" })];
@@ -39,14 +49,20 @@ describe("topics of event streams", () => {
   });
 
   it("that begin in different ways are in different streams, until they have a position", () => {
-    const topics = [topic("a"), topic("jobs", { isChannel: true, replay: "none" }), topic("x", { isChannel: true, replay: "none", after: "c:1" })];
+    const topics = [
+      topic("a"),
+      topic("jobs", { isChannel: true, replay: "none" }),
+      topic("x", { isChannel: true, replay: "none", after: "c:1" }),
+    ];
     expect(divide(topics).map((stream) => stream.map(({ id }) => id))).toEqual([["a", "x"], ["jobs"]]);
   });
 
   it("are as many as the server and a URL take", () => {
     const short = Array.from({ length: 130 }, (_, n) => topic(`t${n}`));
     expect(divide(short).map(({ length }) => length)).toEqual([STREAM_TOPICS, STREAM_TOPICS, 2]);
-    const long = Array.from({ length: 130 }, (_, n) => topic(`${n}`.padEnd(128, "x"), { after: `${"e".repeat(32)}:1234567890123456789` }));
+    const long = Array.from({ length: 130 }, (_, n) =>
+      topic(`${n}`.padEnd(128, "x"), { after: `${"e".repeat(32)}:1234567890123456789` }),
+    );
     const streams = divide(long);
     expect(streams.flat()).toEqual(long);
     for (const stream of streams) expect(queryOf(stream).length).toBeLessThan(STREAM_QUERY + 100);

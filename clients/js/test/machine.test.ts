@@ -405,7 +405,12 @@ describe("the ladder", () => {
       rig.pass(60_000);
       rig.retry();
     }
-    expect(rig.take().filter((line) => line.startsWith("open")).map((line) => line.at(-1))).toEqual([..."00000"]);
+    expect(
+      rig
+        .take()
+        .filter((line) => line.startsWith("open"))
+        .map((line) => line.at(-1)),
+    ).toEqual([..."00000"]);
   });
 
   it("a transport that cannot watch so much leaves it to a lower one at once", () => {
@@ -455,8 +460,20 @@ describe("draining", () => {
 it("whatever happens, there are at most two links, the waits are bounded, and something is always due", () => {
   const step = fc.oneof(
     fc.record({ type: fc.constant("pass" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
-    fc.record({ type: fc.constantFrom("opened" as const, "heard" as const, "online" as const, "visible" as const, "check" as const) }),
-    fc.record({ type: fc.constant("lost" as const), which: fc.boolean(), after: fc.option(fc.integer({ min: 0, max: 60_000 }), { nil: undefined }) }),
+    fc.record({
+      type: fc.constantFrom(
+        "opened" as const,
+        "heard" as const,
+        "online" as const,
+        "visible" as const,
+        "check" as const,
+      ),
+    }),
+    fc.record({
+      type: fc.constant("lost" as const),
+      which: fc.boolean(),
+      after: fc.option(fc.integer({ min: 0, max: 60_000 }), { nil: undefined }),
+    }),
     fc.record({ type: fc.constant("draining" as const), ms: fc.integer({ min: 0, max: 20_000 }) }),
     fc.record({ type: fc.constant("buffered" as const) }),
   );

@@ -12,12 +12,36 @@ type Step =
 const TRANSPORTS = ["websocket", "fetch-sse", "event-source", "poll"] as const;
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant("progress" as const), percent: fc.nat(99), stage: fc.constantFrom(undefined, "a", "b/c") }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("progress" as const),
+      percent: fc.nat(99),
+      stage: fc.constantFrom(undefined, "a", "b/c"),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("log" as const, "part" as const) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(1, 3, 100, 2000, 40_000) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("cut" as const, "slow" as const, "fast" as const, "forget" as const) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("restart" as const, "complete" as const, "another" as const, "close" as const) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("block" as const, "unblock" as const), transport: fc.constantFrom(...TRANSPORTS) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(1, 3, 100, 2000, 40_000) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom("cut" as const, "slow" as const, "fast" as const, "forget" as const) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constantFrom("restart" as const, "complete" as const, "another" as const, "close" as const),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constantFrom("block" as const, "unblock" as const),
+      transport: fc.constantFrom(...TRANSPORTS),
+    }),
+  },
 );
 
 /**
@@ -113,10 +137,16 @@ function inOrder(events: readonly ProgressEvent[]): void {
 
 describe("whatever happens to log and connection", () => {
   it("the view is the server's snapshot in the end, and events come in order without an undeclared hole", async () => {
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), (steps) => play(steps, false)), { numRuns: 300 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), (steps) => play(steps, false)),
+      { numRuns: 300 },
+    );
   }, 120_000);
 
   it("so it is for tabs that share, come and go", async () => {
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), (steps) => play(steps, true)), { numRuns: 300 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), (steps) => play(steps, true)),
+      { numRuns: 300 },
+    );
   }, 120_000);
 });

@@ -185,7 +185,10 @@ describe("when the leader's tab", () => {
     await world.pass(50);
     expect(world.server.sessions.size).toBe(1);
     expect(world.count("websocket")).toBe(2);
-    expect(world.commands.filter(({ type }) => type === "subscribe").at(-1)).toEqual({ type: "subscribe", topics: [{ task_id: "t", after: "e1:6" }] });
+    expect(world.commands.filter(({ type }) => type === "subscribe").at(-1)).toEqual({
+      type: "subscribe",
+      topics: [{ task_id: "t", after: "e1:6" }],
+    });
     for (const { seqs, task } of others) {
       expect(seqs).toEqual(range(seqs[0]!, 12));
       expect(task.connection).toBe("live");
@@ -211,7 +214,10 @@ describe("when the leader's tab", () => {
   });
 
   it("leaves by `pagehide` or is frozen by the browser, it lets go by itself", async () => {
-    for (const [type, on, back] of [["pagehide", "window", "pageshow"], ["freeze", "document", "resume"]] as const) {
+    for (const [type, on, back] of [
+      ["pagehide", "window", "pageshow"],
+      ["freeze", "document", "resume"],
+    ] as const) {
       world.server.start("t");
       const leader = watch();
       await world.pass(50);
@@ -241,7 +247,10 @@ describe("when the leader's tab", () => {
     leader.tab.freeze();
     world.server.publish("t", "part", {});
     await world.pass(2 * ALIVE_MS + ANSWER_MS + 3000);
-    expect(others.map(({ task }) => [task.connection, task.snapshot?.seq])).toEqual([["live", 2], ["live", 2]]);
+    expect(others.map(({ task }) => [task.connection, task.snapshot?.seq])).toEqual([
+      ["live", 2],
+      ["live", 2],
+    ]);
     leader.tab.thaw();
     await world.pass(100);
     world.server.publish("t", "part", {});

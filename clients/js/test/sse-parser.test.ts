@@ -61,7 +61,9 @@ describe("an event stream", () => {
   });
 
   it("keeps comments, unknown fields and bad retries to itself", () => {
-    expect(parse([": hello\nfoo: bar\nretry: 5s\nretry: -1\nretry:\ndata\n\n"])).toEqual([["message", "", "", "message"]]);
+    expect(parse([": hello\nfoo: bar\nretry: 5s\nretry: -1\nretry:\ndata\n\n"])).toEqual([
+      ["message", "", "", "message"],
+    ]);
   });
 
   it("drops a message that breaks off", () => {
@@ -79,7 +81,21 @@ describe("an event stream", () => {
   const text = fc
     .array(
       fc.oneof(
-        fc.constantFrom("data: ", "data:", "id: 1:2", "event: x", "retry: 10", ":", ": ", "\r\n", "\n", "\r", "\n\n", "\uFEFF", "\0"),
+        fc.constantFrom(
+          "data: ",
+          "data:",
+          "id: 1:2",
+          "event: x",
+          "retry: 10",
+          ":",
+          ": ",
+          "\r\n",
+          "\n",
+          "\r",
+          "\n\n",
+          "\uFEFF",
+          "\0",
+        ),
         fc.string({ maxLength: 4 }),
         fc.string({ unit: "grapheme", maxLength: 4 }),
       ),
@@ -104,7 +120,8 @@ describe("an event stream", () => {
         const bytes = new TextEncoder().encode(whole);
         const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
         const pieces: string[] = [];
-        for (let at = 0; at < bytes.length; at += size) pieces.push(decoder.decode(bytes.subarray(at, at + size), { stream: true }));
+        for (let at = 0; at < bytes.length; at += size)
+          pieces.push(decoder.decode(bytes.subarray(at, at + size), { stream: true }));
         expect(parse(pieces)).toEqual(reference(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)));
       }),
       { numRuns: 500 },

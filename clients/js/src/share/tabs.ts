@@ -119,7 +119,11 @@ export class Tabs implements Source, Watcher {
   /** Holds a lock until what it is held for is done. */
   async #lock(name: string, hold: (lock: Lock | null) => Promise<void>, options: LockOptions = {}): Promise<void> {
     try {
-      await navigator.locks.request(name, { ...(options.steal ? {} : { signal: this.#abort.signal }), ...options }, hold);
+      await navigator.locks.request(
+        name,
+        { ...(options.steal ? {} : { signal: this.#abort.signal }), ...options },
+        hold,
+      );
     } catch {
       // Taken from us, or given up.
     }
@@ -275,16 +279,19 @@ export class Tabs implements Source, Watcher {
       : this.#asked < Infinity
         ? this.#asked + ANSWER_MS + Math.random() * SPREAD_MS
         : this.#heard + 2 * ALIVE_MS;
-    this.#timer = setTimeout(() => {
-      if (this.#isLeading) this.#say(this.#status);
-      else if (this.#asked < Infinity) {
-        // It has the lock and sleeps.
-        this.#asked = Infinity;
-        this.#heard = Date.now();
-        this.#queue({ steal: true });
-      } else this.#ask();
-      this.#watch();
-    }, Math.max(0, due - now));
+    this.#timer = setTimeout(
+      () => {
+        if (this.#isLeading) this.#say(this.#status);
+        else if (this.#asked < Infinity) {
+          // It has the lock and sleeps.
+          this.#asked = Infinity;
+          this.#heard = Date.now();
+          this.#queue({ steal: true });
+        } else this.#ask();
+        this.#watch();
+      },
+      Math.max(0, due - now),
+    );
   }
 }
 
@@ -292,6 +299,10 @@ export class Tabs implements Source, Watcher {
 function recap(topic: Topic): Frame | null {
   const { id, isChannel, error } = topic;
   return error
-    ? ({ event_type: "rejected", ...(isChannel ? { channel: id } : { task_id: id }), data: error.error } as ControlFrame)
+    ? ({
+        event_type: "rejected",
+        ...(isChannel ? { channel: id } : { task_id: id }),
+        data: error.error,
+      } as ControlFrame)
     : topic.recap();
 }

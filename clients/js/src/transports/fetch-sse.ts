@@ -15,7 +15,12 @@ async function run(env: Env, stream: Stream, topics: readonly Wanted[]): Promise
   if (signal.aborted) return;
   const response = await fetch(`${env.url}/sse?${queryOf(topics)}`, { headers, signal, cache: "no-store" });
   // Nothing is left, though nobody here knows of the end: the whole is asked for.
-  if (response.status === 204) return run(env, stream, topics.map((topic) => ({ ...topic, after: null })));
+  if (response.status === 204)
+    return run(
+      env,
+      stream,
+      topics.map((topic) => ({ ...topic, after: null })),
+    );
   if (!response.ok) {
     const loss = await lossOf(response);
     const isFinal = loss.error?.is_retryable === false && loss.error.code !== "UNAUTHENTICATED";

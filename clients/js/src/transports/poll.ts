@@ -90,7 +90,8 @@ export const poll: Opener = (env, wanted, wire) => {
     for (const topic of topics) {
       const { key, after, isChannel, id } = topic;
       if (isChannel) queueMicrotask(() => tell({ event_type: "rejected", channel: id, data: NO_CHANNELS }));
-      else if (!polled.has(key)) polled.set(key, { topic, etag: null, after, asked: 0, isBusy: false, isMissing: false });
+      else if (!polled.has(key))
+        polled.set(key, { topic, etag: null, after, asked: 0, isBusy: false, isMissing: false });
     }
     for (const wake of [...wakes]) wake();
   };
@@ -115,7 +116,13 @@ class Refused extends Error {
 }
 
 /** Asks for one task once, and tells what is new of it. */
-async function ask({ url, headers }: Env, one: Polled, isAlone: boolean, signal: AbortSignal, tell: (frame: Frame) => void): Promise<void> {
+async function ask(
+  { url, headers }: Env,
+  one: Polled,
+  isAlone: boolean,
+  signal: AbortSignal,
+  tell: (frame: Frame) => void,
+): Promise<void> {
   const { id } = one.topic;
   const path = `${url}/tasks/${id}`;
   const wait = one.isMissing ? UNKNOWN_WAIT_S : isAlone && one.etag ? WAIT_S : 0;
@@ -140,8 +147,12 @@ async function ask({ url, headers }: Env, one: Polled, isAlone: boolean, signal:
   const { epoch, seq } = snapshot;
   tell({ event_type: "subscribed", task_id: id, data: { epoch, seq, resume: "fresh", snapshot } });
   if (!one.after?.startsWith(`${epoch}:`)) one.after = `${epoch}:0`;
-  for (let more = true; more; ) {
-    const page = await fetch(`${path}/history?limit=1000&after=${one.after}`, { headers: await headers(), signal, cache: "no-store" });
+  for (let more = true; more;) {
+    const page = await fetch(`${path}/history?limit=1000&after=${one.after}`, {
+      headers: await headers(),
+      signal,
+      cache: "no-store",
+    });
     if (!page.ok) throw new Refused(await lossOf(page));
     const { events, next } = (await page.json()) as { events: ProgressEvent[]; next?: string };
     for (const event of events) tell(event);

@@ -43,7 +43,8 @@ export class SseParser {
       this.#read(line);
     }
     this.#line += text.slice(from);
-    if (this.#line.length + (this.#data?.length ?? 0) > SSE_LIMIT) throw new RangeError("the event stream's message is too long");
+    if (this.#line.length + (this.#data?.length ?? 0) > SSE_LIMIT)
+      throw new RangeError("the event stream's message is too long");
   }
 
   #read(line: string): void {

@@ -73,7 +73,8 @@ export function openStreams(
       wire.open(data?.heartbeat_ms);
     }
     const key = keyOf(frame);
-    if (key !== null && (event_type === "rejected" || (isEvent(frame) && event_type === "complete"))) stream.live.delete(key);
+    if (key !== null && (event_type === "rejected" || (isEvent(frame) && event_type === "complete")))
+      stream.live.delete(key);
     const made = timeOf(frame);
     if (/^(connected|subscribed|reset|gap)$/.test(event_type)) detector.verdict(made);
     else if (detector.frame(made, Date.now())) wire.buffered();

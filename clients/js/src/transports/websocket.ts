@@ -46,7 +46,10 @@ export const websocket: Opener = (env, wanted, wire) => {
     const keys = new Set(topics.map(({ key }) => key));
     const gone = [...sent.values()].filter(({ key }) => !keys.has(key));
     const come = topics.filter(({ key }) => !sent.has(key));
-    for (const [type, list] of [["unsubscribe", gone], ["subscribe", come]] as const) {
+    for (const [type, list] of [
+      ["unsubscribe", gone],
+      ["subscribe", come],
+    ] as const) {
       for (let at = 0; at < list.length; at += BATCH) {
         if (tokens < 1) {
           timer = setTimeout(flush, PACE_MS);

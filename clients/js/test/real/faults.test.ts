@@ -41,7 +41,10 @@ describe.skipIf(!PROGRAM)("a real server", () => {
       const client = newClient({ url: server.url, transports: [transport] });
       const states: ConnectionState[] = [];
       const ends: unknown[] = [];
-      const task = client.task("t", { onComplete: (result) => ends.push(result), onError: ({ code }) => ends.push(code) });
+      const task = client.task("t", {
+        onComplete: (result) => ends.push(result),
+        onError: ({ code }) => ends.push(code),
+      });
       task.subscribe(({ connection }) => states.at(-1) !== connection && states.push(connection));
       await until("it is there", () => task.snapshot !== null);
       await server.publish("t", ["progress_update", { progress: 70 }]);
@@ -66,47 +69,56 @@ describe.skipIf(!PROGRAM)("a real server", () => {
   it.each([
     ["for a while, which bursts tell", "2s", 3_000, ["fetch-sse", "poll"]],
     ["for ever, which their silence tells", "1s", 3_600_000, ["fetch-sse", "event-source", "poll"]],
-  ] as const)("behind a proxy that holds streams back %s, is polled, and nothing is missed", async (_, heartbeat, holdMs, way) => {
-    const server = await startServer("--open", "--heartbeat", heartbeat);
-    const proxy = new HoldingProxy();
-    await proxy.start(server.url, holdMs);
-    open.push({ close: () => proxy.stop() });
-    await server.post("/tasks", { task_id: "t" });
-    const client = newClient({ url: proxy.url });
-    const seqs: number[] = [];
-    const transports: (string | null)[] = [];
-    client.subscribe(() => client.transport && transports.at(-1) !== client.transport && transports.push(client.transport));
-    const task = client.task("t", { onEvent: ({ seq }) => seqs.push(seq) });
-    task.subscribe(() => {});
-    let published = 1;
-    await until(
-      "it is polled",
-      async () => {
-        await server.publish("t", ["step", { n: published++ }]);
-        await new Promise((resolve) => setTimeout(resolve, 100));
-        return client.transport === "poll";
-      },
-      30_000,
-    );
-    await until("all has come", () => seqs.length === published);
-    expect(seqs).toEqual(Array.from({ length: published }, (_, at) => at + 1));
-    expect(transports).toEqual(way);
-  }, 40_000);
+  ] as const)(
+    "behind a proxy that holds streams back %s, is polled, and nothing is missed",
+    async (_, heartbeat, holdMs, way) => {
+      const server = await startServer("--open", "--heartbeat", heartbeat);
+      const proxy = new HoldingProxy();
+      await proxy.start(server.url, holdMs);
+      open.push({ close: () => proxy.stop() });
+      await server.post("/tasks", { task_id: "t" });
+      const client = newClient({ url: proxy.url });
+      const seqs: number[] = [];
+      const transports: (string | null)[] = [];
+      client.subscribe(
+        () => client.transport && transports.at(-1) !== client.transport && transports.push(client.transport),
+      );
+      const task = client.task("t", { onEvent: ({ seq }) => seqs.push(seq) });
+      task.subscribe(() => {});
+      let published = 1;
+      await until(
+        "it is polled",
+        async () => {
+          await server.publish("t", ["step", { n: published++ }]);
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          return client.transport === "poll";
+        },
+        30_000,
+      );
+      await until("all has come", () => seqs.length === published);
+      expect(seqs).toEqual(Array.from({ length: published }, (_, at) => at + 1));
+      expect(transports).toEqual(way);
+    },
+    40_000,
+  );
 
-  it.each(["websocket", "fetch-sse", "event-source"] as const)("that drains is left in time, and found again, by %s", async (transport) => {
-    const server = await startServer("--open", "--drain", "1s", "--drain-deadline", "3s");
-    await server.post("/tasks", { task_id: "t" });
-    const client = newClient({ url: server.url, transports: [transport] });
-    const task = client.task("t");
-    task.subscribe(() => {});
-    await until("it is there", () => task.connection === "live");
-    const gone = server.kill("SIGTERM");
-    await until("it is noticed", () => task.connection === "stale");
-    await gone;
-    await server.start();
-    await server.post("/tasks", { task_id: "t", name: "again" });
-    await until("it is back", () => task.connection === "live" && task.snapshot?.name === "again");
-  });
+  it.each(["websocket", "fetch-sse", "event-source"] as const)(
+    "that drains is left in time, and found again, by %s",
+    async (transport) => {
+      const server = await startServer("--open", "--drain", "1s", "--drain-deadline", "3s");
+      await server.post("/tasks", { task_id: "t" });
+      const client = newClient({ url: server.url, transports: [transport] });
+      const task = client.task("t");
+      task.subscribe(() => {});
+      await until("it is there", () => task.connection === "live");
+      const gone = server.kill("SIGTERM");
+      await until("it is noticed", () => task.connection === "stale");
+      await gone;
+      await server.start();
+      await server.post("/tasks", { task_id: "t", name: "again" });
+      await until("it is back", () => task.connection === "live" && task.snapshot?.name === "again");
+    },
+  );
 
   it("with half of its ways blocked is reached by another", async () => {
     const server = await startServer("--open");
@@ -166,7 +178,10 @@ describe.skipIf(!PROGRAM)("a real server", () => {
         });
         const seqs: number[] = [];
         const codes: string[] = [];
-        const task = client.task("t", { onEvent: ({ seq }) => seqs.push(seq), onError: ({ code }) => codes.push(code) });
+        const task = client.task("t", {
+          onEvent: ({ seq }) => seqs.push(seq),
+          onError: ({ code }) => codes.push(code),
+        });
         task.subscribe(() => {});
         await until("it is there", () => task.snapshot !== null);
         for (let n = 0; n < 40; n++) {
@@ -183,19 +198,26 @@ describe.skipIf(!PROGRAM)("a real server", () => {
       40_000,
     );
 
-    it.each(["websocket", "fetch-sse", "poll"] as const)("refuses who may not watch, and says so, by %s", async (transport) => {
-      const server = await startWithUsers();
-      await server.post("/tasks", { task_id: "t" }, { authorization: `Bearer ${token(300)}` });
-      const codes: string[] = [];
-      const tell = { onError: ({ code }: { code: string }) => codes.push(code) };
-      const stranger = newClient({ url: server.url, transports: [transport], getToken: () => "nonsense" });
-      stranger.task("t", tell).subscribe(() => {});
-      await until("the stranger is refused", () => codes.length === 1);
-      const other = newClient({ url: server.url, transports: [transport], getToken: () => token(300, { tasks: ["others-*"] }) });
-      other.task("t", { ...tell }).subscribe(() => {});
-      await until("the other is refused", () => codes.length === 2);
-      expect(codes).toEqual(["UNAUTHENTICATED", "FORBIDDEN"]);
-    });
+    it.each(["websocket", "fetch-sse", "poll"] as const)(
+      "refuses who may not watch, and says so, by %s",
+      async (transport) => {
+        const server = await startWithUsers();
+        await server.post("/tasks", { task_id: "t" }, { authorization: `Bearer ${token(300)}` });
+        const codes: string[] = [];
+        const tell = { onError: ({ code }: { code: string }) => codes.push(code) };
+        const stranger = newClient({ url: server.url, transports: [transport], getToken: () => "nonsense" });
+        stranger.task("t", tell).subscribe(() => {});
+        await until("the stranger is refused", () => codes.length === 1);
+        const other = newClient({
+          url: server.url,
+          transports: [transport],
+          getToken: () => token(300, { tasks: ["others-*"] }),
+        });
+        other.task("t", { ...tell }).subscribe(() => {});
+        await until("the other is refused", () => codes.length === 2);
+        expect(codes).toEqual(["UNAUTHENTICATED", "FORBIDDEN"]);
+      },
+    );
 
     it("hears a token in no URL, also not where a header cannot be sent", async () => {
       const server = await startWithUsers();
@@ -222,7 +244,11 @@ describe.skipIf(!PROGRAM)("a real server", () => {
     it("says why a request was refused", async () => {
       const server = await startWithUsers();
       const client = newClient({ url: server.url, getToken: () => token(300, { roles: ["viewer"] }) });
-      await expect(client.request("/tasks", { method: "POST", body: {} })).rejects.toMatchObject({ name: "ProgressError", code: "FORBIDDEN", status: 403 });
+      await expect(client.request("/tasks", { method: "POST", body: {} })).rejects.toMatchObject({
+        name: "ProgressError",
+        code: "FORBIDDEN",
+        status: 403,
+      });
       await expect(client.task("t").cancel()).rejects.toMatchObject({ code: "FORBIDDEN" });
       expect(await client.request("/tasks")).toMatchObject({ tasks: [] });
     });

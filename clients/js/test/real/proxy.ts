@@ -10,27 +10,31 @@ export class HoldingProxy {
   /** Passes on to `target`; what an event stream tells comes in one piece every `holdMs`. WebSockets are not passed. */
   async start(target: string, holdMs: number): Promise<void> {
     const server = createServer((incoming, answer) => {
-      const outgoing = request(target + incoming.url, { method: incoming.method, headers: incoming.headers }, (response) => {
-        answer.writeHead(response.statusCode!, response.headers);
-        const isStream = response.headers["content-type"]?.startsWith("text/event-stream");
-        if (!isStream) return void response.pipe(answer);
-        // The head is passed on at once, so that the stream seems to be open.
-        answer.flushHeaders();
-        let held: Buffer[] = [];
-        let isFirst = true;
-        response.on("data", (piece: Buffer) => {
-          if (isFirst) answer.write(piece);
-          else held.push(piece);
-          isFirst = false;
-        });
-        const timer = setInterval(() => answer.write(Buffer.concat(held.splice(0))), holdMs);
-        response.on("close", () => {
-          clearInterval(timer);
-          held = [];
-          answer.end();
-        });
-        answer.on("close", () => outgoing.destroy());
-      });
+      const outgoing = request(
+        target + incoming.url,
+        { method: incoming.method, headers: incoming.headers },
+        (response) => {
+          answer.writeHead(response.statusCode!, response.headers);
+          const isStream = response.headers["content-type"]?.startsWith("text/event-stream");
+          if (!isStream) return void response.pipe(answer);
+          // The head is passed on at once, so that the stream seems to be open.
+          answer.flushHeaders();
+          let held: Buffer[] = [];
+          let isFirst = true;
+          response.on("data", (piece: Buffer) => {
+            if (isFirst) answer.write(piece);
+            else held.push(piece);
+            isFirst = false;
+          });
+          const timer = setInterval(() => answer.write(Buffer.concat(held.splice(0))), holdMs);
+          response.on("close", () => {
+            clearInterval(timer);
+            held = [];
+            answer.end();
+          });
+          answer.on("close", () => outgoing.destroy());
+        },
+      );
       outgoing.on("error", () => answer.destroy());
       incoming.pipe(outgoing);
     });

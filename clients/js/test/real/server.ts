@@ -15,7 +15,9 @@ export class Server {
 
   /** Starts it; the second time on the same port, so that clients find it again. */
   async start(): Promise<void> {
-    const child = spawn(PROGRAM!, [...this.flags, "--listen", `127.0.0.1:${this.#port}`], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(PROGRAM!, [...this.flags, "--listen", `127.0.0.1:${this.#port}`], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     this.#child = child;
     let told = "";
     for await (const piece of child.stdout!) {
@@ -50,7 +52,10 @@ export class Server {
 
   /** Publishes events to a task. */
   publish(id: string, ...events: readonly (readonly [type: string, data?: unknown, key?: string])[]): Promise<unknown> {
-    return this.post(`/tasks/${id}/events`, events.map(([event_type, data = {}, key]) => ({ event_type, data, ...(key ? { key } : {}) })));
+    return this.post(
+      `/tasks/${id}/events`,
+      events.map(([event_type, data = {}, key]) => ({ event_type, data, ...(key ? { key } : {}) })),
+    );
   }
 }
 

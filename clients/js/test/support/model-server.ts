@@ -59,7 +59,14 @@ export class ModelServer {
     this.tasks.set(id, { epoch, events: [], folded: unfold(blank(id, epoch)), floor: 0 });
     for (const session of this.sessions) session.moved(id, isNew ? "created" : "restarted");
     const list = stages.map((path) => ({ path, label: path, weight: 1 }));
-    this.publish(id, "started", { name: id, kind: null, labels: {}, attempt: 1, started_at: new Date(Date.now()).toISOString(), stages: list });
+    this.publish(id, "started", {
+      name: id,
+      kind: null,
+      labels: {},
+      attempt: 1,
+      started_at: new Date(Date.now()).toISOString(),
+      stages: list,
+    });
   }
 
   publish(id: string, event_type: string, data: unknown = {}, key?: string): void {
@@ -81,9 +88,18 @@ export class ModelServer {
   progress(id: string, progress: number, stage?: string): void {
     const { stage: before, stages } = this.snapshot(id);
     if (stage && !stages.some(({ path, state }) => path === stage && state !== "pending")) {
-      this.publish(id, "stage_change", { previous_stage: before, current_stage: stage, progress, elapsed_ms: progress });
+      this.publish(id, "stage_change", {
+        previous_stage: before,
+        current_stage: stage,
+        progress,
+        elapsed_ms: progress,
+      });
     }
-    this.publish(id, "progress_update", { progress, elapsed_ms: progress, ...(stage ? { stage, stage_progress: progress } : {}) });
+    this.publish(id, "progress_update", {
+      progress,
+      elapsed_ms: progress,
+      ...(stage ? { stage, stage_progress: progress } : {}),
+    });
   }
 
   complete(id: string, status = "completed", more: object = {}): void {
@@ -127,7 +143,8 @@ export class ModelServer {
   }
 
   beat(): void {
-    for (const session of this.sessions) session.pipe.send({ event_type: "heartbeat", timestamp: new Date(Date.now()).toISOString(), data: {} });
+    for (const session of this.sessions)
+      session.pipe.send({ event_type: "heartbeat", timestamp: new Date(Date.now()).toISOString(), data: {} });
   }
 
   closeAll(code = 1006, reason = ""): void {
@@ -146,7 +163,11 @@ export class Session {
     readonly pipe: Pipe,
   ) {
     server.sessions.add(this);
-    pipe.send({ event_type: "connected", timestamp: new Date(Date.now()).toISOString(), data: { heartbeat_ms: server.heartbeat } });
+    pipe.send({
+      event_type: "connected",
+      timestamp: new Date(Date.now()).toISOString(),
+      data: { heartbeat_ms: server.heartbeat },
+    });
   }
 
   subscribe(topic: Topic): void {
@@ -157,7 +178,9 @@ export class Session {
     const [epoch = null, seq = "0"] = topic.after?.split(":") ?? [];
     const log = isChannel ? undefined : this.server.tasks.get(id);
     const channel = isChannel ? this.server.channel(id) : undefined;
-    const place = log ? { epoch: log.epoch, head: log.folded.snapshot.seq, floor: log.floor } : { epoch: channel?.epoch, head: channel?.events.length ?? 0, floor: 0 };
+    const place = log
+      ? { epoch: log.epoch, head: log.folded.snapshot.seq, floor: log.floor }
+      : { epoch: channel?.epoch, head: channel?.events.length ?? 0, floor: 0 };
     if (place.epoch === undefined) {
       this.#say(topic, "subscribed", { epoch: null, seq: 0, resume: "unknown", snapshot: null });
       const timer = setTimeout(() => {
@@ -178,7 +201,12 @@ export class Session {
     if (hasEndedBy) return;
     if (isGap) {
       const reason = after > head ? "ahead" : "floor";
-      this.#say(topic, "gap", { from: (after > head ? head : after) + 1, to: after > head ? after : floor, reason, ...snapshot });
+      this.#say(topic, "gap", {
+        from: (after > head ? head : after) + 1,
+        to: after > head ? after : floor,
+        reason,
+        ...snapshot,
+      });
     }
     this.cursors.set(keyOf(topic), { ...topic, last: Math.min(after, head) });
     this.flush();
@@ -204,7 +232,8 @@ export class Session {
       if (!log) continue;
       const pending = log.events.filter(({ seq }) => seq > cursor.last);
       for (const [at, event] of pending.entries()) {
-        const isOld = (later: ProgressEvent): boolean => later.event_type === "progress_update" && later.data.stage === event.data.stage;
+        const isOld = (later: ProgressEvent): boolean =>
+          later.event_type === "progress_update" && later.data.stage === event.data.stage;
         if (event.event_type === "progress_update" && pending.slice(at + 1).some(isOld)) continue;
         const from = cursor.last + 1;
         cursor.last = event.seq;
@@ -242,7 +271,12 @@ export class Session {
   }
 
   #say({ id, isChannel }: Topic, event_type: string, data: object): void {
-    this.pipe.send({ event_type, ...(isChannel ? { channel: id } : { task_id: id }), timestamp: new Date(Date.now()).toISOString(), data });
+    this.pipe.send({
+      event_type,
+      ...(isChannel ? { channel: id } : { task_id: id }),
+      timestamp: new Date(Date.now()).toISOString(),
+      data,
+    });
   }
 }
 

@@ -85,7 +85,12 @@ export class World {
   readonly opened: { readonly transport: TransportName; readonly url: string; readonly token: string | null }[] = [];
   /** Commands that came over WebSockets. */
   readonly commands: Record<string, unknown>[] = [];
-  readonly requests: { readonly method: string; readonly url: string; readonly token: string | null; readonly body: string | undefined }[] = [];
+  readonly requests: {
+    readonly method: string;
+    readonly url: string;
+    readonly token: string | null;
+    readonly body: string | undefined;
+  }[] = [];
   /** Decides about a token; what it gives closes the connection. */
   judge: (token: string | null) => { readonly code: number; readonly reason: string } | null = () => null;
   isSharing = true;
@@ -117,7 +122,10 @@ export class World {
   }
 
   install(): void {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"], now: 1_800_000_000_000 });
+    vi.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"],
+      now: 1_800_000_000_000,
+    });
     vi.spyOn(Math, "random").mockImplementation(() => {
       this.#chance = (this.#chance * 48_271) % 0x7fff_ffff;
       return this.luck ?? this.#chance / 0x7fff_ffff;
@@ -134,8 +142,12 @@ export class World {
     vi.stubGlobal("fetch", (url: string, init: RequestInit = {}) => answer(this, url, init));
     vi.stubGlobal("navigator", this.isSharing ? { locks: new Locks(this) } : {});
     vi.stubGlobal("BroadcastChannel", broadcastChannel(this));
-    vi.stubGlobal("addEventListener", (type: string, call: () => void) => this.here.target.addEventListener(type, call));
-    vi.stubGlobal("removeEventListener", (type: string, call: () => void) => this.here.target.removeEventListener(type, call));
+    vi.stubGlobal("addEventListener", (type: string, call: () => void) =>
+      this.here.target.addEventListener(type, call),
+    );
+    vi.stubGlobal("removeEventListener", (type: string, call: () => void) =>
+      this.here.target.removeEventListener(type, call),
+    );
     const world = this;
     vi.stubGlobal("document", {
       addEventListener: (type: string, call: () => void) => world.here.page.addEventListener(type, call),
@@ -159,7 +171,8 @@ export class World {
 }
 
 /** Something that happens in no tab, after a while. */
-const later = (call: () => void, ms = WAY_MS): void => void isOutside.run(true, () => setTimeout(() => isOutside.run(false, call), ms));
+const later = (call: () => void, ms = WAY_MS): void =>
+  void isOutside.run(true, () => setTimeout(() => isOutside.run(false, call), ms));
 
 /** Lets promises go as far as they can without time. */
 const turn = async (): Promise<void> => {
@@ -189,7 +202,8 @@ function webSocket(world: World): unknown {
         const refusal = world.judge(token);
         if (refusal) return this.#ended(refusal.code, refusal.reason);
         this.#session = new Session(world.server, {
-          send: (frame) => this.#later(() => this.readyState === 1 && this.onmessage?.({ data: JSON.stringify(frame) })),
+          send: (frame) =>
+            this.#later(() => this.readyState === 1 && this.onmessage?.({ data: JSON.stringify(frame) })),
           close: (code, reason) => this.#later(() => this.#ended(code, reason)),
         });
       });
@@ -231,10 +245,15 @@ function webSocket(world: World): unknown {
 }
 
 /** The topics of a stream's URL, each from where it is to begin. */
-function topicsOf(url: URL): { readonly id: string; readonly isChannel: boolean; readonly after: string | null; readonly replay: string }[] {
+function topicsOf(
+  url: URL,
+): { readonly id: string; readonly isChannel: boolean; readonly after: string | null; readonly replay: string }[] {
   const list = (name: string): string[] => url.searchParams.get(name)?.split(",") ?? [];
   const path = /\/sse\/progress\/(.+)$/.exec(url.pathname)?.[1];
-  const topics = [...(path ? [path] : list("ids")).map((id) => ({ id, isChannel: false })), ...list("channels").map((id) => ({ id, isChannel: true }))];
+  const topics = [
+    ...(path ? [path] : list("ids")).map((id) => ({ id, isChannel: false })),
+    ...list("channels").map((id) => ({ id, isChannel: true })),
+  ];
   const replay = url.searchParams.get("replay") ?? "all";
   return topics.map((topic, at) => ({ ...topic, replay, after: list("after")[at]?.replace(/^-$/, "") || null }));
 }
@@ -247,7 +266,10 @@ function stream(world: World, url: URL, write: (text: string) => void, end: () =
     send(frame: Frame) {
       write(`data: ${JSON.stringify(frame)}\n\n`);
       if ((frame as { event_type?: string }).event_type !== "complete") return;
-      later(() => topics.every(({ isChannel, id }) => !isChannel && !session.cursors.has(`t${id}`)) && session.end(1000, ""));
+      later(
+        () =>
+          topics.every(({ isChannel, id }) => !isChannel && !session.cursors.has(`t${id}`)) && session.end(1000, ""),
+      );
     },
     close: end,
   });
@@ -294,7 +316,11 @@ function eventSource(world: World): unknown {
   };
 }
 
-async function answer(world: World, address: string, { method = "GET", headers, body, signal }: RequestInit): Promise<Response> {
+async function answer(
+  world: World,
+  address: string,
+  { method = "GET", headers, body, signal }: RequestInit,
+): Promise<Response> {
   const tab = world.here;
   const url = new URL(address);
   const given = new Headers(headers);
@@ -307,7 +333,8 @@ async function answer(world: World, address: string, { method = "GET", headers, 
     signal?.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")));
   });
   aborted.catch(() => {});
-  const pause = (ms: number): Promise<void> => Promise.race([new Promise<void>((resolve) => void setTimeout(resolve, ms)), aborted]);
+  const pause = (ms: number): Promise<void> =>
+    Promise.race([new Promise<void>((resolve) => void setTimeout(resolve, ms)), aborted]);
   const state = world.blocked.get(transport);
   if (state === "silent") await aborted;
   await pause(WAY_MS);
@@ -355,7 +382,8 @@ async function answer(world: World, address: string, { method = "GET", headers, 
   if (rest === "cancel") return json(202, {});
   const wait = 1000 * parseFloat(url.searchParams.get("wait") ?? "0");
   const known = given.get("if-none-match");
-  const etag = (): string => `W/"${world.server.tasks.get(id)?.epoch}:${world.server.tasks.get(id)?.folded.snapshot.seq}"`;
+  const etag = (): string =>
+    `W/"${world.server.tasks.get(id)?.epoch}:${world.server.tasks.get(id)?.folded.snapshot.seq}"`;
   for (let waited = 0; waited < wait; waited += 50) {
     const log = world.server.tasks.get(id);
     if (log && known !== etag()) break;
@@ -388,7 +416,11 @@ class Locks {
 
   readonly #queues = new Map<string, { readonly grant: () => void; readonly steal: () => void }[]>();
 
-  request(name: string, { signal, steal }: { signal?: AbortSignal; steal?: boolean }, hold: (lock: object) => Promise<void>): Promise<void> {
+  request(
+    name: string,
+    { signal, steal }: { signal?: AbortSignal; steal?: boolean },
+    hold: (lock: object) => Promise<void>,
+  ): Promise<void> {
     const tab = this.world.here;
     const queue = this.#queues.get(name) ?? [];
     this.#queues.set(name, queue);
