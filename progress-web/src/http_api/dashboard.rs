@@ -28,7 +28,7 @@ static PAGE: File = File {
 };
 
 /// What the page asks for.
-pub(super) static FILES: [File; 3] = [
+pub(super) static FILES: [File; 4] = [
     File {
         name: "dashboard.css",
         media: "text/css; charset=utf-8",
@@ -40,6 +40,11 @@ pub(super) static FILES: [File; 3] = [
         bytes: include_bytes!("../../assets/dashboard.js"),
     },
     File {
+        name: "progress-client.js",
+        media: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/progress-client.js"),
+    },
+    File {
         name: "progress-view.js",
         media: "text/javascript; charset=utf-8",
         bytes: include_bytes!("../../assets/progress-view.js"),
@@ -47,9 +52,9 @@ pub(super) static FILES: [File; 3] = [
 ];
 
 /// Of the page and of its files, in their order.
-static TAGS: LazyLock<[String; 4]> = LazyLock::new(|| {
-    let [style, script, element] = &FILES;
-    [&PAGE, style, script, element].map(|file| {
+static TAGS: LazyLock<[String; 5]> = LazyLock::new(|| {
+    let [style, script, client, element] = &FILES;
+    [&PAGE, style, script, client, element].map(|file| {
         let digest = Sha256::digest(file.bytes);
         let digits = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
         format!("\"{}\"", digits.collect::<String>())
@@ -70,8 +75,9 @@ impl Gateway {
         response
     }
 
-    /// Answers `GET /dashboard/{file}`: what the page is made of, among it the custom element
-    /// `<progress-view>`, `progress-view.js`, for other pages.
+    /// Answers `GET /dashboard/{file}`: what the page is made of. Among it is what other pages need:
+    /// the client, `progress-client.js`, and on it the custom element `<progress-view>`,
+    /// `progress-view.js`.
     #[must_use]
     pub fn dashboard_file(&self, request: &Parts, name: &str) -> Response<Bytes> {
         let mut files = FILES.iter().zip(&TAGS[1..]);

@@ -1,5 +1,7 @@
 //! The page at `/dashboard`, and what it is made of.
 
+use std::collections::BTreeSet;
+
 use http::{Request, Response};
 use progress_web::{Body, Gateway};
 
@@ -49,7 +51,11 @@ async fn all_that_the_page_refers_to_is_beside_it() {
 #[tokio::test]
 async fn scripts_import_what_is_there_and_nothing_of_elsewhere() {
     let gateway = gateway();
-    for name in ["dashboard.js", "progress-view.js"] {
+    for (name, imports) in [
+        ("dashboard.js", &["progress-client.js"][..]),
+        ("progress-client.js", &[]),
+        ("progress-view.js", &["progress-client.js"]),
+    ] {
         let script = gateway.dashboard_file(&get("/"), name);
         assert_eq!(
             header(&script, "content-type"),
@@ -60,17 +66,29 @@ async fn scripts_import_what_is_there_and_nothing_of_elsewhere() {
             !text.contains("http://") && !text.contains("https://"),
             "{name}"
         );
-        for import in text.split("from\"").chain(text.split("import\"")).skip(1) {
-            let Some(file) = import.strip_prefix("./") else {
-                continue;
-            };
-            let file = file.split('"').next().unwrap();
-            assert_eq!(
-                gateway.dashboard_file(&get("/"), file).status(),
-                200,
-                "{file}"
-            );
+        let imported: BTreeSet<_> = ["from\"./", "import\"./", "import(\"./"]
+            .into_iter()
+            .flat_map(|before| text.split(before).skip(1))
+            .filter_map(|rest| Some(rest.split_once('"')?.0))
+            .collect();
+        assert_eq!(imported, imports.iter().copied().collect(), "{name}");
+        for file in imported {
+            let found = gateway.dashboard_file(&get("/"), file);
+            assert_eq!(found.status(), 200, "{file}");
         }
+    }
+}
+
+#[test]
+fn a_page_takes_the_client_and_the_element_from_here() {
+    let gateway = gateway();
+    for (name, exports) in [
+        ("progress-client.js", "as createProgressClient"),
+        ("progress-view.js", "as ProgressView"),
+    ] {
+        let script = gateway.dashboard_file(&get("/"), name);
+        let text = std::str::from_utf8(script.body()).unwrap();
+        assert!(text.contains(exports), "{name}");
     }
 }
 

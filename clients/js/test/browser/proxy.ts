@@ -10,6 +10,8 @@ const PAGES: Readonly<Record<string, readonly [string, string]>> = {
   "/dashboard": ["dashboard.html", "text/html"],
   "/dashboard/dashboard.js": ["dashboard.js", "text/javascript"],
   "/dashboard/dashboard.css": ["dashboard.css", "text/css"],
+  "/dashboard/progress-client.js": ["progress-client.js", "text/javascript"],
+  "/progress-client.js": ["progress-client.js", "text/javascript"],
   "/progress-view.js": ["progress-view.js", "text/javascript"],
 };
 
