@@ -13,6 +13,8 @@ export class ChannelTopic extends Topic<ChannelView, ChannelEvent> {
       this.#control(frame as ControlFrame & { events?: readonly ChannelEvent[] });
       return true;
     }
+    // Before the verdict: of a watch of it that was let go, on its way still.
+    if (this.place.epoch === null) return true;
     const { channel_epoch, channel_seq, channel_from = channel_seq } = frame;
     const kind = step(this.place, channel_epoch, channel_from, channel_seq);
     if (kind === "take") this.#push(frame);

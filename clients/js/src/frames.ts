@@ -38,6 +38,8 @@ export type Replay = "all" | "latest" | "none";
 /** A topic that is watched, and from where on. */
 export interface Wanted {
   readonly key: string;
+  /** Which watch of the topic it is: of one that was let go and is wanted again the server has to tell anew. */
+  readonly watch: number;
   /** A task's id, or a channel's name. */
   readonly id: string;
   readonly isChannel: boolean;

@@ -30,6 +30,8 @@ export class TaskTopic extends Topic<TaskView, ProgressEvent> {
       this.#control(frame as ControlFrame);
       return true;
     }
+    // Before the verdict: of a watch of it that was let go, on its way still.
+    if (this.place.epoch === null) return true;
     const kind = step(this.place, frame.epoch, frame.from ?? frame.seq, frame.seq);
     if (kind !== "take") return kind === "repeat";
     if (frame.event_type === "log") this.#log([{ ...frame.data, timestamp: frame.timestamp }]);

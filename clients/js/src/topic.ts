@@ -24,6 +24,9 @@ export interface EventSink<E> {
   wake(): void;
 }
 
+/** Topics that were made so far. */
+let watches = 0;
+
 export abstract class Topic<V = unknown, E = unknown> {
   readonly key: string;
   readonly place: Place = { epoch: null, last: null };
@@ -39,6 +42,7 @@ export abstract class Topic<V = unknown, E = unknown> {
   held = false;
   /** Each with the view that it was called with last. */
   readonly #listeners = new Set<{ readonly listener: (view: never) => void; view: unknown }>();
+  readonly #watch = ++watches;
   #view: V | undefined;
 
   constructor(
@@ -80,7 +84,7 @@ export abstract class Topic<V = unknown, E = unknown> {
     const { key, id, isChannel, replay } = this;
     return this.done || !(this.held || this.tabs.size)
       ? null
-      : { key, id, isChannel, replay, after: positionOf(this.place) };
+      : { key, watch: this.#watch, id, isChannel, replay, after: positionOf(this.place) };
   }
 
   /** Adds a listener, which is called at once if there is something to tell. */

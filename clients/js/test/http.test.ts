@@ -34,6 +34,7 @@ describe("an answer that is no success", () => {
 describe("topics of event streams", () => {
   const topic = (id: string, changes: Partial<Wanted> = {}): Wanted => ({
     key: id,
+    watch: 1,
     id,
     isChannel: false,
     after: null,

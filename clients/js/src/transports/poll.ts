@@ -27,7 +27,8 @@ interface Polled {
   /** Where the next page of history begins. */
   after: string | null;
   asked: number;
-  isBusy: boolean;
+  /** Gives up the question that is asked just now; null while none is. */
+  question: AbortController | null;
   /** Whether it was not there. */
   isMissing: boolean;
 }
@@ -57,7 +58,7 @@ export const poll: Opener = (env, wanted, wire) => {
     });
 
   const next = (): Polled | undefined =>
-    [...polled.values()].filter(({ isBusy }) => !isBusy).sort((a, b) => a.asked - b.asked)[0];
+    [...polled.values()].filter(({ question }) => !question).sort((a, b) => a.asked - b.asked)[0];
 
   /** One of so many that ask for one task after another. */
   const work = async (): Promise<void> => {
@@ -69,10 +70,12 @@ export const poll: Opener = (env, wanted, wire) => {
         await rest(one ? wait : 3_600_000);
         continue;
       }
-      one.isBusy = true;
+      const question = (one.question = new AbortController());
       one.asked = Date.now();
-      await ask(env, one, isAlone, signal, tell);
-      one.isBusy = false;
+      await ask(env, one, isAlone, question.signal, tell).catch((error: unknown) => {
+        if (!question.signal.aborted) throw error;
+      });
+      one.question = null;
     }
   };
 
@@ -85,14 +88,21 @@ export const poll: Opener = (env, wanted, wire) => {
   };
 
   const watch = (topics: readonly Wanted[]): void => {
-    const keys = new Set(topics.map(({ key }) => key));
-    for (const key of polled.keys()) if (!keys.has(key)) polled.delete(key);
+    const watches = new Map(topics.map(({ key, watch }) => [key, watch]));
+    const before = polled.size;
+    for (const [key, { topic, question }] of polled) {
+      if (watches.get(key) === topic.watch) continue;
+      polled.delete(key);
+      question?.abort();
+    }
     for (const topic of topics) {
       const { key, after, isChannel, id } = topic;
       if (isChannel) queueMicrotask(() => tell({ event_type: "rejected", channel: id, data: NO_CHANNELS }));
       else if (!polled.has(key))
-        polled.set(key, { topic, etag: null, after, asked: 0, isBusy: false, isMissing: false });
+        polled.set(key, { topic, etag: null, after, asked: 0, question: null, isMissing: false });
     }
+    // Those that had a question each, held for long, take turns with the others now.
+    if (polled.size > POLLERS && before <= POLLERS) for (const { question } of polled.values()) question?.abort();
     for (const wake of [...wakes]) wake();
   };
 
@@ -105,7 +115,14 @@ export const poll: Opener = (env, wanted, wire) => {
     });
   }
 
-  return { watch, ping: () => true, close: () => abort.abort() };
+  return {
+    watch,
+    ping: () => true,
+    close: () => {
+      abort.abort();
+      for (const { question } of polled.values()) question?.abort();
+    },
+  };
 };
 
 /** An answer that ends the polling of all tasks, for now. */

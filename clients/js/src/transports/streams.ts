@@ -36,8 +36,8 @@ export function openStreams(
   run: (stream: Stream) => Promise<void>,
 ): Link {
   interface Held extends Stream {
-    /** Keys of topics that have not ended. */
-    readonly live: Set<string>;
+    /** Topics that have not ended, by key: which watch of each. */
+    readonly live: Map<string, number>;
     heard: number;
   }
   let streams: readonly Held[] = [];
@@ -86,7 +86,7 @@ export function openStreams(
     const stream: Held = {
       topics,
       abort,
-      live: new Set(topics.map(({ key }) => key)),
+      live: new Map(topics.map(({ key, watch }) => [key, watch])),
       heard: Date.now(),
       text: (data) => take(stream, JSON.parse(data) as Frame),
       reject(error) {
@@ -108,10 +108,10 @@ export function openStreams(
 
   const watch = (next: readonly Wanted[]): void => {
     if (isClosed) return;
-    const keys = new Set(next.map(({ key }) => key));
+    const watches = new Map(next.map(({ key, watch }) => [key, watch]));
     // A stream goes on as long as all that it still tells is wanted.
-    let kept = streams.filter(({ live }) => live.size && [...live].every((key) => keys.has(key)));
-    const rest = next.filter(({ key }) => !kept.some(({ live }) => live.has(key)));
+    let kept = streams.filter(({ live }) => live.size && [...live].every(([key, watch]) => watches.get(key) === watch));
+    const rest = next.filter(({ key, watch }) => !kept.some(({ live }) => live.get(key) === watch));
     if (!rest.length && kept.length === streams.length) return;
     let parts = split(rest);
     if (kept.length + parts.length > STREAMS) {

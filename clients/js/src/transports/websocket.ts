@@ -43,9 +43,9 @@ export const websocket: Opener = (env, wanted, wire) => {
     const now = Date.now();
     tokens = Math.min(BURST, tokens + (now - filled) / PACE_MS);
     filled = now;
-    const keys = new Set(topics.map(({ key }) => key));
-    const gone = [...sent.values()].filter(({ key }) => !keys.has(key));
-    const come = topics.filter(({ key }) => !sent.has(key));
+    const watches = new Map(topics.map((topic) => [topic.key, topic.watch]));
+    const gone = [...sent.values()].filter(({ key, watch }) => watches.get(key) !== watch);
+    const come = topics.filter(({ key, watch }) => sent.get(key)?.watch !== watch);
     for (const [type, list] of [
       ["unsubscribe", gone],
       ["subscribe", come],
@@ -134,7 +134,8 @@ export const websocket: Opener = (env, wanted, wire) => {
     watch(next) {
       if (!topics) return;
       topics = next;
-      if (timer === undefined) flush();
+      // Topics that are let go together are so one after the other, each by a timer of its own.
+      timer ??= setTimeout(flush);
     },
     ping() {
       if (socket?.readyState === 1) send({ type: "ping" });

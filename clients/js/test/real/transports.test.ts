@@ -48,6 +48,20 @@ describe.skipIf(!PROGRAM)("against a real server", () => {
   };
 
   describe.each(TRANSPORTS)("%s", (transport) => {
+    it("tells anew of tasks that were let go and are wanted again at that moment", () =>
+      withClient(transport, async (client) => {
+        const ids = await Promise.all(Array.from({ length: 20 }, () => newTask(transport)));
+        const held = client.task(await newTask(transport)).subscribe(() => {});
+        // Around the moment at which the server is told that nobody watches them any more.
+        for (const ms of [490, 500, 510, 560]) {
+          const stops = ids.map((id) => client.task(id).subscribe(() => {}));
+          await until(`all are there, ${ms}`, () => ids.every((id) => client.task(id).snapshot !== null));
+          for (const stop of stops) stop();
+          await new Promise((resolve) => setTimeout(resolve, ms));
+        }
+        held();
+      }));
+
     it("shows the server's snapshot, at once and after every event", () =>
       withClient(transport, async (client) => {
         const id = await newTask(transport, {
