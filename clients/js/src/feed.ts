@@ -88,6 +88,8 @@ export interface HistoryPage {
 export class TaskFeed extends QueueFeed<ProgressEvent> {
   #epoch: string | null = null;
   #last = 0;
+  /** The run before: history may know no more of it before the topic was told of the next one. */
+  #past: string | null = null;
 
   constructor(
     topic: Topic<unknown, ProgressEvent>,
@@ -109,6 +111,10 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
     for (;;) {
       const event = this.queue[0];
       if (this.isCut || (!event && !this.#isBehind)) return null;
+      if (event && event.epoch === this.#past) {
+        this.queue.shift();
+        continue;
+      }
       if (!event || !this.#continues(event)) {
         await this.#fill();
         continue;
@@ -123,7 +129,7 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
   /** Whether the topic has moved on without this feed. */
   get #isBehind(): boolean {
     const { epoch, last } = this.topic.place;
-    return last !== null && (epoch !== this.#epoch || last > this.#last);
+    return last !== null && epoch !== this.#past && (epoch !== this.#epoch || last > this.#last);
   }
 
   #continues({ epoch, seq, from = seq }: ProgressEvent): boolean {
@@ -139,7 +145,9 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
     const { events } = page;
     const first = events[0];
     const head = events.at(-1)?.seq ?? 0;
-    const rest = this.queue.filter((event) => event.epoch !== first?.epoch || event.seq > head);
+    // Events of another run are of one that is over, or are asked for again when it is their turn.
+    const run = first?.epoch ?? epoch;
+    const rest = this.queue.filter((event) => event.epoch === run && event.seq > head);
     this.queue.splice(0, Infinity, ...events, ...rest);
     if (first && first.epoch !== this.#epoch) this.#enter(first.epoch);
     // What is not told even now is retained no more.
@@ -159,6 +167,7 @@ export class TaskFeed extends QueueFeed<ProgressEvent> {
   }
 
   #enter(epoch: string | null): void {
+    this.#past = this.#epoch;
     this.#epoch = epoch;
     this.#last = 0;
   }
