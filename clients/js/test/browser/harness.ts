@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { type Browser, type BrowserContextOptions, type CDPSession, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
 
 const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
@@ -106,11 +107,21 @@ export interface Load {
   readonly longest: number;
 }
 
+/** What was found; `cpu` is what of the share the thread really ran, and not waited for a processor. */
+export interface Found extends Load {
+  readonly cpu: number;
+  /** Whether it waited so much that `share` and `longest` tell of the machine, and not of the page. */
+  readonly starved: boolean;
+}
+
+/** A thread that is busy for longer than it runs, by this factor, has waited for others. */
+const STARVED = 1.3;
+
 /**
  * The main thread's work in a span, measured up to three times until it is within the bounds: what else this
  * machine does only ever makes it more.
  */
-export async function load(page: Page, ms: number, bounds: Load): Promise<Load> {
+export async function load(page: Page, ms: number, bounds: Load): Promise<Found> {
   const cdp = await page.context().newCDPSession(page);
   await cdp.send("Performance.enable", { timeDomain: "timeTicks" });
   await page.evaluate(() => {
@@ -123,18 +134,32 @@ export async function load(page: Page, ms: number, bounds: Load): Promise<Load> 
   const busy = async () => {
     const { metrics } = await cdp.send("Performance.getMetrics");
     const value = (name: string) => metrics.find((metric) => metric.name === name)!.value;
-    return { busy: value("TaskDuration"), at: value("Timestamp") };
+    return { busy: value("TaskDuration"), ran: value("ThreadTime"), at: value("Timestamp") };
   };
-  let found: Load = { share: 1, longest: Infinity };
+  let found: Found = { share: 1, cpu: 1, longest: Infinity, starved: false };
   for (let times = 0; times < 3 && (found.share >= bounds.share || found.longest >= bounds.longest); times++) {
     await page.evaluate(() => ((globalThis as any).longest.ms = 0));
     const before = await busy();
     await page.waitForTimeout(ms);
     const after = await busy();
     const longest = await page.evaluate(() => (globalThis as any).longest.ms as number);
-    found = { share: (after.busy - before.busy) / (after.at - before.at), longest };
+    const [share, cpu] = [after.busy - before.busy, after.ran - before.ran].map((spent) => spent / (after.at - before.at)) as [number, number];
+    found = { share, cpu, longest, starved: share > STARVED * cpu };
   }
   return found;
+}
+
+/** Fails where the page does too much; of a starved one only what it really ran is known. */
+export function expectWithin({ share, cpu, longest, starved }: Found, bounds: Load): void {
+  expect(cpu).toBeLessThan(bounds.share);
+  if (starved) return console.warn("the machine does too much else to measure how long tasks take");
+  expect(share).toBeLessThan(bounds.share);
+  expect(longest).toBeLessThan(bounds.longest);
+}
+
+/** How busy the main thread was, in words. */
+export function inWords({ share, cpu, longest }: Found): string {
+  return `main thread ${(share * 100).toFixed(1)} % (${(cpu * 100).toFixed(1)} % of a processor), longest task ${longest.toFixed(0)} ms`;
 }
 
 /** Bytes of the heap, after a collection. */
