@@ -123,6 +123,25 @@ describe.skipIf(MISSING)("a connection that is lost in the middle of a task", ()
     expectSteps((await tab.task("silence")).events, 5);
   });
 
+  it("because there is no network, and what a lower transport needs cannot be loaded: it is loaded later", async () => {
+    await worker.begin("unloaded");
+    const tab = await stage.tab(["unloaded"]);
+    await tab.are("live");
+    await stage.nginx.stop();
+    const isAskedFor = tab.page.waitForRequest(/fetch-sse.*\.js/, { timeout: 60_000 });
+    await stage.context.setOffline(true);
+    await isAskedFor;
+    await stage.nginx.start({ websockets: "forbidden" });
+    await stage.context.setOffline(false);
+    await tab.are("live", 30_000);
+    expect((await tab.link()).transport).toBe("fetch-sse");
+    await worker.steps(5, "unloaded");
+    await worker.complete("unloaded");
+    await tab.are("ended");
+    expectSteps((await tab.task("unloaded")).events, 5);
+    await stage.nginx.restart();
+  });
+
   it("because there is no network: that is shown at once, and it is live again within 2 s of the network", async () => {
     await worker.begin("offline");
     const tabs = await three("offline");

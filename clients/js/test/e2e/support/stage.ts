@@ -122,7 +122,7 @@ export class Stage {
 }
 
 export class Tab {
-  /** How many WebSockets it has ever opened, and how often it has asked anything else of the routes. */
+  /** How many WebSockets it has ever opened, and how often it has asked for anything else, code too. */
   opened = 0;
   asked = 0;
   readonly problems: string[] = [];
@@ -134,9 +134,7 @@ export class Tab {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
     });
-    page.on("request", (request) => {
-      if (/\/(sse|tasks)/.test(new URL(request.url()).pathname)) this.asked++;
-    });
+    page.on("request", () => void this.asked++);
     page.on("pageerror", (error) => this.problems.push(String(error)));
     // Sockets of a page that is gone are not told of.
     for (const end of ["close", "crash", "domcontentloaded"] as const)
