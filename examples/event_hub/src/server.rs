@@ -6,7 +6,13 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
 use progress_core::ProgressTracker;
 use progress_web::{Gateway, Serve};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
@@ -86,12 +92,16 @@ pub struct Server {
 pub async fn bind(settings: Settings) -> std::io::Result<Server> {
     let listener = TcpListener::bind(settings.listen).await?;
     let tracker = ProgressTracker::new();
-    let gateway = Gateway::builder(tracker.clone())
+    let mut gateway = Gateway::builder(tracker.clone())
         .authorizer(settings.users.clone())
         .heartbeat(settings.heartbeat)
         .dead_after(settings.heartbeat * 2)
-        .presets()
-        .build();
+        .presets();
+    if settings.users.are_all() {
+        // Not a page whose name resolves to this machine.
+        gateway = gateway.host("localhost");
+    }
+    let gateway = gateway.build();
     Ok(Server {
         address: listener.local_addr()?,
         listener,
@@ -136,13 +146,25 @@ impl Server {
         }
         work.spawn(system::sample(app.hub.clone(), app.gateway.clone(), watch));
         let gateway = app.gateway.clone();
-        let routes: Router = api::router(app).merge(progress_axum::router_with(gateway.clone()));
+        let routes: Router = api::router(app)
+            .merge(progress_axum::router_with(gateway.clone()))
+            .layer(from_fn_with_state(gateway.clone(), own_pages));
         let serve = Serve::new(gateway)
             .work_ends_in(WORK_ENDS_IN)
             .drain(CLIENTS_GO_OVER)
             .deadline(CLIENTS_GO_IN);
         progress_axum::serve(self.listener, routes, serve).await?;
         Ok(())
+    }
+}
+
+/// Nothing is for pages of elsewhere: where everybody may everything, a browser would send what they
+/// want to whoever browses.
+async fn own_pages(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match gateway.check_page(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => error.to_response().map(Body::from),
     }
 }
 

@@ -96,6 +96,11 @@ impl Users {
         }
     }
 
+    /// Whether everybody may everything.
+    pub(crate) fn are_all(&self) -> bool {
+        self.tokens.is_none()
+    }
+
     /// Tells who asks, by the header `Authorization` alone: what changes something is not asked for
     /// by a cookie, which other sites could have a browser send.
     ///

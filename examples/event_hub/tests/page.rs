@@ -117,7 +117,7 @@ impl Browser {
         });
         self.devtools("Emulation.setDeviceMetricsOverride", size)
             .await;
-        let overflow = "return document.documentElement.scrollWidth - innerWidth";
+        let overflow = "scrollTo(0, 0); return document.documentElement.scrollWidth - innerWidth";
         let overflow = self.client.execute(overflow, Vec::new()).await.unwrap();
         assert!(
             overflow.as_i64() <= Some(0),

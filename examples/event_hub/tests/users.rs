@@ -4,7 +4,10 @@ mod support;
 
 use std::{io::Write as _, process::Stdio};
 
-use event_hub::users::Role;
+use event_hub::{
+    server::Settings,
+    users::{Role, Users},
+};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
@@ -156,6 +159,43 @@ async fn nobody_publishes_events_in_the_hubs_name() {
             .await;
         assert_eq!(asked.status, 403, "{role:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_of_elsewhere_does_nothing_in_an_open_hub() {
+    let server = Server::start_with(Settings::new(Users::open())).await;
+    let host = server.url.strip_prefix("http://").unwrap();
+    let own = server.url.clone();
+    let body = r#"{"name":"Lake","event_type":"notice","data":{}}"#;
+    for path in ["/api/sessions", "/broadcast"] {
+        for (host, origin, status) in [
+            (host, None, 200),
+            (host, Some(own.as_str()), 200),
+            (host, Some("https://evil.example"), 403),
+            (host, Some("null"), 403),
+            ("evil.example", Some("http://evil.example"), 421),
+        ] {
+            // As a form sends it: the browser asks nobody first.
+            let mut request = reqwest::Client::new()
+                .post(format!("{own}{path}"))
+                .header("host", host)
+                .header("content-type", "text/plain")
+                .body(body);
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let answer = request.send().await.unwrap().status().as_u16();
+            let answer = if answer < 300 { 200 } else { answer };
+            assert_eq!(answer, status, "{path} of {origin:?} at {host}");
+        }
+    }
+    assert_eq!(
+        server.get("/api/sessions").await["sessions"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 fn secret_file() -> tempfile::NamedTempFile {

@@ -269,12 +269,31 @@ impl Watcher {
 
     /// The first frame of which this is so.
     pub(crate) async fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let frame = self.frame().await;
-            if is_it(&frame) {
-                return frame;
+        let found = async {
+            loop {
+                let frame = self.frame().await;
+                if is_it(&frame) {
+                    return frame;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("it never comes")
+    }
+
+    /// The data of the first event of each of these types, which may come in any order.
+    pub(crate) async fn events<const N: usize>(&mut self, types: [&str; N]) -> [Value; N] {
+        let mut found = [const { Value::Null }; N];
+        while found.contains(&Value::Null) {
+            let frame = self
+                .until(|frame| types.contains(&frame["event"]["event_type"].as_str().unwrap_or("")))
+                .await;
+            let is_it = |name: &&str| frame["event"]["event_type"] == **name;
+            let at = types.iter().position(is_it).unwrap();
+            if found[at].is_null() {
+                found[at] = frame["event"]["data"].clone();
             }
         }
+        found
     }
 
     /// The data of the next event of a type.
