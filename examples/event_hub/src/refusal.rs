@@ -122,4 +122,5 @@ impl IntoResponse for Refusal {
     }
 }
 
-const COME_BACK_IN: Duration = Duration::from_secs(5);
+/// What is full now may not be then.
+pub(crate) const COME_BACK_IN: Duration = Duration::from_secs(5);

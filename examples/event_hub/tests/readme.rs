@@ -126,6 +126,82 @@ impl Hub {
     }
 }
 
+/// What stands between backticks in a text.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_table_has_each_event_on_its_channel() {
+    let (_, events) = README.split_once("\n## Events\n").unwrap();
+    let (table, _) = events.split_once("\n\nEach is").unwrap();
+    let mut named: Vec<_> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|row| {
+            let names = quoted(row);
+            let channel = names[0];
+            names[1..]
+                .iter()
+                .map(move |name| (*name, channel))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    // JobCreated => "job_created", Jobs;
+    let declared = include_str!("../src/events.rs").lines();
+    let declared = declared.filter(|line| !line.starts_with("//"));
+    let declared = declared.filter_map(|line| line.split_once(" => \"")?.1.split_once("\", "));
+    let mut declared: Vec<_> = declared
+        .map(|(name, rest)| (name, rest.split([',', ';']).next().unwrap().to_lowercase()))
+        .collect();
+    named.sort_unstable();
+    declared.sort_unstable();
+    let declared: Vec<_> = declared
+        .iter()
+        .map(|(name, channel)| (*name, channel.as_str()))
+        .collect();
+    assert_eq!(named, declared);
+    assert_eq!(named.len(), 22);
+}
+
+#[test]
+fn the_tests_and_codes_that_it_names_are_there() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![folder.join("src"), folder.join("tests")];
+    let mut sources = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => sources.push_str(&std::fs::read_to_string(path).unwrap()),
+            }
+        }
+    }
+    let (_, weaknesses) = README.split_once("\n## What such hubs get wrong").unwrap();
+    let (weaknesses, _) = weaknesses.split_once("\n## ").unwrap();
+    let tests = weaknesses
+        .lines()
+        .filter(|line| !line.contains("tests/page.rs"));
+    let tests = tests.filter_map(|line| line.strip_prefix("| ")?.rsplit('|').nth(1));
+    let tests: Vec<_> = tests.flat_map(quoted).collect();
+    assert!(tests.len() > 10);
+    for test in tests {
+        assert!(sources.contains(&format!("fn {test}(")), "{test}");
+    }
+    let (_, codes) = README.split_once("Codes beyond the protocol's:").unwrap();
+    let (codes, _) = codes.split_once("\n\n").unwrap();
+    for code in quoted(codes) {
+        // Those of what is not found are made of its name.
+        let what = code.strip_suffix("_NOT_FOUND").map(str::to_lowercase);
+        let text = match what {
+            Some(what) => format!("not_found(\"{what}\")"),
+            None => format!("\"{code}\""),
+        };
+        assert!(sources.contains(&text), "{code}");
+    }
+}
+
 #[tokio::test]
 async fn python_over_a_websocket_comes_back_and_misses_nothing() {
     let hub = Hub::start().await;

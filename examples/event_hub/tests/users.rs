@@ -230,6 +230,29 @@ async fn a_token_of_the_command_is_one_that_the_server_takes() {
 }
 
 #[tokio::test]
+async fn keys_of_an_issuer_are_taken_from_a_file() {
+    let mut keys = tempfile::NamedTempFile::new().unwrap();
+    // The secret of the tests, as a set of keys has it.
+    let key = "YS1zZWNyZXQtb2YtdGhlLXRlc3RzLW9mLTMyLWJ5dGVz";
+    let set = json!({"keys": [{"kty": "oct", "alg": "HS256", "k": key}]});
+    write!(keys, "{set}").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_event-hub"));
+    command.args(["--listen", "127.0.0.1:0", "--jwks"]);
+    let command = command.arg(keys.path()).kill_on_drop(true);
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let said = timeout(PATIENCE, lines.next_line()).await.unwrap();
+    let said = said.unwrap().unwrap();
+    let url = format!("{}/api/me", said.rsplit(' ').next().unwrap());
+    let ask = async |bearer: &str| {
+        let asked = reqwest::Client::new().get(&url).bearer_auth(bearer).send();
+        asked.await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask(&token(Role::Viewer)).await, 200);
+    assert_eq!(ask("forged").await, 401);
+}
+
+#[tokio::test]
 async fn a_hub_without_settings_prints_a_page_for_each_role() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_event-hub"));
     command.args(["--listen", "127.0.0.1:0"]).kill_on_drop(true);

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use progress_core::{StartError, Task, TaskError, TaskId, Timestamp};
+use progress_core::{Task, TaskError, TaskId, Timestamp};
+use progress_web::{ApiError, Code};
 
 use super::{Hub, State, newest};
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     },
     queue::HIGHEST,
     record::{Job, JobState},
-    refusal::Refusal,
+    refusal::{COME_BACK_IN, Refusal},
     store::Stored,
 };
 
@@ -58,13 +59,9 @@ impl Hub {
             .label("session", session)
             .stage("import", 1.0)
             .queue()
-            .map_err(|error: StartError| {
-                tracing::warn!(%error, "a task could not be started");
-                Refusal::full(
-                    "TOO_MANY_TASKS",
-                    0,
-                    "there are as many tasks as there can be",
-                )
+            .map_err(|error| {
+                let error = ApiError::new(Code::TooManyTasks, error.to_string());
+                error.retry_after(COME_BACK_IN)
             })?;
         let job = Job {
             job_id: id.to_string(),
