@@ -45,8 +45,11 @@ struct ServeOptions {
     #[arg(long, env = "HUB_JWKS", value_name = "FILE|URL")]
     jwks: Option<String>,
     /// The issuer of the tokens [default: any that has a key]
-    #[arg(long, value_name = "ISSUER")]
+    #[arg(long, requires = "jwks", value_name = "ISSUER")]
     jwt_issuer: Option<String>,
+    /// The audience that tokens have to name [default: they name none]
+    #[arg(long, requires = "jwks", value_name = "AUDIENCE")]
+    jwt_audience: Option<String>,
     /// How many jobs are worked on at a time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
@@ -159,6 +162,9 @@ fn tokens(options: &ServeOptions, secret: Option<&[u8]>) -> anyhow::Result<Users
     }
     if let Some(issuer) = &options.jwt_issuer {
         jwt = jwt.issuer(issuer);
+    }
+    if let Some(audience) = &options.jwt_audience {
+        jwt = jwt.audience(audience);
     }
     Ok(Users::with_tokens(jwt.build().context("jwks")?))
 }
