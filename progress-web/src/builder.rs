@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) http: HttpSettings,
     pub(crate) formats: Formats,
     pub(crate) aliases: bool,
+    pub(crate) dashboard: bool,
 }
 
 impl Default for Settings {
@@ -55,6 +56,7 @@ impl Default for Settings {
             http: HttpSettings::default(),
             formats: Formats::default(),
             aliases: false,
+            dashboard: true,
         }
     }
 }
@@ -220,6 +222,15 @@ impl GatewayBuilder {
         self.settings.aliases = true;
         let (name, preset) = (presets::EventData::NAME, presets::EventData::default());
         self.settings.formats.insert_preset(name, preset);
+        self
+    }
+
+    /// Sets whether there is a page at `/dashboard` (default yes): the live tasks, with what can be done
+    /// about them. The page is the same for everybody and holds nothing; what it shows it asks for by
+    /// the other routes, as whoever looks at it may. It takes the permission to list, and to watch
+    /// the channel `_tasks`.
+    pub fn dashboard(mut self, is_there: bool) -> Self {
+        self.settings.dashboard = is_there;
         self
     }
 

@@ -207,6 +207,10 @@ impl Gateway {
         self.shared.settings.aliases
     }
 
+    pub(crate) fn has_dashboard(&self) -> bool {
+        self.shared.settings.dashboard
+    }
+
     pub(crate) fn formats(&self) -> &Formats {
         &self.shared.settings.formats
     }

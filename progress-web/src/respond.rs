@@ -162,6 +162,8 @@ impl Gateway {
             Endpoint::Ready => self.health_ready().map(Body::from),
             Endpoint::Metrics => self.metrics(request).await.map(Body::from),
             Endpoint::OpenApi => self.openapi().map(Body::from),
+            Endpoint::Dashboard => self.dashboard(request).map(Body::from),
+            Endpoint::DashboardFile => self.dashboard_file(request, parameter).map(Body::from),
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) enum Endpoint {
     Ready,
     Metrics,
     OpenApi,
+    Dashboard,
+    DashboardFile,
 }
 
 /// One route of the protocol: a method of a path.
@@ -47,7 +49,7 @@ pub struct Route {
 }
 
 /// All there are. Routes of one path stand together.
-static ROUTES: [Route; 21] = [
+static ROUTES: [Route; 23] = [
     get("/ws/progress/{task_id}", Endpoint::WebSocket),
     get("/ws", Endpoint::WebSockets),
     get("/sse/progress/{task_id}", Endpoint::EventStream),
@@ -69,7 +71,12 @@ static ROUTES: [Route; 21] = [
     get("/health/ready", Endpoint::Ready),
     get("/metrics", Endpoint::Metrics),
     get("/openapi.json", Endpoint::OpenApi),
+    get(DASHBOARD, Endpoint::Dashboard),
+    get(DASHBOARD_FILES, Endpoint::DashboardFile),
 ];
+
+const DASHBOARD: &str = "/dashboard";
+const DASHBOARD_FILES: &str = "/dashboard/{file}";
 
 /// Those of other systems, for services that take their place.
 static ALIASES: [Route; 4] = [
@@ -192,6 +199,10 @@ impl Path {
         Self::aliases().any(|alias| alias == self)
     }
 
+    fn is_of_dashboard(self) -> bool {
+        [DASHBOARD, DASHBOARD_FILES].contains(&self.0)
+    }
+
     /// Returns its pattern, a parameter in braces.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -239,11 +250,13 @@ impl Path {
 }
 
 impl Gateway {
-    /// Returns the paths that are to be mounted: those of the protocol and, where
+    /// Returns the paths that are to be mounted: those of the protocol, without the dashboard's where
+    /// that is [not wanted](crate::GatewayBuilder::dashboard), and, where
     /// [allowed](crate::GatewayBuilder::aliases), their aliases.
     pub fn paths(&self) -> impl Iterator<Item = Path> {
-        let aliases = Path::aliases().filter(|_| self.has_aliases());
-        Path::all().chain(aliases)
+        Path::all()
+            .chain(Path::aliases())
+            .filter(|path| self.is_mounted(*path))
     }
 
     /// Finds the [mounted](Self::paths) path that a request's path is, as it came, not decoded: for
@@ -260,13 +273,18 @@ impl Gateway {
     /// ```
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Found> {
-        Path::find(path).filter(|found| self.has_aliases() || !found.path.is_alias())
+        Path::find(path).filter(|found| self.is_mounted(found.path))
     }
 
     /// The routes that are mounted.
     pub(crate) fn routes(&self) -> impl Iterator<Item = &'static Route> {
-        let aliases = ALIASES.iter().filter(|_| self.has_aliases());
-        ROUTES.iter().chain(aliases)
+        let all = ROUTES.iter().chain(&ALIASES);
+        all.filter(|route| self.is_mounted(route.path()))
+    }
+
+    fn is_mounted(&self, path: Path) -> bool {
+        (self.has_aliases() || !path.is_alias())
+            && (self.has_dashboard() || !path.is_of_dashboard())
     }
 }
 

@@ -10,6 +10,8 @@ mod channels;
 mod counts;
 #[path = "http_api/create.rs"]
 mod create;
+#[path = "http_api/dashboard.rs"]
+mod dashboard;
 #[path = "http_api/long_poll.rs"]
 mod long_poll;
 #[path = "http_api/one.rs"]

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::needs::{self, User};
 use crate::report::Outcome;
-use crate::{Context, Gate, fuzz, interop};
+use crate::{Context, Gate, fuzz, interop, js};
 
 /// All quick gates: the cheapest first, so that a slip shows early.
 pub(crate) fn quick() -> impl Iterator<Item = &'static Gate> {
@@ -29,6 +29,10 @@ pub(crate) const TESTS: &[Gate] = &[
     Gate {
         name: "doctests",
         run: doctests,
+    },
+    Gate {
+        name: "js",
+        run: js::run,
     },
 ];
 

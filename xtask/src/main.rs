@@ -10,6 +10,7 @@ mod cargo;
 mod fuzz;
 mod gates;
 mod interop;
+mod js;
 mod needs;
 mod process;
 mod report;

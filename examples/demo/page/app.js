@@ -1,38 +1,38 @@
 // Drop files and watch them being processed. What is shown comes from the tracker alone: this page
 // sends files, and forgets them.
 
+import { Batch } from './batch.js';
 import { problem, setHidden } from './dom.js';
 import { View } from './view.js';
-import { Watch } from './watch.js';
 
 const view = new View();
 const picker = document.getElementById('files');
 const banner = document.getElementById('banner');
 // The batches that this page is sending at present.
 const uploads = new Set();
-let watch = null;
+let batch = null;
 
 /** Watches the batch of the address, if it names one. */
 function showAddress() {
   const id = new URLSearchParams(location.search).get('batch');
-  if (id !== (watch?.id ?? null)) {
+  if (id !== (batch?.id ?? null)) {
     showBatch(id);
   }
 }
 
 function showBatch(id) {
-  watch?.stop();
-  watch = id === null ? null : new Watch(id, (task) => view.changed(task));
+  batch?.stop();
+  batch = id === null ? null : new Batch(id, (task) => view.changed(task));
   expectUpload();
-  view.show(watch);
+  view.show(batch);
   warn(null);
   scrollTo(0, 0);
 }
 
-/** Tells the watch whether its batch is on its way from here. */
+/** Tells the batch whether it is on its way from here. */
 function expectUpload() {
-  if (watch) {
-    watch.expected = uploads.has(watch.id);
+  if (batch) {
+    batch.expected = uploads.has(batch.id);
     view.changed();
   }
 }
@@ -52,20 +52,20 @@ async function send(files) {
   uploads.delete(id);
   expectUpload();
   // Whoever looks at another batch meanwhile finds this one's end at its address.
-  if (error && watch?.id === id) {
+  if (error && batch?.id === id) {
     refuse(error);
   }
 }
 
 /** Shows why an upload was not taken. */
 function refuse(error) {
-  if (watch.batch.epoch === null) {
+  if (batch.task.snapshot === null) {
     // There never was such a batch: an address that names it would mislead.
     history.replaceState(null, '', location.pathname);
     showBatch(null);
   }
   // What the tracker says about it, the batch's summary shows already.
-  if (watch?.batch.error?.code !== error.code || !error.code) {
+  if (batch?.task.snapshot?.error?.code !== error.code || !error.code) {
     warn(error);
   }
 }
@@ -183,19 +183,7 @@ function listenForDrops() {
   });
 }
 
-/** Whatever may have cost the connection its life, look after it at once. */
-function listenForWakeUps() {
-  addEventListener('online', () => watch?.wake({ doubtful: true }));
-  addEventListener('pageshow', (event) => watch?.wake({ doubtful: event.persisted }));
-  document.addEventListener('visibilitychange', () => {
-    if (!document.hidden) {
-      watch?.wake();
-    }
-  });
-}
-
 banner.querySelector('button').addEventListener('click', () => warn(null));
 addEventListener('popstate', showAddress);
 listenForFiles();
-listenForWakeUps();
 showAddress();

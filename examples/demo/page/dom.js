@@ -80,7 +80,7 @@ export class Bar {
   /** `words` is what is said of the bar beside its percent. */
   show(task, words) {
     const whole = percent(task.progress);
-    const eta = task.due === null || task.lost ? '' : remaining(task.due - Date.now());
+    const eta = task.due === null || task.isOver ? '' : remaining(task.due - Date.now());
     setText(this.#percent, `${whole}${GLUE}%`);
     setText(this.#eta, eta);
     setAttribute(this.#bar, 'aria-valuenow', String(whole));

@@ -1,10 +1,13 @@
 // One file's row.
 
+import { client } from './batch.js';
 import { drawBlurhash } from './blurhash.js';
+import { ProgressView } from './dashboard/progress-view.js';
 import { Bar, Chip, make, problem, setData, setHidden, setText } from './dom.js';
-import { isEnded } from './fold.js';
-import { GLUE, activity, bytes, stageWord, stateOf } from './words.js';
+import { GLUE, activity, bytes, stageWord } from './words.js';
 
+// Of a file's log, so many lines are shown.
+const LOG_LINES = 20;
 const SHARPNESS = { sharp: 'sharp', soft: 'a little soft', blurred: 'blurred' };
 
 // Drawing a thousand previews takes longer than a frame: each waits until it is looked at.
@@ -27,7 +30,7 @@ export class Row {
   #activity;
   #outcome;
   #thumb;
-  // The position of the end that the outcome shows.
+  // The end that the outcome shows.
   #ended = null;
 
   constructor(template, id) {
@@ -42,35 +45,55 @@ export class Row {
     this.#thumb = root.querySelector('.thumb');
     this.#name.id = `name-${id}`;
     this.#bar.element.setAttribute('aria-labelledby', this.#name.id);
+    this.#listenToDetails(root.querySelector('.more'), id);
   }
 
   show(task) {
-    const state = stateOf(task);
+    const { state } = task;
     setData(this.root, 'state', state);
     if (this.#name.title !== task.name) {
       this.#name.title = task.name;
       setText(this.#name, task.name);
     }
     this.#chip.show(state);
-    const words = isEnded(task) ? summary(task) : activity(task);
+    const words = task.isEnded ? summary(task) : activity(task);
     setText(this.#activity, words);
     this.#bar.show(task, words);
-    if (isEnded(task)) {
-      this.#showEnd(task);
+    if (task.isEnded) {
+      this.#showEnd(task.snapshot);
     }
   }
 
-  #showEnd(task) {
-    const end = `${task.epoch}:${task.seq}`;
+  /** What few ask for is made when it is asked for. */
+  #listenToDetails(button, id) {
+    button.setAttribute('aria-describedby', this.#name.id);
+    let details = null;
+    button.addEventListener('click', () => {
+      if (details) {
+        details.remove();
+        details = null;
+      } else {
+        details = new ProgressView();
+        details.client = client;
+        details.setAttribute('task', id);
+        details.setAttribute('log', String(LOG_LINES));
+        details.toggleAttribute('stages', true);
+        this.#outcome.after(details);
+      }
+      button.setAttribute('aria-expanded', String(details !== null));
+    });
+  }
+
+  #showEnd(end) {
     if (this.#ended === end) {
       return;
     }
     this.#ended = end;
-    const parts = task.error ? problem(task.error) : findings(task.result);
+    const parts = end.error ? problem(end.error) : findings(end.result);
     this.#outcome.replaceChildren(...parts);
     setHidden(this.#outcome, parts.length === 0);
-    if (task.result?.image) {
-      this.#thumb.picture = task.result.image;
+    if (end.result?.image) {
+      this.#thumb.picture = end.result.image;
       previews.observe(this.#thumb);
     }
   }
@@ -78,7 +101,7 @@ export class Row {
 
 /** What came of a file, in one line. */
 function summary(task) {
-  const { result, error } = task;
+  const { result, error } = task.snapshot;
   if (result) {
     const { image, size } = result;
     const picture = image
@@ -87,7 +110,7 @@ function summary(task) {
     return [...picture, bytes(size)].join(' · ');
   }
   if (error) {
-    const stage = stageWord({ ...task, stage: error.stage ?? task.stage });
+    const stage = stageWord(task, error.stage);
     const size = error.details?.size;
     return [stage && `Stopped at: ${uncapital(stage)}`, size !== undefined && bytes(size)]
       .filter(Boolean)

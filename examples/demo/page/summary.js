@@ -1,8 +1,7 @@
 // The batch as a whole: its bar, its numbers, and what they mean in plain sentences.
 
 import { Bar, Chip, make, problem, setData, setHidden, setText } from './dom.js';
-import { isOver } from './fold.js';
-import { bytes, count, duration, files, fullSentence, stateOf } from './words.js';
+import { bytes, count, duration, files, fullSentence } from './words.js';
 
 // Fewer rows are seen at a glance.
 const MANY_ROWS = 12;
@@ -31,22 +30,22 @@ export class Summary {
   }
 
   /** Shows how the batch stands, and returns it in words. */
-  show(watch) {
-    const { batch } = watch;
-    const known = batch.epoch !== null;
-    const tally = countFiles(watch);
-    const parts = known ? tallyParts(tally, batch) : [];
+  show(batch) {
+    const { task } = batch;
+    const known = task.snapshot !== null;
+    const tally = countFiles(batch);
+    const parts = known ? tallyParts(tally, task) : [];
     const numbers = parts.map(([, words]) => words).join(', ');
-    const sentences = verdict(watch, tally);
+    const sentences = verdict(batch, tally);
     setData(this.#root, 'known', String(known));
-    setData(this.#root, 'state', stateOf(batch));
+    setData(this.#root, 'state', task.state);
     setText(this.#title, tally.total > 0 ? files(tally.total) : 'Batch');
-    this.#chip.show(stateOf(batch));
+    this.#chip.show(task.state);
     this.#showCounts(numbers, parts);
-    this.#bar.show(batch, numbers);
+    this.#bar.show(task, numbers);
     setText(this.#verdict, sentences);
     setHidden(this.#toFailed, tally.failed === 0 || tally.total < MANY_ROWS);
-    this.#showError(batch.error ?? watch.refusal);
+    this.#showError(task.snapshot?.error ?? batch.refusal);
     return { numbers, verdict: sentences, tally };
   }
 
@@ -72,20 +71,19 @@ export class Summary {
 }
 
 /** Counts the rows, so that the numbers never contradict what stands below them. */
-function countFiles(watch) {
-  const { batch } = watch;
-  const tally = { total: 0, listed: watch.files.length };
-  for (const { task_id: id } of watch.files) {
-    const state = stateOf(watch.task(id));
+function countFiles({ task, files }) {
+  const tally = { total: 0, listed: 0 };
+  for (const { state } of files) {
+    tally.listed += 1;
     tally[state] = (tally[state] ?? 0) + 1;
   }
-  const announced = batch.stages.get('files')?.total ?? 0;
-  tally.total = Math.max(tally.listed, announced, batch.result?.total ?? 0);
+  const announced = task.stage('files')?.total ?? 0;
+  tally.total = Math.max(tally.listed, announced, task.snapshot?.result?.total ?? 0);
   return tally;
 }
 
 /** Pairs of a state and what is said of the files in it. */
-function tallyParts(tally, batch) {
+function tallyParts(tally, task) {
   const parts = [['completed', `${tally.completed ?? 0} of ${tally.total} done`]];
   for (const state of COUNTED) {
     if (tally[state] > 0) {
@@ -94,16 +92,14 @@ function tallyParts(tally, batch) {
   }
   const missing = tally.total - tally.listed;
   if (missing > 0) {
-    parts.push(['missing', `${missing} ${isOver(batch) ? 'never arrived' : 'to come'}`]);
+    parts.push(['missing', `${missing} ${task.isOver ? 'never arrived' : 'to come'}`]);
   }
   return parts;
 }
 
-function verdict(watch, tally) {
-  const { batch, fate } = watch;
+function verdict(batch, tally) {
+  const { task, fate } = batch;
   switch (fate) {
-    case 'waiting':
-      return watch.expected ? 'Sending…' : 'Waiting for this batch…';
     case 'missing':
       return 'No such batch: it may have expired or the server was restarted.';
     case 'restarted':
@@ -115,12 +111,11 @@ function verdict(watch, tally) {
     default:
       break;
   }
-  const took = `in ${duration(batch.elapsedMs)}`;
-  switch (batch.state) {
+  switch (task.state) {
     case 'waiting':
-      return watch.expected ? 'Sending…' : 'Asking the server about this batch…';
+      return waiting(batch);
     case 'completed':
-      return completed(batch.result ?? {}, tally, took);
+      return completed(task.snapshot, tally);
     case 'failed':
       return `The batch failed: ${leftovers(tally)}.`;
     case 'cancelled':
@@ -128,13 +123,21 @@ function verdict(watch, tally) {
     case 'abandoned':
       return `The batch was abandoned: ${leftovers(tally)}.`;
     default:
-      return underWay(watch);
+      return underWay(batch);
   }
 }
 
-function completed(result, tally, took) {
-  const done = result.completed ?? tally.completed ?? 0;
-  const failed = result.failed ?? tally.failed ?? 0;
+function waiting({ connection, expected }) {
+  if (expected) {
+    return 'Sending…';
+  }
+  return connection === 'live' ? 'Waiting for this batch…' : 'Asking the server about this batch…';
+}
+
+function completed({ result, elapsed_ms: elapsed }, tally) {
+  const took = `in ${duration(elapsed)}`;
+  const done = result?.completed ?? tally.completed ?? 0;
+  const failed = result?.failed ?? tally.failed ?? 0;
   if (failed === 0) {
     return done === 1 ? `The file is done, ${took}.` : `All ${files(done)} are done, ${took}.`;
   }
@@ -148,15 +151,15 @@ function leftovers({ completed, total }) {
   return `${completed} of ${count(total, 'file is', 'files are')} done`;
 }
 
-function underWay({ batch, expected }) {
-  const receive = batch.stages.get('receive');
+function underWay({ task, expected }) {
+  const receive = task.stage('receive');
   if (receive && receive.progress < 100) {
     const total = receive.total ? ` of ${bytes(receive.total)}` : '';
     const received = `Receiving: ${bytes(receive.current ?? 0)}${total} so far.`;
     return expected ? `${received} Keep this page open until all files have arrived.` : received;
   }
-  if (batch.state === 'paused' || batch.state === 'stalled') {
-    return fullSentence(`The batch is ${batch.state}`);
+  if (task.state === 'paused' || task.state === 'stalled') {
+    return fullSentence(`The batch is ${task.state}`);
   }
   return 'All files have arrived. This page can be closed: the work goes on, and this address shows how it stands.';
 }

@@ -14,7 +14,7 @@ const ANNOUNCE_EVERY_MS = 5_000;
 const TITLE = 'Drop files';
 
 export class View {
-  #watch = null;
+  #batch = null;
   #rows = new Map();
   #changed = new Set();
   #due = false;
@@ -32,16 +32,17 @@ export class View {
   }
 
   /** Shows another batch, or with null none. */
-  show(watch) {
-    this.#watch = watch;
+  show(batch) {
+    this.#batch = batch;
     this.#rows.clear();
-    this.#changed.clear();
+    // What the client knows already is told before anything is shown.
+    this.#changed = new Set(batch?.files);
     this.#list.replaceChildren();
     this.#said = { text: '', at: 0, ended: 0 };
-    setHidden(this.#section, watch === null);
-    setHidden(this.#connection, watch === null);
-    document.body.classList.toggle('watching', watch !== null);
-    if (watch === null) {
+    setHidden(this.#section, batch === null);
+    setHidden(this.#connection, batch === null);
+    document.body.classList.toggle('watching', batch !== null);
+    if (batch === null) {
       delete document.body.dataset.connection;
       setTitle(TITLE);
     } else {
@@ -51,10 +52,10 @@ export class View {
 
   /** Takes note that a task of the batch, or without one something else, is to be shown anew. */
   changed(task) {
-    if (task && task !== this.#watch?.batch) {
+    if (task && task !== this.#batch?.task) {
       this.#changed.add(task);
     }
-    if (this.#due || !this.#watch) {
+    if (this.#due || !this.#batch) {
       return;
     }
     this.#due = true;
@@ -70,15 +71,15 @@ export class View {
   }
 
   #render() {
-    const watch = this.#watch;
-    if (!watch) {
+    const batch = this.#batch;
+    if (!batch) {
       return;
     }
     this.#showRows();
-    this.#showConnection(watch);
-    const shown = this.#summary.show(watch);
-    setTitle(title(watch, shown.tally));
-    this.#announce(watch, shown);
+    this.#showConnection(batch);
+    const shown = this.#summary.show(batch);
+    setTitle(title(batch, shown.tally));
+    this.#announce(batch, shown);
     if (this.#changed.size > 0) {
       this.changed();
     }
@@ -105,10 +106,10 @@ export class View {
     }
   }
 
-  #showConnection({ connection, lastHeard, fate }) {
+  #showConnection({ connection, lostAt, fate }) {
     setData(document.body, 'connection', connection);
     setData(this.#connection, 'connection', connection);
-    setText(this.#connection.querySelector('.word'), connectionWord(connection, lastHeard));
+    setText(this.#connection.querySelector('.word'), connectionWord(connection, lostAt));
     // Of a batch that is not there, nothing is final.
     setHidden(this.#connection, connection === 'final' && fate !== null);
   }
@@ -141,12 +142,12 @@ function setTitle(text) {
   }
 }
 
-function title({ batch, fate, connection }, { total }) {
-  if (fate !== null || batch.epoch === null) {
+function title({ task, fate, connection }, { total }) {
+  if (fate !== null || task.snapshot === null) {
     return TITLE;
   }
   const what = total === 1 ? '1 file' : `${total} files`;
   const signs = { completed: '✓', failed: '⚠', cancelled: '⚠', abandoned: '⚠' };
-  const how = signs[batch.state] ?? `${percent(batch.progress)}${GLUE}%`;
+  const how = signs[task.state] ?? `${percent(task.progress)}${GLUE}%`;
   return connection === 'stale' ? `(stale) ${how} ${what}` : `${how} ${what}`;
 }

@@ -44,18 +44,13 @@ export const GLUE = '\u00a0';
 const integer = new Intl.NumberFormat('en');
 const decimal = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 
-/** The state as the page has it: the wire's, or `lost`. */
-export function stateOf(task) {
-  return task.lost ? 'lost' : task.state;
-}
-
 export function stateWord(state) {
   return STATES[state] ?? sentence(state);
 }
 
-export function connectionWord(connection, lastHeard) {
+export function connectionWord(connection, lostAt) {
   if (connection === 'stale') {
-    return `stale: last heard ${duration(Date.now() - lastHeard)} ago`;
+    return `stale: connection lost ${duration(Date.now() - lostAt)} ago`;
   }
   return CONNECTIONS[connection];
 }
@@ -124,20 +119,20 @@ export function remaining(ms) {
 
 /** What a file's task is at, or why it ended without a result of its own. */
 export function activity(task) {
-  switch (stateOf(task)) {
+  switch (task.state) {
     case 'waiting':
       return 'Its state is on the way';
     case 'queued':
       return waitingWord(task);
     case 'running':
-      return task.message ?? stageWord(task) ?? 'Starting';
+      return task.snapshot.message ?? stageWord(task) ?? 'Starting';
     case 'stalled':
       return 'Nothing has moved for a while';
     case 'cancelled':
     case 'abandoned':
-      return task.cause ? sentence(CAUSES[task.cause] ?? task.cause) : '';
+      return causeWord(task.snapshot);
     case 'lost':
-      return task.epoch === null
+      return task.snapshot === null
         ? 'The server knows nothing of it'
         : 'The server has forgotten it; this is the last that was known';
     default:
@@ -146,22 +141,26 @@ export function activity(task) {
 }
 
 function waitingWord(task) {
-  const receive = task.stages.get('receive');
+  const receive = task.stage('receive');
   if (receive && receive.progress < 100) {
     return stageWord(task) ?? 'Its upload has not begun';
   }
-  return task.position ? `Number ${task.position} in the queue` : 'Waiting for its turn';
+  return 'Waiting for its turn';
+}
+
+function causeWord({ cause }) {
+  return cause ? sentence(CAUSES[cause] ?? cause) : '';
 }
 
 /** The stage, and how far it is where that means something to people. */
-export function stageWord(task) {
-  const stage = task.stages.get(task.stage);
-  if (!task.stage) {
+export function stageWord(task, path = task.snapshot?.stage) {
+  if (!path) {
     return null;
   }
-  const word = STAGES[task.stage] ?? sentence(stage?.label ?? task.stage);
+  const stage = task.stage(path);
+  const word = STAGES[path] ?? sentence(stage?.label ?? path);
   // Batches count bytes with what encloses the files, so the unit is not always said.
-  const counted = task.stage === 'receive' || stage?.unit === 'bytes';
+  const counted = path === 'receive' || stage?.unit === 'bytes';
   if (counted && stage?.total > 0 && stage.current < stage.total) {
     return `${word}, ${bytes(stage.current ?? 0)} of ${bytes(stage.total)}`;
   }

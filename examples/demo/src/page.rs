@@ -1,4 +1,4 @@
-//! The page's files, embedded.
+//! The page's files, embedded; the client that they import is served by the gateway, below `/dashboard`.
 
 use axum::{
     Router,
@@ -23,7 +23,8 @@ async fn asset(content_type: &'static str, text: &'static str) -> Response {
         (
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
-                "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+                "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                 img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             ),
         ),
         (
@@ -46,13 +47,13 @@ const FILES: [File; 11] = [
     file("/", HTML, include_str!("../page/index.html")),
     file("/style.css", CSS, include_str!("../page/style.css")),
     file("/app.js", JS, include_str!("../page/app.js")),
+    file("/batch.js", JS, include_str!("../page/batch.js")),
     file("/blurhash.js", JS, include_str!("../page/blurhash.js")),
     file("/dom.js", JS, include_str!("../page/dom.js")),
-    file("/fold.js", JS, include_str!("../page/fold.js")),
     file("/row.js", JS, include_str!("../page/row.js")),
     file("/summary.js", JS, include_str!("../page/summary.js")),
+    file("/task.js", JS, include_str!("../page/task.js")),
     file("/view.js", JS, include_str!("../page/view.js")),
-    file("/watch.js", JS, include_str!("../page/watch.js")),
     file("/words.js", JS, include_str!("../page/words.js")),
 ];
 

@@ -149,9 +149,13 @@ impl App {
                     .log(LogLimits::default().bytes(8 * 1024 * 1024)),
             )
             .build();
+        // A batch and all its files, in each of some tabs that share a connection.
+        let topics = TABS * (files + 1);
         let gateway = Gateway::builder(tracker.clone())
-            // The batch and all its files on one stream.
-            .topics(files + 1)
+            .topics(topics)
+            .topics_per_session(topics)
+            // A batch is there when its upload has begun; its page asks again until then.
+            .unknown_wait(UNKNOWN_WAIT)
             .build();
         Ok(Self {
             shared: Arc::new(Shared {
@@ -219,6 +223,8 @@ async fn method_not_allowed(State(app): State<App>) -> Response {
         .map(axum::body::Body::from)
 }
 
+const TABS: usize = 4;
+const UNKNOWN_WAIT: Duration = Duration::from_secs(3);
 const WORK_ENDS_IN: Duration = Duration::from_secs(10);
 const CLIENTS_GO_IN: Duration = Duration::from_secs(5);
 /// Over which they are spread, so that they do not come back all at once.

@@ -4,6 +4,8 @@
 //! `target/screenshots`.
 #![cfg(unix)]
 
+#[path = "browser/axe.rs"]
+mod axe;
 #[path = "browser/driver.rs"]
 mod driver;
 #[expect(dead_code, reason = "the tests of the analysis use more of it")]
@@ -155,6 +157,7 @@ async fn two_tabs_see_the_same() {
     browser.until_rows(3, "queued").await;
     browser.until_verdict("All files have arrived").await;
     assert_eq!((browser.rows().await, browser.batch().await), queued);
+    assert_eq!(host.connections().await, 1, "one for both tabs");
 
     taker.finish().await;
     browser.until_final().await;
@@ -228,6 +231,74 @@ async fn server_restart_shows_a_clear_message() {
 }
 
 #[tokio::test]
+async fn details_of_a_file_are_its_stages_and_go_when_they_are_closed() {
+    let host = Host::start(Settings::default()).await;
+    let browser = Browser::start().await;
+    let upload = HeldUpload::start(&host, &[("lake.jpg", photo(1))]).await;
+    browser.open(&host.page_of(&upload.batch)).await;
+    browser.until_rows(1, "running").await;
+
+    browser.click("[data-testid=details]").await;
+    let receiving = |state: &str| {
+        format!(
+            "document.querySelector('progress-view').shadowRoot.querySelector('.stage.{state}')?.textContent.includes('receive')"
+        )
+    };
+    browser.until_drawn(&receiving("running")).await;
+    assert_eq!(host.connections().await, 1, "that of the page");
+    browser.photograph("details").await;
+    upload.finish().await;
+    browser.until_final().await;
+    browser.until_drawn(&receiving("completed")).await;
+
+    browser.click("[data-testid=details]").await;
+    browser
+        .until("document.querySelector('progress-view') === null")
+        .await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_that_keeps_people_from_using_it() {
+    let mut host = Host::start(Settings::default()).await;
+    let browser = Browser::start().await;
+    browser.open(&host.page()).await;
+    browser.look_over("nothing yet").await;
+
+    let folder = TempDir::new().unwrap();
+    let files = [
+        ("lake.jpg", photo(1)),
+        ("torn.png", fixtures::png_header(640, 480)),
+    ];
+    let paths = files.map(|(name, bytes)| write(&folder, name, &bytes));
+    browser.choose(&paths).await;
+    browser.until_final().await;
+    browser.until_rows(1, "failed").await;
+    browser.open_details().await;
+    browser.look_over("ended").await;
+    browser.photograph("details-ended").await;
+
+    let files = [("a.jpg", photo(1)), ("b.jpg", photo(2))];
+    let upload = HeldUpload::start(&host, &files).await;
+    browser.open(&host.page_of(&upload.batch)).await;
+    browser.until_rows(1, "completed").await;
+    browser.until_rows(1, "running").await;
+    browser.open_details().await;
+    browser.look_over("under way").await;
+
+    host.kill().await;
+    browser
+        .until("document.body.dataset.connection === 'reconnecting'")
+        .await;
+    browser.look_over("the server is gone").await;
+    host.start_again().await;
+    browser.until_verdict("The server was restarted").await;
+    browser.look_over("forgotten").await;
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn refused_upload_says_why() {
     let limits = UploadLimits {
         files: 2,
@@ -264,6 +335,29 @@ async fn photograph_everywhere(browser: &Browser) {
     browser
         .devtools("Emulation.clearDeviceMetricsOverride", json!({}))
         .await;
+}
+
+impl Browser {
+    /// Opens the details of every file, and waits until they are shown.
+    async fn open_details(&self) {
+        let script = "for (const button of document.querySelectorAll('[data-testid=details][aria-expanded=false]')) button.click()";
+        self.client.execute(script, Vec::new()).await.unwrap();
+        self.until_drawn(
+            "[...document.querySelectorAll('[data-testid=row]')].every((row) =>
+               row.querySelector('progress-view')?.shadowRoot.querySelector('.stage'))",
+        )
+        .await;
+    }
+
+    /// Asserts that axe-core finds nothing, neither in the light nor in the dark.
+    async fn look_over(&self, when: &str) {
+        for scheme in axe::schemes() {
+            self.devtools("Emulation.setEmulatedMedia", scheme.clone())
+                .await;
+            let found = axe::violations(&self.client).await;
+            assert_eq!(found, [""; 0], "{when}, {scheme}");
+        }
+    }
 }
 
 /// A photo with a camera's notes; each seed gives another.

@@ -173,7 +173,8 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
 }
 
 fn page(name: &str) -> Option<Response<Bytes>> {
-    const POLICY: &str = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'";
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let (media, text) = match name {
         "" => (
             "text/html; charset=utf-8",

@@ -1,5 +1,7 @@
 //! The page, in two tabs of a browser, each from another node.
 
+#[path = "../../demo/tests/browser/axe.rs"]
+mod axe;
 #[allow(dead_code, reason = "the demo's tests use all of it")]
 #[path = "../../demo/tests/browser/driver.rs"]
 mod driver;
@@ -19,7 +21,7 @@ async fn rows(tab: &Client) -> Value {
         row.querySelector('h2').textContent,
         row.querySelector('progress').value,
         row.querySelector('.about').textContent,
-        [...row.querySelectorAll('.log li')].map((line) => line.textContent),
+        [...row.querySelectorAll('.trouble, .log li')].map((line) => line.textContent),
         row.querySelector('.result').textContent,
         row.querySelector('img')?.naturalWidth ?? 0,
     ])";
@@ -74,6 +76,15 @@ async fn two_tabs_of_two_nodes_show_the_same() {
     tab.switch_to_window(second).await.unwrap();
     let other = films(tab, 2).await;
     assert_eq!(one, other);
+    for row in one.as_array().unwrap() {
+        let lines = row[3].as_array().unwrap();
+        assert!(lines[0].as_str().unwrap().contains("retry 1 of "), "{row}");
+        assert!(lines.len() > 3, "{row}");
+    }
+    for scheme in axe::schemes() {
+        browser.devtools("Emulation.setEmulatedMedia", scheme).await;
+        assert_eq!(axe::violations(tab).await, [""; 0]);
+    }
     // One that comes later sees the same, and one that has lost its node too.
     tab.switch_to_window(first).await.unwrap();
     tab.refresh().await.unwrap();

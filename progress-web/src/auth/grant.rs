@@ -175,6 +175,7 @@ pub(crate) fn check(
     Ok(Principal {
         subject: claims.sub,
         expires_at: Some(UNIX_EPOCH + Duration::from_secs(claims.exp)),
+        ..Principal::default()
     })
 }
 

@@ -12,7 +12,7 @@ mod secret;
 mod settings;
 mod ticket;
 
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{borrow::Cow, fmt, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use http::request::Parts;
@@ -75,6 +75,9 @@ pub struct Principal {
     /// When the credentials end (default never): a connection that was opened with them is then
     /// closed with 4013, or its event stream ends, unless they have been replaced.
     pub expires_at: Option<SystemTime>,
+    /// The roles that the credentials name, known here or not: for an authorizer that decides by
+    /// them itself. Of a grant or a ticket none.
+    pub roles: Arc<[String]>,
 }
 
 impl Principal {
@@ -89,7 +92,7 @@ impl Principal {
     pub fn of(subject: impl Into<String>) -> Self {
         Self {
             subject: Some(subject.into()),
-            expires_at: None,
+            ..Self::default()
         }
     }
 
@@ -97,6 +100,13 @@ impl Principal {
     #[must_use]
     pub fn expires_at(mut self, at: SystemTime) -> Self {
         self.expires_at = Some(at);
+        self
+    }
+
+    /// Sets the roles.
+    #[must_use]
+    pub fn roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.roles = roles.into_iter().map(Into::into).collect();
         self
     }
 }

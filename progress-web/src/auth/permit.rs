@@ -21,6 +21,39 @@ impl Gateway {
         self.settings().secrets.current.grant(task, ttl)
     }
 
+    /// Checks for a service's own routes what is checked for the gateway's: that the server is asked
+    /// under a name [of its own](crate::GatewayBuilder::host), and, as of a WebSocket's handshake,
+    /// that a page that asks is from [where it may](crate::GatewayBuilder::origin). What is no
+    /// browser's passes.
+    ///
+    /// A service that knows its users by a cookie, or has none, needs this before whatever changes
+    /// something: a browser sends many a request for any page without asking first.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] with [`Code::HostNotAllowed`] or [`Code::OriginNotAllowed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use progress_core::ProgressTracker;
+    /// use progress_web::{Code, Gateway};
+    ///
+    /// let gateway = Gateway::new(ProgressTracker::new());
+    /// let (forged, ()) = http::Request::post("/api/photos/9/approve")
+    ///     .header("host", "jobs.example")
+    ///     .header("origin", "https://evil.example")
+    ///     .body(())?
+    ///     .into_parts();
+    /// assert_eq!(gateway.check_page(&forged).unwrap_err().code(), Code::OriginNotAllowed);
+    /// # Ok::<(), http::Error>(())
+    /// ```
+    pub fn check_page(&self, request: &Parts) -> Result<(), ApiError> {
+        let ladder = &self.settings().ladder;
+        ladder.hosts.check(request)?;
+        ladder.origins.check(request)
+    }
+
     /// A request whose credentials stand where they are looked for.
     pub(crate) fn prepared<'a>(&self, request: &'a Parts) -> Cow<'a, Parts> {
         if Credentials::of(request).is_some() {

@@ -56,6 +56,7 @@ impl Claims {
         Principal {
             subject: self.sub.clone(),
             expires_at: (self.until).map(|until| UNIX_EPOCH + Duration::from_secs(until)),
+            ..Principal::default()
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod create;
+mod dashboard;
 mod health;
 mod items;
 mod list;

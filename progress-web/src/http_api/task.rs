@@ -102,14 +102,18 @@ fn tag(position: Position) -> String {
 
 /// Whether `If-None-Match` names the position's tag, compared weakly.
 pub(super) fn is_known(headers: &HeaderMap, position: Position) -> bool {
+    has_tag(headers, &tag(position))
+}
+
+/// Whether a client says that it has what this tag stands for.
+pub(super) fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let tag = tag(position);
     headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|candidate| candidate.trim() == "*" || bare(candidate) == bare(&tag))
+        .any(|candidate| candidate.trim() == "*" || bare(candidate) == bare(tag))
 }
 
 const DEFAULT_PAGE: usize = 100;

@@ -56,6 +56,21 @@ async fn roles_allow_what_the_table_says() {
 }
 
 #[tokio::test]
+async fn whoever_decides_by_roles_is_told_all_that_the_token_names() {
+    let jwt = Issuer::hs256().jwt();
+    for (roles, told) in [
+        (json!(["viewer", "reviewer"]), &["viewer", "reviewer"][..]),
+        (json!("reviewer,viewer"), &["reviewer", "viewer"]),
+        (json!([]), &[]),
+    ] {
+        let token = Issuer::hs256().sign(&claims(json!({"roles": roles})));
+        assert_eq!(*who(&jwt, &token).await.unwrap().roles, *told, "{roles}");
+    }
+    let none = Issuer::hs256().sign(&claims(json!({})));
+    assert!(who(&jwt, &none).await.unwrap().roles.is_empty());
+}
+
+#[tokio::test]
 async fn permissions_and_scope_allow_by_name() {
     use Permission::{Cancel, List, View};
 

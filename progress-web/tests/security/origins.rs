@@ -1,6 +1,6 @@
 //! Requests of pages that are from elsewhere.
 
-use progress_web::Origin;
+use progress_web::{Code, Origin};
 
 use crate::{
     people::{UPGRADE, ask, gateway, gateway_with, get, parts},
@@ -95,6 +95,20 @@ async fn origins_are_allowed_by_name() {
     assert_eq!(get(&behind, "/ws", &upgrade(&[origin])).await.status, 101);
     let any = gateway_with(|gateway| gateway.origin(Origin::any()));
     assert_eq!(get(&any, "/ws", &upgrade(&[EVIL])).await.status, 101);
+}
+
+#[tokio::test]
+async fn routes_of_a_service_are_guarded_from_pages_of_elsewhere_alike() {
+    let gateway = gateway_with(|gateway| gateway.host("jobs.example"));
+    let check = |headers: &[_]| gateway.check_page(&parts("/api/photos", headers));
+    let own = ("host", "jobs.example");
+    let refused = |headers: &[_]| check(headers).unwrap_err().code();
+    assert_eq!(check(&[own]), Ok(()));
+    assert_eq!(check(&[own, ("origin", "https://jobs.example")]), Ok(()));
+    assert_eq!(refused(&[own, EVIL]), Code::OriginNotAllowed);
+    assert_eq!(refused(&[own, ("origin", "null")]), Code::OriginNotAllowed);
+    let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
+    assert_eq!(refused(&rebound), Code::HostNotAllowed);
 }
 
 #[tokio::test]

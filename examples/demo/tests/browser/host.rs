@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use demo::server::{self, Settings};
 use progress_core::TaskId;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -46,6 +46,13 @@ impl Host {
         let runtime = self.runtime.take().expect("it runs");
         // All its tasks are dropped, and with them its sockets.
         spawn_blocking(move || drop(runtime)).await.unwrap();
+    }
+
+    /// Counts the connections by which the server is watched.
+    pub(crate) async fn connections(&self) -> u64 {
+        let health = reqwest::get(format!("{}health", self.page())).await;
+        let health: Value = health.unwrap().json().await.unwrap();
+        health["sessions"].as_u64().unwrap()
     }
 
     pub(crate) fn page(&self) -> String {

@@ -53,6 +53,29 @@ impl Browser {
         assert_eq!(seen, Value::Null, "in vain: {condition}");
     }
 
+    /// Waits until an expression about what is in shadow trees holds, where no change is noticed: it
+    /// looks at each frame.
+    pub(crate) async fn until_drawn(&self, condition: &str) {
+        let script = format!(
+            "const [patience, answer] = arguments;
+             const late = performance.now() + patience;
+             const look = () => {{
+               if ({condition}) answer(null);
+               else if (performance.now() > late) answer(document.body.innerText);
+               else requestAnimationFrame(look);
+             }};
+             look();"
+        );
+        let patience = vec![json!(PATIENCE_MS)];
+        let seen = self.client.execute_async(&script, patience).await.unwrap();
+        assert_eq!(seen, Value::Null, "in vain: {condition}");
+    }
+
+    pub(crate) async fn click(&self, element: &str) {
+        let element = self.client.find(Locator::Css(element)).await.unwrap();
+        element.click().await.unwrap();
+    }
+
     /// Waits until the page says that nothing more is to come.
     pub(crate) async fn until_final(&self) {
         self.until("document.body.dataset.connection === 'final'")

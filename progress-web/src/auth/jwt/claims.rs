@@ -60,10 +60,15 @@ impl Rules {
             let claim = find(claims, claim)?;
             claim.map(|claim| Names::read(claim, is_name)).transpose()
         };
+        let roles = match find(claims, &self.roles_claim)? {
+            Some(roles) => words(roles)?,
+            None => Vec::new(),
+        };
         Ok(Rights {
             subject: subject(claims)?,
             ends,
-            permissions: self.permissions(claims)?,
+            permissions: self.permissions(claims, &roles)?,
+            roles: roles.into_iter().map(str::to_owned).collect(),
             tasks: names(&self.tasks_claim, |name| name.parse::<TaskId>().is_ok())?,
             channels: names(&self.channels_claim, |name| {
                 name.parse::<ChannelName>().is_ok()
@@ -125,12 +130,10 @@ impl Rules {
         Err(Fault::Refused("the token is for another audience"))
     }
 
-    fn permissions(&self, claims: &Claims) -> Result<Permissions, Fault> {
+    fn permissions(&self, claims: &Claims, roles: &[&str]) -> Result<Permissions, Fault> {
         let mut all = Permissions::default();
-        if let Some(roles) = find(claims, &self.roles_claim)? {
-            for role in words(roles)? {
-                all = all.and(self.roles.of(role));
-            }
+        for role in roles {
+            all = all.and(self.roles.of(role));
         }
         for claim in [&self.permissions_claim, &self.scope_claim] {
             if let Some(permissions) = find(claims, claim)? {

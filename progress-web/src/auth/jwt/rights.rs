@@ -1,6 +1,6 @@
 //! What a verified token allows.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use progress_core::{ChannelName, TaskId};
 
@@ -16,6 +16,8 @@ pub(super) struct Rights {
     pub(super) subject: Option<String>,
     /// When the token is no longer taken.
     pub(super) ends: SystemTime,
+    /// As the token names them.
+    pub(super) roles: Arc<[String]>,
     pub(super) permissions: Permissions,
     /// The tasks that it is for; without the claim, all that its permissions are for.
     pub(super) tasks: Option<Names>,
@@ -25,11 +27,11 @@ pub(super) struct Rights {
 
 impl Rights {
     pub(super) fn principal(&self) -> Principal {
-        let principal = match &self.subject {
-            Some(subject) => Principal::of(subject.clone()),
-            None => Principal::anonymous(),
-        };
-        principal.expires_at(self.ends)
+        Principal {
+            subject: self.subject.clone(),
+            expires_at: Some(self.ends),
+            roles: Arc::clone(&self.roles),
+        }
     }
 
     /// Decides. A token that names tasks or channels is confined to them: what would show or change

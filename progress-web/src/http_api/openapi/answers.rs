@@ -30,6 +30,9 @@ enum Holds {
     Json(&'static str),
     Events,
     Metrics,
+    Page,
+    /// A style sheet or a script.
+    File,
 }
 
 /// A header of an answer.
@@ -39,7 +42,9 @@ pub(super) enum Header {
     Authenticate,
     Connection,
     ETag,
+    FileTag,
     Location,
+    NoSniff,
     NoStore,
     NoTransform,
     Revalidate,
@@ -77,6 +82,20 @@ impl Answer {
     }
     .with(&[Header::NoStore]);
 
+    pub(super) const PAGE: Self = Self {
+        holds: Holds::Page,
+        ..Self::nothing(200, "The page")
+    }
+    .with(PAGE_HEADERS);
+    pub(super) const FILE: Self = Self {
+        holds: Holds::File,
+        ..Self::nothing(200, "A style sheet or a script of the page")
+    }
+    .with(PAGE_HEADERS);
+
+    pub(super) const UNCHANGED: Self =
+        Self::nothing(304, "The client has it").with(&[Header::FileTag, Header::Revalidate]);
+
     pub(super) const fn json(status: u16, says: &'static str, schema: &'static str) -> Self {
         Self {
             holds: Holds::Json(schema),
@@ -110,24 +129,27 @@ impl Answer {
     pub(super) fn is(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let found = headers.get(header::CONTENT_TYPE);
         let found = found.and_then(|media| media.to_str().ok()?.split(';').next());
-        status == self.status && found == self.holds.media()
+        let mut media = self.holds.media().iter();
+        let is_held = match found {
+            Some(found) => media.any(|media| *media == found),
+            None => media.len() == 0,
+        };
+        status == self.status && is_held
     }
 
     pub(super) fn response(&self, gateway: &Gateway) -> Response {
         let mut response = ResponseBuilder::new().description(self.says);
-        match (self.holds.media(), self.holds) {
-            (Some(media), Holds::Json(schema)) => {
-                response =
-                    revalidated(response).content(media, Content::new(Some(reference(schema))));
-            }
-            (Some(media), Holds::Events) => {
-                response = response.content(media, Content::new(Some(event(gateway))));
-            }
-            (Some(media), _) => {
-                let text = schema(json!({"type": "string"}));
-                response = response.content(media, Content::new(Some(text)));
-            }
-            (None, _) => {}
+        for media in self.holds.media() {
+            response = match self.holds {
+                Holds::Json(schema) => {
+                    revalidated(response).content(*media, Content::new(Some(reference(schema))))
+                }
+                Holds::Events => response.content(*media, Content::new(Some(event(gateway)))),
+                _ => {
+                    let text = schema(json!({"type": "string"}));
+                    response.content(*media, Content::new(Some(text)))
+                }
+            };
         }
         for header in self.headers {
             let (name, header) = header.described();
@@ -144,15 +166,19 @@ impl Answer {
 }
 
 impl Holds {
-    fn media(self) -> Option<&'static str> {
+    fn media(self) -> &'static [&'static str] {
         match self {
-            Self::Nothing => None,
-            Self::Json(_) => Some("application/json"),
-            Self::Events => Some("text/event-stream"),
-            Self::Metrics => Some("text/plain"),
+            Self::Nothing => &[],
+            Self::Json(_) => &["application/json"],
+            Self::Events => &["text/event-stream"],
+            Self::Metrics => &["text/plain"],
+            Self::Page => &["text/html"],
+            Self::File => &["text/css", "text/javascript"],
         }
     }
 }
+
+const PAGE_HEADERS: &[Header] = &[Header::FileTag, Header::Revalidate, Header::NoSniff];
 
 /// An event of a stream, as its reader has it. Up to OpenAPI 3.1 nothing says what a stream is made
 /// of; those who test against one take the schema of its body for that of each event.
@@ -223,6 +249,12 @@ impl Header {
                 "The position, weak",
                 json!({"pattern": r#"^W/"[A-Za-z0-9]{1,32}:[0-9]{1,19}"$"#}),
             ),
+            Self::FileTag => (
+                "ETag",
+                "Of these bytes",
+                json!({"pattern": r#"^"[0-9a-f]{16}"$"#}),
+            ),
+            Self::NoSniff => ("X-Content-Type-Options", "", json!({"const": "nosniff"})),
             Self::Location => ("Location", "The task", json!({"minLength": 1})),
             Self::NoStore => ("Cache-Control", "", json!({"const": "no-store"})),
             Self::NoTransform => (

@@ -460,6 +460,26 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             answers: const { &[Answer::json(200, "OpenAPI 3.1", "Document")] },
             refuses: &[ALWAYS],
         },
+        Endpoint::Dashboard => Described {
+            id: "getDashboard",
+            tag: OPERATING,
+            does: "Gives the page that shows the live tasks",
+            takes: &[Takes::IfNoneMatch],
+            body: None,
+            needs: Needs::Nothing,
+            answers: const { &[Answer::PAGE, Answer::UNCHANGED] },
+            refuses: &[ALWAYS],
+        },
+        Endpoint::DashboardFile => Described {
+            id: "getDashboardFile",
+            tag: OPERATING,
+            does: "Gives what that page is made of",
+            takes: &[Takes::File, Takes::IfNoneMatch],
+            body: None,
+            needs: Needs::Nothing,
+            answers: const { &[Answer::FILE, Answer::UNCHANGED] },
+            refuses: &[ALWAYS, &[Code::NotFound]],
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use utoipa::openapi::{
     path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
 };
 
-use super::schema;
+use super::{super::dashboard::FILES, schema};
 use crate::{gateway::Gateway, wire::PROTOCOL};
 
 /// A parameter, as one route or several take it.
@@ -21,6 +21,7 @@ pub(super) enum Takes {
     ClientId,
     Connection,
     Cursor,
+    File,
     Format,
     IdempotencyKey,
     Ids,
@@ -100,6 +101,12 @@ impl Takes {
                 Path,
                 "The client",
                 json!({"type": "string", "minLength": 1}),
+            ),
+            Self::File => (
+                "file",
+                Path,
+                "The file",
+                json!({"type": "string", "enum": FILES.map(|file| file.name)}),
             ),
             Self::After => (
                 "after",

@@ -120,7 +120,6 @@ fn every_code_that_is_answered_over_http_is_described_somewhere() {
             Code::AlreadySubscribed,
             Code::NotSubscribed,
             // Of no operation.
-            Code::NotFound,
             Code::MethodNotAllowed,
             // Of connections that are open.
             Code::Disconnected,

@@ -1,0 +1,295 @@
+//! The page in a real browser. It leaves pictures in `target/screenshots`.
+
+#[allow(dead_code, reason = "the demo's tests use all of it")]
+#[path = "../../demo/tests/browser/driver.rs"]
+mod driver;
+#[allow(dead_code, reason = "the demo's tests use all of it")]
+#[path = "../../demo/tests/browser/page.rs"]
+mod page;
+mod support;
+
+use std::{io::Write as _, path::PathBuf, process::Stdio};
+
+use event_hub::users::Role;
+use fantoccini::Locator;
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use self::{
+    driver::Browser,
+    support::{PATIENCE, SECRET, picture, token, torn},
+};
+
+/// The hub as a process, which can be killed and started again in its place.
+struct Host {
+    process: Child,
+    url: String,
+    secret: tempfile::NamedTempFile,
+}
+
+impl Host {
+    async fn start() -> Self {
+        let mut secret = tempfile::NamedTempFile::new().unwrap();
+        writeln!(secret, "{SECRET}").unwrap();
+        let (process, url) = Self::spawn(&secret, "127.0.0.1:0").await;
+        Self {
+            process,
+            url,
+            secret,
+        }
+    }
+
+    async fn spawn(secret: &tempfile::NamedTempFile, listen: &str) -> (Child, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_event-hub"));
+        command.args(["--sample", "500ms", "--listen", listen, "--secret-file"]);
+        let command = command.arg(secret.path()).stdout(Stdio::piped());
+        let mut process = command.kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let said = timeout(PATIENCE, lines.next_line()).await;
+        let said = said.expect("it is ready").unwrap().unwrap();
+        (process, said.rsplit(' ').next().unwrap().to_owned())
+    }
+
+    async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    async fn start_again(&mut self) {
+        let listen = self.url.strip_prefix("http://").unwrap();
+        (self.process, _) = Self::spawn(&self.secret, listen).await;
+    }
+
+    fn page(&self, role: Role) -> String {
+        format!("{}/#token={}", self.url, token(role))
+    }
+}
+
+impl Browser {
+    /// Opens the page in a role, and waits until it is live.
+    async fn open_as(&self, host: &Host, role: Role) {
+        // Another fragment alone would not load it anew.
+        self.open("about:blank").await;
+        self.open(&host.page(role)).await;
+        self.until_state("live").await;
+    }
+
+    async fn until_state(&self, state: &str) {
+        let is_so = format!("document.querySelector('#connection')?.dataset.state === '{state}'");
+        self.until(&is_so).await;
+    }
+
+    async fn click(&self, selector: &str) {
+        let found = self.client.find(Locator::Css(selector)).await;
+        found.unwrap().click().await.unwrap();
+    }
+
+    async fn write(&self, selector: &str, text: &str) {
+        let found = self.client.find(Locator::Css(selector)).await;
+        found.unwrap().send_keys(text).await.unwrap();
+    }
+
+    async fn create_session(&self, name: &str) {
+        self.write("#session-name", name).await;
+        self.click("#new-session button").await;
+        let title =
+            format!("document.querySelector('#photos-title').textContent.includes('{name}')");
+        self.until(&title).await;
+    }
+
+    /// Waits until a channel's card shows an event with a text.
+    async fn until_told(&self, channel: &str, text: &str) {
+        self.until(&format!(
+            "[...document.querySelectorAll('[data-channel={channel}] .events li')]
+                .some((line) => line.textContent.includes('{text}'))"
+        ))
+        .await;
+    }
+
+    async fn photograph_as(&self, name: &str, scheme: &str, width: u32, height: u32) {
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+        let size = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+        let overflow = "scrollTo(0, 0); return document.documentElement.scrollWidth - innerWidth";
+        let overflow = self.client.execute(overflow, Vec::new()).await.unwrap();
+        assert!(
+            overflow.as_i64() <= Some(0),
+            "{name} is wider than the window by {overflow}"
+        );
+        self.photograph(name).await;
+    }
+}
+
+fn files(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+    let files = [
+        ("lake.png", picture(20)),
+        ("hills.png", picture(120)),
+        ("sea.png", picture(220)),
+        ("torn.png", torn()),
+    ];
+    let write = |(name, bytes): (&str, Vec<u8>)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    files.map(write).into()
+}
+
+#[tokio::test]
+async fn the_hubs_page_shows_what_happens_and_takes_decisions() {
+    let host = Host::start().await;
+    let browser = Browser::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    browser.open_as(&host, Role::Operator).await;
+    let hash = browser
+        .client
+        .execute("return location.hash", Vec::new())
+        .await;
+    assert_eq!(hash.unwrap(), "", "the token is no longer in the address");
+
+    browser.create_session("Lake").await;
+    browser.choose(&files(&folder)).await;
+    browser
+        .until("document.querySelectorAll('.photo[data-state=pending]').length === 3")
+        .await;
+    // The torn one is gone again, and is told of.
+    browser
+        .until("document.querySelectorAll('.photo').length === 3")
+        .await;
+    browser.until_told("system", "torn.png").await;
+    browser.until_told("jobs", "3 imported, 1 failed").await;
+    browser
+        .until("[...document.querySelectorAll('.photo img')].every((img) => img.naturalWidth > 0)")
+        .await;
+
+    browser.click(".photo:nth-child(1) .approve").await;
+    browser.click(".photo:nth-child(2) .reject").await;
+    browser.click(".photo:nth-child(3) .select").await;
+    let states =
+        "[...document.querySelectorAll('.photo .chip')].map((chip) => chip.textContent).join()";
+    let expected = "approved by operator,rejected by operator,pending";
+    browser.until(&format!("{states} === '{expected}'")).await;
+    browser
+        .until_told("approval", "1 pending, 1 approved, 1 rejected")
+        .await;
+    browser
+        .until("document.querySelector('.photo:nth-child(3) .select').ariaPressed === 'true'")
+        .await;
+
+    browser.click("#export").await;
+    browser
+        .until("document.querySelector('#exports button')?.textContent.includes('1')")
+        .await;
+    browser
+        .until("document.querySelector('#clients tr td')?.textContent === 'web'")
+        .await;
+    browser.write("#notice", "Lunch").await;
+    browser.click("#broadcast button").await;
+    browser
+        .until("document.querySelector('#notice-line').textContent === 'Notice: Lunch'")
+        .await;
+
+    for (name, scheme, width, height) in [
+        ("hub-light", "light", 1_100, 1_900),
+        ("hub-dark", "dark", 1_100, 1_900),
+        ("hub-narrow", "light", 390, 3_200),
+        ("hub-narrow-dark", "dark", 390, 3_200),
+    ] {
+        browser.photograph_as(name, scheme, width, height).await;
+    }
+    assert_eq!(browser.complaints().await, [""; 0]);
+
+    // What it shows after a reload is the same.
+    let shown = async || {
+        browser
+            .client
+            .execute(&format!("return {states}"), Vec::new())
+            .await
+            .unwrap()
+    };
+    browser.client.refresh().await.unwrap();
+    browser.until(&format!("{states} === '{expected}'")).await;
+    assert_eq!(shown().await, expected);
+    // A channel that is switched off and on again is told anew.
+    browser.click("[data-channel=photos] input").await;
+    browser
+        .until("document.querySelector('[data-channel=photos]').dataset.status === 'off'")
+        .await;
+    browser.click("[data-channel=photos] input").await;
+    browser.until_told("photos", "approved by operator").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_hubs_page_shows_each_role_what_it_may() {
+    let host = Host::start().await;
+    let browser = Browser::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    browser.open_as(&host, Role::Operator).await;
+    browser.create_session("Lake").await;
+    browser.choose(&files(&folder)[..1]).await;
+    browser
+        .until("document.querySelector('.photo[data-state=pending]') !== null")
+        .await;
+    let seen = "return [
+        document.querySelectorAll('.channel[data-status=live], .channel[data-status=stale]').length,
+        !document.querySelector('.photo .actions').hidden,
+        !document.querySelector('#new-session').hidden,
+        !document.querySelector('#clients').closest('section').hidden,
+    ]";
+    for (role, expected) in [
+        (Role::Operator, json!([7, true, true, true])),
+        (Role::Reviewer, json!([5, true, false, false])),
+        (Role::Viewer, json!([4, false, false, false])),
+    ] {
+        browser.open_as(&host, role).await;
+        browser
+            .until("document.querySelector('.photo[data-state=pending]') !== null")
+            .await;
+        browser
+            .until("!document.querySelector('.channel[data-status=waiting]')")
+            .await;
+        let seen = browser.client.execute(seen, Vec::new()).await.unwrap();
+        assert_eq!(seen, expected, "{role:?}");
+    }
+    // Who has no token is told what to do.
+    browser
+        .client
+        .execute("sessionStorage.clear()", Vec::new())
+        .await
+        .unwrap();
+    browser.client.refresh().await.unwrap();
+    browser.until_state("refused").await;
+    let said = "document.querySelector('#problem').textContent.includes('addresses')";
+    browser.until(said).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_hubs_page_survives_a_restart_of_the_server() {
+    let mut host = Host::start().await;
+    let browser = Browser::start().await;
+    browser.open_as(&host, Role::Operator).await;
+    browser.create_session("Lake").await;
+    host.kill().await;
+    browser.until_state("reconnecting").await;
+    host.start_again().await;
+    browser.until_state("live").await;
+    // Another hub, which knows of nothing: the page does not show what is no longer so.
+    browser
+        .until("document.querySelectorAll('#sessions li').length === 0")
+        .await;
+    browser
+        .until("!document.querySelector('[data-channel=sessions] .events li')")
+        .await;
+    browser.create_session("Hills").await;
+    browser.until_told("sessions", "Hills").await;
+    browser.close().await;
+}
