@@ -82,11 +82,6 @@ impl Browser {
         self.until(&is_so).await;
     }
 
-    async fn click(&self, selector: &str) {
-        let found = self.client.find(Locator::Css(selector)).await;
-        found.unwrap().click().await.unwrap();
-    }
-
     async fn write(&self, selector: &str, text: &str) {
         let found = self.client.find(Locator::Css(selector)).await;
         found.unwrap().send_keys(text).await.unwrap();
