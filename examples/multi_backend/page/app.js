@@ -53,16 +53,25 @@ function addProject({ project: id, title, worker }) {
 }
 
 function watch(id, project) {
-  project.stop = client.task(id).subscribe((view) => {
-    if (view.error?.code === "TASK_NOT_FOUND" && !view.snapshot) {
-      // It has waited for a worker for longer than a server waits for its task.
-      project.stop();
-      const timer = setTimeout(() => watch(id, project), ASK_AGAIN_MS);
-      project.stop = () => clearTimeout(timer);
-    } else {
-      show(project.row, view);
+  let timer;
+  const stop = client.task(id).subscribe((view) => {
+    show(project.row, view);
+    if (timer === undefined && isAwaited(view)) {
+      // The client lets go of a watch that nobody wants, and asks anew.
+      queueMicrotask(() => stop());
+      timer = setTimeout(() => watch(id, project), ASK_AGAIN_MS);
     }
   });
+  project.stop = () => {
+    stop();
+    clearTimeout(timer);
+  };
+}
+
+// Whether another run is to come: it waits for a worker for longer than a server waits for its task, or its worker is
+// gone and another one will begin it anew.
+function isAwaited({ snapshot, error }) {
+  return snapshot ? snapshot.state === "abandoned" : error?.code === "TASK_NOT_FOUND";
 }
 
 function forget(id) {
@@ -72,7 +81,9 @@ function forget(id) {
   projects.delete(id);
 }
 
-function show(row, { snapshot, logs, error }) {
+function show(row, view) {
+  const { snapshot, logs } = view;
+  const error = isAwaited(view) ? null : view.error;
   if (error) row.querySelector(".about").textContent = `${error.code}: ${error.message}`;
   if (!snapshot) return;
   const { progress, stage, message, eta_ms, cause, last_error } = snapshot;

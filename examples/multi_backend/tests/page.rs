@@ -104,6 +104,31 @@ async fn two_tabs_of_two_nodes_show_the_same() {
 }
 
 #[tokio::test]
+async fn a_film_whose_worker_is_killed_is_shown_as_the_next_one_makes_it() {
+    let flags = ["--workers", "2", "--lease", "2s", "--pace", "100ms"];
+    let system = System::start_with(&flags).await;
+    let browser = Browser::start().await;
+    let tab = &browser.client;
+    tab.goto(&system.axum()).await.unwrap();
+    let wish = json!({"title": "Rain", "scenes": 3});
+    let task = system.project(&system.axum(), &wish).await;
+    let mut worker = String::new();
+    while worker.is_empty() {
+        let url = format!("{}/tasks/{task}?wait=5s", system.axum());
+        let (_, snapshot) = system.get(&url).await;
+        worker = snapshot["labels"]["worker"]
+            .as_str()
+            .unwrap_or_default()
+            .into();
+    }
+    let (_, pid) = worker.rsplit_once('-').unwrap();
+    signal("-KILL", pid).await;
+    let films = films(tab, 1).await;
+    assert!(!films[0][4].as_str().unwrap().contains(&worker), "{films}");
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn a_tab_shows_the_newest_hundred_projects_and_loses_no_connection() {
     // Nobody works: they all wait.
     let system = System::start_with(&[]).await;
