@@ -11,6 +11,7 @@ use crate::needs::{self, User};
 use crate::process::Process;
 use crate::report::Outcome;
 
+/// All but what takes minutes.
 pub(crate) fn run(context: &Context) -> Result<Outcome> {
     needs::ensure(User::Tests, &context.root)?;
     let client = Client::of(context);
@@ -21,16 +22,18 @@ pub(crate) fn run(context: &Context) -> Result<Outcome> {
     let embedded = context.root.join("progress-web/assets");
     let embed = client.script("embed").args(["--", "--check"]);
     embed.arg(embedded).run()?;
-    context
-        .cargo(["build", "--package", "progress-server", "--all-features"])
-        .run()?;
-    let server = context.target_dir("debug").join("progress-server");
-    for script in ["test", "test:browser", "test:e2e"] {
-        client
-            .script(script)
-            .env("PROGRESS_SERVER", &server)
-            .run()?;
-    }
+    client.tests(context, &["test", "test:browser"])?;
+    Ok(Outcome::Passed)
+}
+
+/// Real browsers against a real server behind a real nginx: tabs that come, go and sleep, outages,
+/// proxies that hold back or refuse, credentials that end; and a minute of all that at random.
+pub(crate) fn end_to_end(context: &Context) -> Result<Outcome> {
+    needs::ensure(User::Tests, &context.root)?;
+    let client = Client::of(context);
+    client.install()?;
+    client.script("build").run()?;
+    client.tests(context, &["test:e2e"])?;
     Ok(Outcome::Passed)
 }
 
@@ -54,6 +57,18 @@ impl Client {
         let npm = Process::new("npm", &self.dir);
         npm.args(["ci", "--no-audit", "--no-fund"]).run()?;
         fs::write(&installed, lock).context("cannot note what was installed")
+    }
+
+    /// Runs tests against the server that is built for them.
+    fn tests(&self, context: &Context, scripts: &[&str]) -> Result<()> {
+        let build = ["build", "--package", "progress-server", "--all-features"];
+        context.cargo(build).run()?;
+        let server = context.target_dir("debug").join("progress-server");
+        for name in scripts {
+            let script = self.script(name);
+            script.env("PROGRESS_SERVER", &server).run()?;
+        }
+        Ok(())
     }
 
     fn script(&self, name: &str) -> Process {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::cargo::rust_version;
 use crate::report::Outcome;
 use crate::{
-    Context, Gate,
+    Context, Gate, js,
     needs::{self, User},
 };
 
@@ -20,6 +20,10 @@ pub(crate) const GATES: &[Gate] = &[
     Gate {
         name: "soak",
         run: soak,
+    },
+    Gate {
+        name: "js-e2e",
+        run: js::end_to_end,
     },
     Gate {
         name: "redis-soak",

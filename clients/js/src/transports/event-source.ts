@@ -1,7 +1,7 @@
 /** The browser's `EventSource`, which can send no header: by a grant for each task, or as the page is known. */
 
 import type { Wanted } from "../frames.js";
-import { divide, openStreams, queryOf } from "./streams.js";
+import { divide, openStreams, queryOf, refused, type Stream } from "./streams.js";
 import type { Env, Opener } from "./transport.js";
 
 export const eventSource: Opener = (env, wanted, wire) => {
@@ -28,9 +28,24 @@ export const eventSource: Opener = (env, wanted, wire) => {
       }
     };
     // It would come back by itself, but with the old grant, and without a pause that doubles.
-    source.onerror = () => stream.ended();
+    source.onerror = () => {
+      if (source.readyState === SHUT) why(url, stream).catch(() => stream.ended());
+      else stream.ended();
+    };
   });
 };
+
+/** What `EventSource` gives up for, it does not say: `fetch` is told. */
+async function why(url: string, stream: Stream): Promise<void> {
+  const headers = { accept: "text/event-stream" };
+  const response = await fetch(url, { headers, signal: stream.abort.signal, cache: "no-store" });
+  if (!response.ok) return refused(stream, response);
+  response.body?.cancel().catch(() => {});
+  stream.ended();
+}
+
+/** `EventSource.CLOSED`. */
+const SHUT = 2;
 
 async function urlOf({ url, options }: Env, topics: readonly Wanted[]): Promise<string> {
   const first = topics[0]!;

@@ -1,9 +1,8 @@
 /** `GET /sse` read by `fetch`, which can send a header. */
 
 import type { Wanted } from "../frames.js";
-import { lossOf } from "./http.js";
 import { SseParser } from "./sse-parser.js";
-import { divide, openStreams, queryOf, type Stream } from "./streams.js";
+import { divide, openStreams, queryOf, refused, type Stream } from "./streams.js";
 import type { Env, Opener } from "./transport.js";
 
 export const fetchSse: Opener = (env, wanted, wire) =>
@@ -21,11 +20,7 @@ async function run(env: Env, stream: Stream, topics: readonly Wanted[]): Promise
       stream,
       topics.map((topic) => ({ ...topic, after: null })),
     );
-  if (!response.ok) {
-    const loss = await lossOf(response);
-    const isFinal = loss.error?.is_retryable === false && loss.error.code !== "UNAUTHENTICATED";
-    return isFinal ? stream.reject(loss.error!) : stream.ended(loss);
-  }
+  if (!response.ok) return refused(stream, response);
   // A page of somebody in between is no stream.
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return stream.ended();
   let retry = 0;

@@ -4,6 +4,7 @@ import { isEvent, keyOf, timeOf, type ControlFrame, type Frame, type Wanted } fr
 import type { Loss } from "../machine.js";
 import type { ErrorObject } from "../types.js";
 import { BufferingDetector } from "./buffering.js";
+import { lossOf } from "./http.js";
 import type { Link, Wire } from "./transport.js";
 
 /** Topics of one stream: the server's limit. */
@@ -126,6 +127,13 @@ export function openStreams(
 
   watch(wanted);
   return { watch, ping: () => false, close: stop };
+}
+
+/** Tells why a stream was not opened: of its topics, or of who asks and when. */
+export async function refused(stream: Stream, response: Response): Promise<void> {
+  const loss = await lossOf(response);
+  const isFinal = loss.error?.is_retryable === false && loss.error.code !== "UNAUTHENTICATED";
+  return isFinal ? stream.reject(loss.error!) : stream.ended(loss);
 }
 
 /** Divides topics among streams: what a stream without a position begins with is one thing for all of it. */
