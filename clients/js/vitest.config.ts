@@ -6,5 +6,7 @@ export default defineConfig({
     // Browsers have suites of their own.
     exclude: ["test/browser/**", "test/e2e/**", "node_modules/**"],
     testTimeout: 20_000,
+    // Some talk to a real server, on a machine that may do something else for a moment.
+    retry: process.env.CI ? 1 : 0,
   },
 });
