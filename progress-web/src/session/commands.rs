@@ -41,19 +41,11 @@ impl Machine {
         self.obey(command, request_id);
     }
 
-    /// Does what was said at the door behind the credentials, once these have opened it.
-    pub(crate) fn catch_up(&mut self) {
-        if self.door.is_some() || self.held.is_empty() {
-            return;
-        }
-        for message in std::mem::take(&mut self.held) {
-            if !self.closed {
-                self.obey(message.command, message.request_id);
-            }
-        }
-    }
-
-    fn obey(&mut self, command: Result<Command, ApiError>, request_id: Option<Box<Value>>) {
+    pub(super) fn obey(
+        &mut self,
+        command: Result<Command, ApiError>,
+        request_id: Option<Box<Value>>,
+    ) {
         match command {
             Ok(Command::Pong) => {}
             Ok(Command::Ping) => self.say(None, "pong", None, None),
@@ -70,35 +62,6 @@ impl Machine {
             Ok(Command::Subscribe(topics)) => self.on_subscribe(topics, request_id.as_deref()),
             Ok(Command::Unsubscribe(topics)) => self.on_unsubscribe(topics, request_id.as_deref()),
             Err(error) => self.say_rejected(None, request_id.as_deref(), &error),
-        }
-    }
-
-    /// Takes what a client says of whom nothing is known: only who it is counts, and what comes
-    /// behind that is held until it is known.
-    fn on_knock(&mut self, message: Parsed, now: Instant) {
-        let Some(door) = &mut self.door else { return };
-        match message.command {
-            Ok(Command::Ping | Command::Pong) => {}
-            Ok(Command::Auth(header)) if !door.is_asked => {
-                door.is_asked = true;
-                // From here on it is the authorizer's time.
-                door.until = now + self.pace.auth_wait;
-                let wants = door.wants.take();
-                self.effects.push_back(Effect::Authorize(header));
-                self.effects.extend(wants);
-            }
-            _ if door.is_asked && self.held.len() < HELD => self.held.push(message),
-            _ if door.is_asked => {
-                let message = format!("too many messages before `connected`, the limit is {HELD}");
-                let error = ApiError::new(Code::RateLimited, message).detail("limit", HELD);
-                self.on_dismissed(&error);
-                self.effects.push_back(Effect::Limited("messages"));
-            }
-            _ => {
-                let message =
-                    "the first message has to say who asks: {\"type\":\"auth\",\"token\":\"…\"}";
-                self.on_dismissed(&ApiError::new(Code::Unauthenticated, message));
-            }
         }
     }
 
@@ -235,5 +198,3 @@ impl Machine {
 /// Cancellations of one connection that are under way at a time; each is one question to the
 /// authorizer and, with a broker, one to it.
 const CANCELS: u8 = 16;
-/// Messages of a client that are held until it is known who it is.
-const HELD: usize = 16;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     command::{Parsed, Registration},
+    door::Door,
     linger::Linger,
     output::{Close, Output},
     places::Places,
@@ -118,17 +119,6 @@ pub(super) enum Effect {
     Limited(&'static str),
 }
 
-/// A connection of whose client nothing is known yet: nothing is said to it, and nothing is done
-/// for it but to look who it is.
-#[derive(Debug)]
-pub(super) struct Door {
-    pub(super) until: Instant,
-    /// What it came for, if that is known.
-    pub(super) wants: Option<Effect>,
-    /// It has said who it is, which is looked into.
-    pub(super) is_asked: bool,
-}
-
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(super) shape: Shape,
@@ -158,7 +148,7 @@ pub(crate) struct Machine {
     /// What it has said behind its credentials, while they are looked into.
     pub(super) held: Vec<Parsed>,
     /// When the credentials end that the connection itself needs.
-    expires: Option<Instant>,
+    pub(super) expires: Option<Instant>,
     /// The first end of those of the connection and of its topics, or earlier.
     ends: Option<Instant>,
     /// Credentials came by a way that only an option allows: it is closed as other systems close.
@@ -212,29 +202,6 @@ impl Machine {
         if matches!(self.shape, Shape::Streams | Shape::Sockets) {
             self.say(None, "connected", Some(self.connected(None)), None);
         }
-    }
-
-    /// Waits at the door until the client says who it is; then it is asked for what it came for.
-    pub(super) fn wait_for_credentials(&mut self, wants: Option<Effect>, now: Instant) {
-        self.door = Some(Box::new(Door {
-            until: now + self.pace.auth_wait,
-            wants,
-            is_asked: false,
-        }));
-    }
-
-    /// The client may be here, until then.
-    pub(crate) fn on_known(&mut self, expires: Option<Instant>) {
-        self.expires = expires;
-        self.note_end(expires);
-        if self.shape == Shape::Sockets && self.door.take().is_some() {
-            self.greet();
-        }
-    }
-
-    /// The client may not be here.
-    pub(crate) fn on_unknown(&mut self, error: &ApiError) {
-        self.on_dismissed(error);
     }
 
     /// Adds a topic; its frames come by [`on_frame`](Self::on_frame) with the index returned.
@@ -439,7 +406,7 @@ impl Machine {
     }
 
     /// Notes an end of credentials; the first that was noted counts, also if it was put off since.
-    fn note_end(&mut self, expires: Option<Instant>) {
+    pub(super) fn note_end(&mut self, expires: Option<Instant>) {
         self.ends = self.ends.into_iter().chain(expires).min();
     }
 

@@ -1,11 +1,12 @@
 //! A session: one client's connection, from subscriptions to frames.
 //!
 //! [`machine`] is the state machine, which takes `now` and does no I/O: frames, messages and time
-//! go in, output and effects come out. Its parts are [`frames`], [`commands`] and [`vector`].
+//! go in, output and effects come out. Its parts are [`door`], [`frames`], [`commands`] and [`vector`].
 //! [`stream`] is the small shell that polls subscriptions, answers and a timer and feeds it.
 
 mod command;
 mod commands;
+mod door;
 mod flight;
 mod frames;
 mod linger;
