@@ -21,6 +21,10 @@ export function unknownTask(id, name = '') {
     result: null,
     error: null,
     cause: null,
+    // The attempt that is under way or waited for, if it is not the first: `{number, of, at, error}`.
+    attempt: null,
+    // When its state last changed, by this page's clock.
+    movedAt: Date.now(),
     // The server knew it once and knows it no more.
     lost: false,
     epoch: null,
@@ -30,6 +34,17 @@ export function unknownTask(id, name = '') {
 
 export function isEnded(task) {
   return ENDS.has(task.state);
+}
+
+/** The server refused it before there was such a task. */
+export function refuse(task, error) {
+  task.state = 'failed';
+  task.error = error;
+}
+
+/** How much of its upload is there, in percent; null if it has none. */
+export function uploaded(task) {
+  return task.stages.get('upload')?.progress ?? null;
 }
 
 /** Nothing more is to come of it. */
@@ -62,6 +77,8 @@ export function applySnapshot(task, snapshot, then) {
   task.result = snapshot.result ?? null;
   task.error = snapshot.error ?? null;
   task.cause = snapshot.cause ?? null;
+  task.attempt = isEnded(task) ? null : attemptAfter(snapshot.last_error, then);
+  task.movedAt = then;
   // A snapshot has no place in the queue: what was known of it goes with the queue.
   task.position = task.state === 'queued' && sameRun ? task.position : null;
   return true;
@@ -82,6 +99,7 @@ export function applyEvent(task, frame, now) {
     return 'missing';
   }
   task.seq = frame.seq;
+  task.movedAt = now;
   change(task, frame.event_type, frame.data, now);
   return 'applied';
 }
@@ -110,11 +128,14 @@ function change(task, type, data, now) {
     case 'recovered':
       task.state = 'running';
       break;
+    case 'error':
+      task.attempt = attemptAfter(data, now);
+      break;
     case 'complete':
       end(task, data);
       break;
     default:
-      // Logs, errors that the task survived, requests to cancel and custom events change nothing here.
+      // Logs, requests to cancel and custom events change nothing here.
       break;
   }
 }
@@ -145,6 +166,7 @@ function update(task, data, now) {
 
 function end(task, data) {
   task.state = data.status;
+  task.attempt = null;
   // 100 only if it completed; else as far as it came.
   move(task, data.progress);
   task.due = null;
@@ -152,6 +174,15 @@ function end(task, data) {
   task.result = data.result ?? null;
   task.error = data.error ?? null;
   task.cause = data.cause ?? null;
+}
+
+/** The attempt that follows an error, if one does. */
+function attemptAfter(error, then) {
+  if (error?.retry_after_ms === undefined || error.retry_count === undefined) {
+    return null;
+  }
+  const { retry_count: retry, max_retries: retries = retry, retry_after_ms: wait } = error;
+  return { number: retry + 1, of: retries + 1, at: then + wait, error };
 }
 
 function dueAt(etaMs, now) {

@@ -2,8 +2,8 @@
 
 import { drawBlurhash } from './blurhash.js';
 import { Bar, Chip, make, problem, setData, setHidden, setText } from './dom.js';
-import { isEnded } from './fold.js';
-import { GLUE, activity, bytes, stageWord, stateOf } from './words.js';
+import { isEnded, isOver } from './fold.js';
+import { GLUE, activity, bytes, phaseOf, stageWord, stateOf, uncapital } from './words.js';
 
 const SHARPNESS = { sharp: 'sharp', soft: 'a little soft', blurred: 'blurred' };
 
@@ -27,10 +27,16 @@ export class Row {
   #activity;
   #outcome;
   #thumb;
+  #cancel;
+  #actions;
   // The position of the end that the outcome shows.
   #ended = null;
 
-  constructor(template, id) {
+  /**
+   * `actions` are what a page can do beyond showing, all of them optional: `cancel(id)`,
+   * `thumbnail(id, element)`, and `instead(task)`, other words for what a task is at.
+   */
+  constructor(template, id, actions) {
     const root = template.content.firstElementChild.cloneNode(true);
     this.root = root;
     root.dataset.task = id;
@@ -40,6 +46,10 @@ export class Row {
     this.#activity = root.querySelector('.activity');
     this.#outcome = root.querySelector('.outcome');
     this.#thumb = root.querySelector('.thumb');
+    this.#actions = actions;
+    this.#cancel = root.querySelector('.cancel');
+    this.#cancel.addEventListener('click', () => actions.cancel(id));
+    actions.thumbnail?.(id, this.#thumb);
     this.#name.id = `name-${id}`;
     this.#bar.element.setAttribute('aria-labelledby', this.#name.id);
   }
@@ -47,14 +57,21 @@ export class Row {
   show(task) {
     const state = stateOf(task);
     setData(this.root, 'state', state);
+    const phase = phaseOf(task);
+    setData(this.root, 'phase', phase);
     if (this.#name.title !== task.name) {
       this.#name.title = task.name;
+      this.#cancel.setAttribute('aria-label', `Cancel ${task.name}`);
       setText(this.#name, task.name);
     }
-    this.#chip.show(state);
-    const words = isEnded(task) ? summary(task) : activity(task);
+    setHidden(this.#cancel, !this.#actions.cancel || isOver(task) || task.epoch === null);
+    const instead = this.#actions.instead?.(task) ?? null;
+    const words = isEnded(task) ? summary(task) : (instead ?? activity(task));
     setText(this.#activity, words);
-    this.#bar.show(task, words);
+    // What waits has no time left that means anything.
+    const waits = instead !== null || phase === 'retrying' || task.metadata.waiting;
+    this.#chip.show(instead === null ? phase : 'paused');
+    this.#bar.show(waits ? { ...task, due: null } : task, words);
     if (isEnded(task)) {
       this.#showEnd(task);
     }
@@ -96,10 +113,6 @@ function summary(task) {
   return activity(task);
 }
 
-function uncapital(text) {
-  return text.charAt(0).toLowerCase() + text.slice(1);
-}
-
 function findings(result) {
   if (!result) {
     return [];
@@ -108,6 +121,11 @@ function findings(result) {
   const facts = make('p', 'facts');
   if (image) {
     facts.append(...[camera(image.exif), sharpness(image.sharpness)].filter(Boolean));
+  }
+  if (result.cached) {
+    const fact = make('span', 'fact', 'Known already');
+    fact.title = 'The same content was analysed before';
+    facts.append(fact);
   }
   facts.append(checksum(result.sha256));
   return image?.colours?.length ? [facts, swatches(image.colours)] : [facts];
@@ -167,6 +185,10 @@ function swatches(colours) {
 
 function drawPreview(thumb, { blurhash, width, height }) {
   const canvas = thumb.querySelector('canvas');
+  if (!canvas.hidden) {
+    // The picture itself is there.
+    return;
+  }
   if (blurhash && drawBlurhash(canvas, blurhash, width, height)) {
     canvas.hidden = false;
     thumb.querySelector('.icon').remove();

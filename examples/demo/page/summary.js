@@ -1,7 +1,7 @@
 // The batch as a whole: its bar, its numbers, and what they mean in plain sentences.
 
 import { Bar, Chip, make, problem, setData, setHidden, setText } from './dom.js';
-import { isOver } from './fold.js';
+import { isOver, uploaded } from './fold.js';
 import { bytes, count, duration, files, fullSentence, stateOf } from './words.js';
 
 // Fewer rows are seen at a glance.
@@ -45,7 +45,7 @@ export class Summary {
     this.#showCounts(numbers, parts);
     this.#bar.show(batch, numbers);
     setText(this.#verdict, sentences);
-    setHidden(this.#toFailed, tally.failed === 0 || tally.total < MANY_ROWS);
+    setHidden(this.#toFailed, !tally.failed || tally.total < MANY_ROWS);
     this.#showError(batch.error ?? watch.refusal);
     return { numbers, verdict: sentences, tally };
   }
@@ -134,7 +134,8 @@ function verdict(watch, tally) {
 
 function completed(result, tally, took) {
   const done = result.completed ?? tally.completed ?? 0;
-  const failed = result.failed ?? tally.failed ?? 0;
+  // Those that were refused, the batch knows nothing of.
+  const failed = Math.max(result.failed ?? 0, tally.failed ?? 0);
   if (failed === 0) {
     return done === 1 ? `The file is done, ${took}.` : `All ${files(done)} are done, ${took}.`;
   }
@@ -148,7 +149,13 @@ function leftovers({ completed, total }) {
   return `${completed} of ${count(total, 'file is', 'files are')} done`;
 }
 
-function underWay({ batch, expected }) {
+function isArriving(task) {
+  const percent = uploaded(task);
+  return percent !== null && percent < 100 && !isOver(task);
+}
+
+function underWay(watch) {
+  const { batch, expected } = watch;
   const receive = batch.stages.get('receive');
   if (receive && receive.progress < 100) {
     const total = receive.total ? ` of ${bytes(receive.total)}` : '';
@@ -157,6 +164,11 @@ function underWay({ batch, expected }) {
   }
   if (batch.state === 'paused' || batch.state === 'stalled') {
     return fullSentence(`The batch is ${batch.state}`);
+  }
+  const arriving = watch.files.map(({ task_id: id }) => watch.task(id)).filter(isArriving).length;
+  if (arriving > 0) {
+    const left = `${files(arriving)} still to arrive.`;
+    return expected ? `${left} Keep this page open until then.` : left;
   }
   return 'All files have arrived. This page can be closed: the work goes on, and this address shows how it stands.';
 }

@@ -1,6 +1,7 @@
 // The page's list and summary, brought up to date once a frame and only where something changed.
 
 import { setData, setHidden, setText } from './dom.js';
+import { isOver } from './fold.js';
 import { Row } from './row.js';
 import { Summary } from './summary.js';
 import { GLUE, connectionWord, percent } from './words.js';
@@ -11,7 +12,7 @@ const FRAME_BUDGET_MS = 8;
 const HIDDEN_EVERY_MS = 500;
 // A screen reader hears no more often than this how it goes on.
 const ANNOUNCE_EVERY_MS = 5_000;
-const TITLE = 'Drop files';
+const TITLE = document.title;
 
 export class View {
   #watch = null;
@@ -25,8 +26,13 @@ export class View {
   #announcer = document.getElementById('announcer');
   #summary = new Summary(this.#section);
   #said = { text: '', at: 0, ended: 0 };
+  #actions;
+  #cancelAll = document.getElementById('cancel-all');
 
-  constructor() {
+  /** What `actions` may have, a `Row` says; with `cancelAll` the batch can be cancelled too. */
+  constructor(actions = {}) {
+    this.#actions = actions;
+    this.#cancelAll.addEventListener('click', () => actions.cancelAll());
     document.getElementById('to-failed').addEventListener('click', () => this.#goToFailed());
     document.addEventListener('visibilitychange', () => this.changed());
   }
@@ -76,6 +82,8 @@ export class View {
     }
     this.#showRows();
     this.#showConnection(watch);
+    const { batch } = watch;
+    setHidden(this.#cancelAll, !this.#actions.cancelAll || isOver(batch) || batch.epoch === null);
     const shown = this.#summary.show(watch);
     setTitle(title(watch, shown.tally));
     this.#announce(watch, shown);
@@ -91,7 +99,7 @@ export class View {
       this.#changed.delete(task);
       let row = this.#rows.get(task.id);
       if (!row) {
-        row = new Row(this.#template, task.id);
+        row = new Row(this.#template, task.id, this.#actions);
         this.#rows.set(task.id, row);
         fresh.append(row.root);
       }

@@ -1,6 +1,7 @@
-// Watches a batch and all its files on one event stream, and folds what comes.
+// Watches a batch and all its files on one event stream, and folds what comes. Where no stream gets
+// through, it asks instead, and goes on trying the stream.
 
-import { applyEvent, applySnapshot, isEnded, isOver, unknownTask } from './fold.js';
+import { applyEvent, applySnapshot, isEnded, isOver, refuse, unknownTask } from './fold.js';
 
 // Until the server says how often its heart beats.
 const HEARTBEAT_MS = 30_000;
@@ -14,9 +15,14 @@ const STALE_MS = 10_000;
 const RETRY_FIRST_MS = 1_000;
 const RETRY_SHORTEST_MS = 500;
 const RETRY_LONGEST_MS = 30_000;
+// So many streams in a row that bring nothing: then it asks.
+const STREAMS_IN_VAIN = 2;
+// For so long the server may hold its answer until something happens.
+const POLL_WAIT = '2s';
+const POLL_PAUSE_MS = 250;
 
 /**
- * `connection` is `connecting`, `live`, `reconnecting`, `stale` or `final`.
+ * `connection` is `connecting`, `live`, `reconnecting`, `polling`, `stale` or `final`.
  *
  * `fate` says why there is no live batch: `waiting` (the server does not know it yet), `missing` (it
  * never did), `restarted` or `forgotten` (it did once), `refused` (see `refusal`); else it is null.
@@ -44,10 +50,18 @@ export class Watch {
   #growth = null;
   #clock = null;
   #stopped = false;
+  #path;
+  #planned = [];
+  #inVain = 0;
+  #polling = null;
 
-  /** `onChange(task)` is called for each changed task, and without one if anything else changed. */
-  constructor(id, onChange) {
+  /**
+   * `onChange(task)` is called for each changed task, and without one if anything else changed.
+   * `path` is that of the stream of many tasks.
+   */
+  constructor(id, onChange, path = '/sse') {
     this.id = id;
+    this.#path = path;
     this.#onChange = onChange;
     this.batch = unknownTask(id);
     this.#tasks.set(id, this.batch);
@@ -57,7 +71,24 @@ export class Watch {
 
   /** The batch's files in the order in which they came, as `{name, task_id}`. */
   get files() {
-    return this.batch.metadata.files ?? [];
+    const known = this.batch.metadata.files ?? [];
+    const ids = new Set(known.map((file) => file.task_id));
+    return [...known, ...this.#planned.filter((file) => !ids.has(file.task_id))];
+  }
+
+  /** Shows files, as `{name, task_id}`, before the server knows of them. */
+  plan(files) {
+    this.#planned = files;
+    this.#takeFiles();
+  }
+
+  /** The server did not take a file that was planned. */
+  refuseFile(id, error) {
+    const task = this.#tasks.get(id);
+    if (task && task.epoch === null) {
+      refuse(task, error);
+      this.#changed(task);
+    }
   }
 
   task(id) {
@@ -76,6 +107,7 @@ export class Watch {
   stop() {
     this.#stopped = true;
     this.#close();
+    this.#polling?.abort();
     clearInterval(this.#clock);
   }
 
@@ -84,17 +116,24 @@ export class Watch {
     if (this.#stopped) {
       return;
     }
-    const ids = [...this.#tasks.values()].filter((task) => !isOver(task)).map((task) => task.id);
+    const ids = this.#live().map((task) => task.id);
     if (ids.length === 0) {
       this.#finish();
       return;
     }
     this.#watched = new Set(ids);
     this.#pulse = Date.now();
-    const source = new EventSource(`/sse?ids=${ids.join(',')}&replay=none`);
+    const source = new EventSource(`${this.#path}?ids=${ids.join(',')}&replay=none`);
     source.onmessage = (message) => this.#hear(JSON.parse(message.data));
     source.onerror = () => this.#lose(source);
     this.#source = source;
+  }
+
+  /** The tasks that the server is known to know, and the batch, of which more is to come. */
+  #live() {
+    const announced = new Set((this.batch.metadata.files ?? []).map((file) => file.task_id));
+    const known = (task) => task === this.batch || announced.has(task.id);
+    return [...this.#tasks.values()].filter((task) => known(task) && !isOver(task));
   }
 
   #close() {
@@ -111,10 +150,67 @@ export class Watch {
     if (source !== this.#source) {
       return;
     }
-    this.#become('reconnecting');
+    this.#failed();
     if (source.readyState === EventSource.CLOSED) {
       this.#retryLater();
     }
+  }
+
+  /** A stream was lost, or never brought anything. */
+  #failed() {
+    this.#inVain += 1;
+    if (this.#inVain >= STREAMS_IN_VAIN && this.#polling === null && !this.#stopped) {
+      this.#polling = new AbortController();
+      this.#poll(this.#polling.signal);
+    }
+    this.#become(this.connection === 'polling' ? 'polling' : 'reconnecting');
+  }
+
+  /** Asks for what has changed, until a stream is live again. */
+  async #poll(signal) {
+    const etags = new Map();
+    while (!signal.aborted) {
+      // The batch moves whenever one of its files does: that one answer is waited for.
+      const moved = await this.#ask(this.batch, `?wait=${POLL_WAIT}`, etags, signal);
+      const files = this.#live().filter((task) => task !== this.batch);
+      await Promise.all(files.map((task) => this.#ask(task, '', etags, signal)));
+      if (!moved || isOver(this.batch)) {
+        await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
+      }
+    }
+  }
+
+  /** Asks for one task; tells whether there was an answer. */
+  async #ask(task, query, etags, signal) {
+    if (isOver(task)) {
+      return false;
+    }
+    try {
+      const known = etags.get(task.id);
+      const headers = known ? { 'If-None-Match': known } : {};
+      const response = await fetch(`/tasks/${task.id}${query}`, { headers, signal, cache: 'no-store' });
+      if (signal.aborted || response.status === 503) {
+        return false;
+      }
+      this.#heard();
+      if (response.ok) {
+        etags.set(task.id, response.headers.get('ETag'));
+        const snapshot = await response.json();
+        this.#snapshot(task, snapshot, snapshot.updated_at);
+      } else if (response.status !== 304) {
+        this.#reject(task, (await response.json()).error);
+      }
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** An answer came, though no stream does. */
+  #heard() {
+    this.lastHeard = Date.now();
+    this.#pulse = this.lastHeard;
+    this.#become('polling');
   }
 
   #retryLater() {
@@ -136,7 +232,7 @@ export class Watch {
     const silent = this.#isSilent();
     if (silent && this.#retry === null) {
       // Also where the browser is still trying: it may be holding on to a dead connection.
-      this.#become('reconnecting');
+      this.#failed();
       this.#close();
       this.#retryLater();
     }
@@ -151,7 +247,7 @@ export class Watch {
   /** The time left grows shorter, also where nothing is heard. */
   #countDown() {
     for (const task of this.#tasks.values()) {
-      if (task.due !== null && !isOver(task)) {
+      if ((task.due !== null || task.state === 'running') && !isOver(task)) {
         this.#onChange(task);
       }
     }
@@ -206,6 +302,9 @@ export class Watch {
     this.#restarted ||= this.#node !== null && this.#node !== node;
     this.#node = node;
     this.#failures = 0;
+    this.#inVain = 0;
+    this.#polling?.abort();
+    this.#polling = null;
     this.#become('live');
   }
 
@@ -259,12 +358,11 @@ export class Watch {
 
   #takeFiles() {
     const { files } = this;
-    for (let at = this.#tasks.size - 1; at < files.length; at += 1) {
-      const { task_id: id, name } = files[at];
+    for (const { task_id: id, name } of files.filter((file) => !this.#tasks.has(file.task_id))) {
       this.#tasks.set(id, unknownTask(id, name));
       this.#onChange(this.#tasks.get(id));
     }
-    const grown = [...this.#tasks.values()].some((task) => !isOver(task) && !this.#watched.has(task.id));
+    const grown = this.#live().some((task) => !this.#watched.has(task.id));
     if (grown && this.#growth === null && this.#source !== null) {
       this.#growth = setTimeout(() => this.#open(), GATHER_MS + files.length);
     }
@@ -316,6 +414,7 @@ export class Watch {
 
   #finish() {
     this.#close();
+    this.#polling?.abort();
     for (const task of this.#tasks.values()) {
       if (this.batch.lost && !isOver(task)) {
         task.lost = true;

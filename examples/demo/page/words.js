@@ -4,6 +4,9 @@ const STATES = {
   waiting: 'Waiting',
   queued: 'Queued',
   running: 'Running',
+  uploading: 'Uploading',
+  analyzing: 'Analysing',
+  retrying: 'Retrying',
   paused: 'Paused',
   stalled: 'Stalled',
   completed: 'Done',
@@ -15,6 +18,8 @@ const STATES = {
 
 const STAGES = {
   receive: 'Receiving',
+  upload: 'Uploading',
+  analyze: 'Analysing',
   hash: 'Computing the checksum',
   decode: 'Decoding the picture',
   exif: 'Reading the camera’s notes',
@@ -29,12 +34,16 @@ const CAUSES = {
   parent_ended: 'its batch ended first',
   lease_expired: 'the server that worked on it is gone',
   silent: 'nothing was heard of it for too long',
+  user: 'you asked for it',
 };
+
+const PHASES = { upload: 'uploading', analyze: 'analyzing' };
 
 const CONNECTIONS = {
   connecting: 'connecting…',
   live: 'live',
   reconnecting: 'reconnecting…',
+  polling: 'asking now and then',
   final: 'finished',
 };
 
@@ -47,6 +56,19 @@ const decimal = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 /** The state as the page has it: the wire's, or `lost`. */
 export function stateOf(task) {
   return task.lost ? 'lost' : task.state;
+}
+
+/** The state, more exact where the stages tell: `uploading`, `analyzing`, `retrying`. */
+export function phaseOf(task) {
+  const state = stateOf(task);
+  if (state !== 'running') {
+    return state;
+  }
+  if (task.attempt && task.attempt.at > Date.now()) {
+    return 'retrying';
+  }
+  const [top] = (task.stage ?? '').split('/');
+  return PHASES[top] ?? state;
 }
 
 export function stateWord(state) {
@@ -130,7 +152,7 @@ export function activity(task) {
     case 'queued':
       return waitingWord(task);
     case 'running':
-      return task.message ?? stageWord(task) ?? 'Starting';
+      return attemptWord(task) ?? task.message ?? stageWord(task) ?? 'Starting';
     case 'stalled':
       return 'Nothing has moved for a while';
     case 'cancelled':
@@ -145,8 +167,28 @@ export function activity(task) {
   }
 }
 
+/** Which attempt it is, and when it comes. */
+function attemptWord(task) {
+  if (!task.attempt) {
+    return null;
+  }
+  const { number, of, at, error } = task.attempt;
+  const attempt = `Attempt ${number} of ${of}`;
+  const wait = at - Date.now();
+  return wait > 0
+    ? `${attempt} in ${decimal.format(wait / 1000)}${GLUE}s: ${error.message}`
+    : `${attempt}: ${uncapital(stageWord(task) ?? 'starting')}`;
+}
+
+export function uncapital(text) {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
 function waitingWord(task) {
   const receive = task.stages.get('receive');
+  if (task.stages.has('upload')) {
+    return 'Its upload has not begun';
+  }
   if (receive && receive.progress < 100) {
     return stageWord(task) ?? 'Its upload has not begun';
   }
@@ -159,9 +201,13 @@ export function stageWord(task) {
   if (!task.stage) {
     return null;
   }
-  const word = STAGES[task.stage] ?? sentence(stage?.label ?? task.stage);
+  if (task.metadata.waiting) {
+    return 'Waiting for its turn';
+  }
+  const last = task.stage.slice(task.stage.lastIndexOf('/') + 1);
+  const word = STAGES[last] ?? sentence(stage?.label ?? last);
   // Batches count bytes with what encloses the files, so the unit is not always said.
-  const counted = task.stage === 'receive' || stage?.unit === 'bytes';
+  const counted = last === 'receive' || stage?.unit === 'bytes';
   if (counted && stage?.total > 0 && stage.current < stage.total) {
     return `${word}, ${bytes(stage.current ?? 0)} of ${bytes(stage.total)}`;
   }

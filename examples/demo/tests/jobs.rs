@@ -8,7 +8,8 @@ use std::time::Duration;
 use demo::{
     analysis::{Kind, Source},
     batch::Workshop,
-    server::{Settings, UploadLimits},
+    multipart::UploadLimits,
+    server::Settings,
 };
 use progress_core::{Data, Frame, ProgressTracker, Status, TaskId, TaskState};
 use reqwest::{
