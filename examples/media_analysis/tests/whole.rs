@@ -1,5 +1,7 @@
 //! The routes as a client of the analyser uses them.
 
+#[path = "../../demo/tests/jobs/raw.rs"]
+mod raw;
 #[allow(dead_code, reason = "other tests use more of it")]
 mod support;
 
@@ -10,9 +12,11 @@ use media_analysis::server::Settings;
 use progress_core::{Data, TaskId, TaskState};
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use self::support::{Host, code, expect, frames, gated, manifest, png, text, until};
+use self::{
+    raw::RawUpload,
+    support::{Host, code, expect, frames, gated, manifest, png, text, until},
+};
 
 #[tokio::test]
 async fn many_files_upload_in_parallel_and_one_stream_shows_all_to_their_ends() {
@@ -133,11 +137,9 @@ async fn what_is_announced_is_pending_then_uploading_up_to_a_half_then_analyzing
         ("first.png", bytes.len(), ids[0].as_str()),
         ("second.png", bytes.len(), ids[1].as_str()),
     ];
-    let mut upload = Raw::start(&host, None).await;
-    upload
-        .part("name=\"manifest\"", manifest(&list).as_bytes())
-        .await;
-    upload.head("first.png").await;
+    let mut upload = RawUpload::start(&host.url, ANALYZE).await;
+    upload.field("manifest", &manifest(&list)).await;
+    upload.begin_file("first.png").await;
     upload.send(&bytes[..bytes.len() / 2]).await;
     let first = format!("/api/media/{}", ids[0]);
     until("half of the first is there", async || {
@@ -157,7 +159,7 @@ async fn what_is_announced_is_pending_then_uploading_up_to_a_half_then_analyzing
     upload.send(&bytes[bytes.len() / 2..]).await;
     // What follows tells that this was all of it.
     upload.send(b"\r\n").await;
-    upload.head("second.png").await;
+    upload.begin_file("second.png").await;
     until("it is analysed", async || {
         host.json(&first).await["status"] == "analyzing"
     })
@@ -182,12 +184,10 @@ async fn what_is_announced_is_pending_then_uploading_up_to_a_half_then_analyzing
 async fn an_upload_that_fails_shows_and_keeps_its_progress() {
     let host = Host::start(Settings::default()).await;
     let id = TaskId::random();
-    let mut upload = Raw::start(&host, None).await;
+    let mut upload = RawUpload::start(&host.url, ANALYZE).await;
     let list = [("video.bin", 1_000_000, id.as_str())];
-    upload
-        .part("name=\"manifest\"", manifest(&list).as_bytes())
-        .await;
-    upload.head("video.bin").await;
+    upload.field("manifest", &manifest(&list)).await;
+    upload.begin_file("video.bin").await;
     upload.send(&vec![7; 600_000]).await;
     let media = format!("/api/media/{id}");
     until("most of it is there", async || {
@@ -225,11 +225,9 @@ async fn an_item_can_be_cancelled_before_and_during_its_upload() {
         ("b.bin", 10, ids[1].as_str()),
         ("c.txt", 10, ids[2].as_str()),
     ];
-    let mut upload = Raw::start(&host, None).await;
-    upload
-        .part("name=\"manifest\"", manifest(&list).as_bytes())
-        .await;
-    upload.head("a.bin").await;
+    let mut upload = RawUpload::start(&host.url, ANALYZE).await;
+    upload.field("manifest", &manifest(&list)).await;
+    upload.begin_file("a.bin").await;
     upload.send(&vec![1; 50_000]).await;
     until("it is uploading", async || {
         host.json(&format!("/api/media/{}", ids[0])).await["status"] == "uploading"
@@ -250,11 +248,11 @@ async fn an_item_can_be_cancelled_before_and_during_its_upload() {
     upload.send(&vec![1; 50_000]).await;
     upload.send(b"\r\n").await;
     for name in ["b.bin", "c.txt"] {
-        upload.head(name).await;
+        upload.begin_file(name).await;
         upload.send(b"0123456789\r\n").await;
     }
-    let answer = upload.finish().await;
-    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    let (status, answer) = upload.finish().await;
+    assert_eq!(status, 202, "{answer}");
     assert_eq!(host.ended(&json!(ids[2])).await.state, TaskState::Completed);
     host.nothing_is_left().await;
 }
@@ -272,7 +270,7 @@ async fn what_is_wrong_with_an_upload_is_said_by_field_and_limit() {
             form.part("files", Part::bytes(vec![1]).file_name("a.txt"))
         })
     };
-    let url = "/api/agent/analyze-media";
+    let url = ANALYZE;
     let refused = expect(host.post(url).multipart(Form::new().text("x", "y")), 400).await;
     assert_eq!(code(&refused), "NO_FILES");
     let refused = expect(host.post(url).multipart(form(3)), 413).await;
@@ -341,50 +339,4 @@ async fn watchers_ask_nothing_of_the_work() {
     }
 }
 
-/// A multipart upload sent by hand.
-struct Raw(TcpStream);
-
-impl Raw {
-    async fn start(host: &Host, batch: Option<&TaskId>) -> Self {
-        let address = host.url.trim_start_matches("http://");
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        let query = batch.map(|id| format!("?batch={id}")).unwrap_or_default();
-        let head = format!(
-            "POST /api/agent/analyze-media{query} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-             transfer-encoding: chunked\r\ncontent-type: multipart/form-data; boundary=frontier\r\n\r\n"
-        );
-        socket.write_all(head.as_bytes()).await.unwrap();
-        Self(socket)
-    }
-
-    async fn part(&mut self, disposition: &str, content: &[u8]) {
-        let head = format!("--frontier\r\ncontent-disposition: form-data; {disposition}\r\n\r\n");
-        self.send(&[head.as_bytes(), content, b"\r\n"].concat())
-            .await;
-    }
-
-    async fn head(&mut self, name: &str) {
-        let head = format!(
-            "--frontier\r\ncontent-disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\r\n"
-        );
-        self.send(head.as_bytes()).await;
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        let size = format!("{:x}\r\n", bytes.len());
-        self.0
-            .write_all(&[size.as_bytes(), bytes, b"\r\n"].concat())
-            .await
-            .unwrap();
-    }
-
-    async fn finish(mut self) -> String {
-        self.send(b"--frontier--\r\n").await;
-        self.0.write_all(b"0\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut self.0, &mut answer)
-            .await
-            .unwrap();
-        answer
-    }
-}
+const ANALYZE: &str = "/api/agent/analyze-media";
