@@ -55,6 +55,16 @@ function sendChunk(file, { upload_id: id, chunk_size: length, size }, number, si
   return attempt(() => fetch(url, { method: 'PUT', headers, body, signal }), signal);
 }
 
+/** Without a network no attempt is worth anything. */
+async function untilOnline(signal) {
+  while (!navigator.onLine && !signal?.aborted) {
+    await new Promise((resolve) => {
+      addEventListener('online', resolve, { once: true });
+      signal?.addEventListener('abort', resolve, { once: true });
+    });
+  }
+}
+
 /** Asks until it is answered with something that will not change by asking again. */
 async function attempt(ask, signal) {
   let error = NOT_THROUGH;
@@ -63,6 +73,7 @@ async function attempt(ask, signal) {
       const most = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** tries);
       await new Promise((resolve) => setTimeout(resolve, most * (0.5 + Math.random() / 2)));
     }
+    await untilOnline(signal);
     try {
       const response = await ask();
       if (response.ok) {
