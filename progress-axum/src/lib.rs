@@ -22,10 +22,10 @@ pub use progress_core::ProgressTracker;
 #[cfg(feature = "jwt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
 pub use progress_web::jwt;
-pub use progress_web::{Gateway, Open};
+pub use progress_web::{Gateway, Open, Path};
 #[cfg(feature = "serve")]
 pub use progress_web::{Serve, Served};
 
-pub use self::router::{router, router_with};
+pub use self::router::{route_as, router, router_with};
 #[cfg(feature = "serve")]
 pub use self::serve::serve;

@@ -8,7 +8,7 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State},
     http::request::Parts,
     response::Response,
-    routing::any,
+    routing::{MethodRouter, any},
 };
 use progress_core::ProgressTracker;
 use progress_web::{Gateway, Path};
@@ -51,11 +51,36 @@ pub fn router(tracker: ProgressTracker) -> Router {
 /// ```
 pub fn router_with(gateway: Gateway) -> Router {
     let router = gateway.paths().fold(Router::new(), |router, path| {
-        // Which methods there are is the gateway's to say.
-        let answer = any(move |State(gateway), request| respond(gateway, path, request));
-        router.route(path.as_str(), answer)
+        router.route(path.as_str(), answers(path))
     });
     router.with_state(gateway)
+}
+
+/// Makes a route that answers as a path of the protocol does, for a service that has the same under
+/// a path of its own too. That path's parameter has the name that the [protocol's](Path::parameter) has.
+///
+/// ```
+/// use axum::Router;
+/// use progress_axum::{Gateway, Path, ProgressTracker, route_as, router_with};
+///
+/// let gateway = Gateway::new(ProgressTracker::new());
+/// let path = Path::all().find(|path| path.as_str() == "/sse/progress/{task_id}");
+/// let path = path.expect("a path of the protocol");
+/// let app: Router = Router::new()
+///     .route("/api/media/{task_id}/stream", route_as(gateway.clone(), path))
+///     .merge(router_with(gateway));
+/// # drop(app);
+/// ```
+pub fn route_as<S>(gateway: Gateway, path: Path) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    answers(path).with_state(gateway)
+}
+
+fn answers(path: Path) -> MethodRouter<Gateway> {
+    // Which methods there are is the gateway's to say.
+    any(move |State(gateway), request| respond(gateway, path, request))
 }
 
 async fn respond(gateway: Gateway, path: Path, request: Request) -> Response {

@@ -198,7 +198,7 @@ fn package(context: &Context) -> Result<Outcome> {
     let result = context
         .cargo(["package", "--workspace"])
         // On the demo, which is in no registry, nothing can stand once it is packed.
-        .args(["--exclude", "event-hub"])
+        .args(["--exclude", "event-hub", "--exclude", "media-analysis"])
         .args(dirty)
         .arg("--target-dir")
         .arg(own)

@@ -356,6 +356,28 @@ describe("many topics", () => {
     expect([...others.views.values()].every(({ snapshot }) => snapshot)).toBe(true);
   });
 
+  it("that came one after the other are soon in one stream, and nothing is told twice or missed", async () => {
+    const client = world.client({ transports: ["fetch-sse"] });
+    const told: string[] = [];
+    for (let n = 0; n < 3; n++) {
+      world.server.start(`t${n}`);
+      client.task(`t${n}`, { onEvent: ({ task_id, seq }) => told.push(`${task_id} ${seq}`) }).subscribe(() => {});
+      await world.pass(300);
+    }
+    expect(world.opened).toHaveLength(3);
+    for (let n = 0; n < 100; n++) {
+      world.server.progress("t1", n);
+      await world.pass(50);
+    }
+    const query = new URL(world.opened.at(-1)!.url).searchParams;
+    expect(query.get("ids")).toBe("t0,t1,t2");
+    expect(query.get("after")).not.toContain("-,");
+    expect(world.opened).toHaveLength(4);
+    expect(world.server.sessions.size).toBe(1);
+    expect(told.filter((event) => event.startsWith("t1"))).toHaveLength(101);
+    expect(new Set(told).size).toBe(told.length);
+  });
+
   it("do not change faster than the server takes commands", async () => {
     const client = world.client();
     world.server.start("keep");

@@ -1,11 +1,8 @@
 // A batch and all its files, watched by the client. What that cannot know is here: which files there are, and what
 // it means for a batch that the server knows no more.
 
-import { createProgressClient } from './dashboard/progress-client.js';
+import { client } from './client.js';
 import { Task } from './task.js';
-
-/** One for the page, which shares its connection with those of other tabs. */
-export const client = createProgressClient({ url: '/' });
 
 // A connection lost for this long is no hiccup: what is shown may be old, and says so.
 const STALE_MS = 10_000;
@@ -27,6 +24,8 @@ export class Batch {
   lostAt = null;
 
   #tasks = new Map();
+  // So many of its files, the batch itself has told of.
+  #announced = 0;
   #stops = new Map();
   #onChange;
   #heard = Date.now();
@@ -51,13 +50,34 @@ export class Batch {
     return this.#tasks.values();
   }
 
-  /** `connecting`, `live`, `reconnecting`, `stale` or `final`. */
+  /** A file's task, if there is one of this id. */
+  file(id) {
+    return this.#tasks.get(id);
+  }
+
+  /** Shows files, as `{task_id, name}`, before the server knows of them. */
+  plan(files) {
+    for (const { task_id: id, name } of files) {
+      this.#add(new Task(id, name));
+    }
+  }
+
+  /** The server did not take a file that was planned. */
+  refuse(id, error) {
+    const task = this.#tasks.get(id);
+    if (task && task.file === null) {
+      task.refusal = error;
+      this.#changed(task);
+    }
+  }
+
+  /** `connecting`, `live`, `polling`, `reconnecting`, `stale` or `final`. */
   get connection() {
     if (this.#isFinal) {
       return 'final';
     }
-    if (isLive()) {
-      return 'live';
+    if (isHeard()) {
+      return client.connection === 'polling' ? 'polling' : 'live';
     }
     if (this.lostAt === null) {
       return 'connecting';
@@ -76,6 +96,12 @@ export class Batch {
     this.#stops.clear();
   }
 
+  #add(task) {
+    this.#tasks.set(task.id, task);
+    this.#onChange(task);
+    return task;
+  }
+
   #watch(task) {
     const { id } = task;
     this.#stops.get(id)?.();
@@ -83,7 +109,7 @@ export class Batch {
   }
 
   #connected() {
-    if (isLive()) {
+    if (isHeard()) {
       this.#wasLive = true;
       this.lostAt = null;
     } else if (this.#wasLive && client.connection !== 'idle') {
@@ -95,7 +121,8 @@ export class Batch {
   /** The time left grows shorter, and a lost connection longer lost, also where nothing is heard. */
   #tick() {
     for (const task of [this.task, ...this.files]) {
-      if (task.due !== null && !task.isOver) {
+      const moves = task.due !== null || task.state === 'running';
+      if (moves && !task.isOver) {
         this.#onChange(task);
       }
     }
@@ -128,12 +155,13 @@ export class Batch {
 
   #takeFiles() {
     const { files = [] } = this.task.snapshot.metadata;
-    for (const { task_id: id, name } of files.slice(this.#tasks.size)) {
-      const file = new Task(id, name);
-      this.#tasks.set(id, file);
-      this.#onChange(file);
-      this.#watch(file);
+    for (const file of files.slice(this.#announced)) {
+      const { task_id: id, name } = file;
+      const task = this.#tasks.get(id) ?? this.#add(new Task(id, name));
+      task.file = file;
+      this.#watch(task);
     }
+    this.#announced = Math.max(this.#announced, files.length);
   }
 
   /** The task cannot be watched, for good: mostly because the server does not know it. */
@@ -156,7 +184,8 @@ export class Batch {
 
   #finishIfOver() {
     const { task } = this;
-    if (task.lost || [task, ...this.files].every(({ isOver }) => isOver)) {
+    // What was planned and never came keeps nobody waiting.
+    if (task.lost || (task.isOver && [...this.files].every((file) => file.isOver || file.file === null))) {
       this.#finish();
     }
   }
@@ -178,6 +207,6 @@ export class Batch {
 }
 
 /** Whether what happens is told at once, or nearly so by polling. */
-function isLive() {
+function isHeard() {
   return ['live', 'polling', 'resyncing'].includes(client.connection);
 }

@@ -1,10 +1,10 @@
 // One file's row.
 
-import { client } from './batch.js';
 import { drawBlurhash } from './blurhash.js';
+import { client } from './client.js';
 import { ProgressView } from './dashboard/progress-view.js';
 import { Bar, Chip, make, problem, setData, setHidden, setText } from './dom.js';
-import { GLUE, activity, bytes, stageWord } from './words.js';
+import { GLUE, activity, bytes, phaseOf, stageWord, uncapital } from './words.js';
 
 // Of a file's log, so many lines are shown.
 const LOG_LINES = 20;
@@ -30,10 +30,16 @@ export class Row {
   #activity;
   #outcome;
   #thumb;
+  #cancel;
+  #actions;
   // The end that the outcome shows.
   #ended = null;
 
-  constructor(template, id) {
+  /**
+   * `actions` are what a page can do beyond showing, all of them optional: `cancel(id)`,
+   * `thumbnail(id, element)`, and `instead(task)`, other words for what a task is at.
+   */
+  constructor(template, id, actions) {
     const root = template.content.firstElementChild.cloneNode(true);
     this.root = root;
     root.dataset.task = id;
@@ -43,6 +49,10 @@ export class Row {
     this.#activity = root.querySelector('.activity');
     this.#outcome = root.querySelector('.outcome');
     this.#thumb = root.querySelector('.thumb');
+    this.#actions = actions;
+    this.#cancel = root.querySelector('.cancel');
+    this.#cancel.addEventListener('click', () => actions.cancel(id));
+    actions.thumbnail?.(id, this.#thumb);
     this.#name.id = `name-${id}`;
     this.#bar.element.setAttribute('aria-labelledby', this.#name.id);
     this.#listenToDetails(root.querySelector('.more'), id);
@@ -51,16 +61,23 @@ export class Row {
   show(task) {
     const { state } = task;
     setData(this.root, 'state', state);
+    const phase = phaseOf(task);
+    setData(this.root, 'phase', phase);
     if (this.#name.title !== task.name) {
       this.#name.title = task.name;
+      this.#cancel.setAttribute('aria-label', `Cancel ${task.name}`);
       setText(this.#name, task.name);
     }
-    this.#chip.show(state);
-    const words = task.isEnded ? summary(task) : activity(task);
+    setHidden(this.#cancel, !this.#actions.cancel || task.isOver || task.snapshot === null);
+    const instead = this.#actions.instead?.(task) ?? null;
+    const words = task.isEnded ? summary(task) : (instead ?? activity(task));
     setText(this.#activity, words);
-    this.#bar.show(task, words);
+    this.#chip.show(instead === null ? phase : 'paused');
+    // What waits has no time left that means anything.
+    const waits = instead !== null || phase === 'retrying' || task.isWaiting;
+    this.#bar.show({ state, progress: task.progress, due: waits ? null : task.due, isOver: task.isOver }, words);
     if (task.isEnded) {
-      this.#showEnd(task.snapshot);
+      this.#showEnd(task.end);
     }
   }
 
@@ -101,7 +118,7 @@ export class Row {
 
 /** What came of a file, in one line. */
 function summary(task) {
-  const { result, error } = task.snapshot;
+  const { result, error } = task.end;
   if (result) {
     const { image, size } = result;
     const picture = image
@@ -119,10 +136,6 @@ function summary(task) {
   return activity(task);
 }
 
-function uncapital(text) {
-  return text.charAt(0).toLowerCase() + text.slice(1);
-}
-
 function findings(result) {
   if (!result) {
     return [];
@@ -131,6 +144,11 @@ function findings(result) {
   const facts = make('p', 'facts');
   if (image) {
     facts.append(...[camera(image.exif), sharpness(image.sharpness)].filter(Boolean));
+  }
+  if (result.cached) {
+    const fact = make('span', 'fact', 'Known already');
+    fact.title = 'The same content was analysed before';
+    facts.append(fact);
   }
   facts.append(checksum(result.sha256));
   return image?.colours?.length ? [facts, swatches(image.colours)] : [facts];
@@ -190,6 +208,10 @@ function swatches(colours) {
 
 function drawPreview(thumb, { blurhash, width, height }) {
   const canvas = thumb.querySelector('canvas');
+  if (!canvas.hidden) {
+    // The picture itself is there.
+    return;
+  }
   if (blurhash && drawBlurhash(canvas, blurhash, width, height)) {
     canvas.hidden = false;
     thumb.querySelector('.icon').remove();

@@ -44,7 +44,7 @@ export class Summary {
     this.#showCounts(numbers, parts);
     this.#bar.show(task, numbers);
     setText(this.#verdict, sentences);
-    setHidden(this.#toFailed, tally.failed === 0 || tally.total < MANY_ROWS);
+    setHidden(this.#toFailed, !tally.failed || tally.total < MANY_ROWS);
     this.#showError(task.snapshot?.error ?? batch.refusal);
     return { numbers, verdict: sentences, tally };
   }
@@ -137,7 +137,8 @@ function waiting({ connection, expected }) {
 function completed({ result, elapsed_ms: elapsed }, tally) {
   const took = `in ${duration(elapsed)}`;
   const done = result?.completed ?? tally.completed ?? 0;
-  const failed = result?.failed ?? tally.failed ?? 0;
+  // Those that were refused, the batch knows nothing of.
+  const failed = Math.max(result?.failed ?? 0, tally.failed ?? 0);
   if (failed === 0) {
     return done === 1 ? `The file is done, ${took}.` : `All ${files(done)} are done, ${took}.`;
   }
@@ -151,7 +152,11 @@ function leftovers({ completed, total }) {
   return `${completed} of ${count(total, 'file is', 'files are')} done`;
 }
 
-function underWay({ task, expected }) {
+function isArriving(file) {
+  return file.uploaded !== null && file.uploaded < 100 && !file.isOver;
+}
+
+function underWay({ task, expected, files: all }) {
   const receive = task.stage('receive');
   if (receive && receive.progress < 100) {
     const total = receive.total ? ` of ${bytes(receive.total)}` : '';
@@ -160,6 +165,11 @@ function underWay({ task, expected }) {
   }
   if (task.state === 'paused' || task.state === 'stalled') {
     return fullSentence(`The batch is ${task.state}`);
+  }
+  const arriving = [...all].filter(isArriving).length;
+  if (arriving > 0) {
+    const left = `${files(arriving)} still to arrive.`;
+    return expected ? `${left} Keep this page open until then.` : left;
   }
   return 'All files have arrived. This page can be closed: the work goes on, and this address shows how it stands.';
 }

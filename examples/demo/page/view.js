@@ -11,7 +11,7 @@ const FRAME_BUDGET_MS = 8;
 const HIDDEN_EVERY_MS = 500;
 // A screen reader hears no more often than this how it goes on.
 const ANNOUNCE_EVERY_MS = 5_000;
-const TITLE = 'Drop files';
+const TITLE = document.title;
 
 export class View {
   #batch = null;
@@ -25,8 +25,13 @@ export class View {
   #announcer = document.getElementById('announcer');
   #summary = new Summary(this.#section);
   #said = { text: '', at: 0, ended: 0 };
+  #actions;
+  #cancelAll = document.getElementById('cancel-all');
 
-  constructor() {
+  /** What `actions` may have, a `Row` says; with `cancelAll` the batch can be cancelled too. */
+  constructor(actions = {}) {
+    this.#actions = actions;
+    this.#cancelAll.addEventListener('click', () => actions.cancelAll());
     document.getElementById('to-failed').addEventListener('click', () => this.#goToFailed());
     document.addEventListener('visibilitychange', () => this.changed());
   }
@@ -77,6 +82,8 @@ export class View {
     }
     this.#showRows();
     this.#showConnection(batch);
+    const { task } = batch;
+    setHidden(this.#cancelAll, !this.#actions.cancelAll || task.isOver || task.snapshot === null);
     const shown = this.#summary.show(batch);
     setTitle(title(batch, shown.tally));
     this.#announce(batch, shown);
@@ -92,7 +99,7 @@ export class View {
       this.#changed.delete(task);
       let row = this.#rows.get(task.id);
       if (!row) {
-        row = new Row(this.#template, task.id);
+        row = new Row(this.#template, task.id, this.#actions);
         this.#rows.set(task.id, row);
         fresh.append(row.root);
       }

@@ -4,6 +4,9 @@ const STATES = {
   waiting: 'Waiting',
   queued: 'Queued',
   running: 'Running',
+  uploading: 'Uploading',
+  analyzing: 'Analysing',
+  retrying: 'Retrying',
   paused: 'Paused',
   stalled: 'Stalled',
   completed: 'Done',
@@ -15,6 +18,8 @@ const STATES = {
 
 const STAGES = {
   receive: 'Receiving',
+  upload: 'Uploading',
+  analyze: 'Analysing',
   hash: 'Computing the checksum',
   decode: 'Decoding the picture',
   exif: 'Reading the camera’s notes',
@@ -29,12 +34,16 @@ const CAUSES = {
   parent_ended: 'its batch ended first',
   lease_expired: 'the server that worked on it is gone',
   silent: 'nothing was heard of it for too long',
+  user: 'you asked for it',
 };
+
+const PHASES = { upload: 'uploading', analyze: 'analyzing' };
 
 const CONNECTIONS = {
   connecting: 'connecting…',
   live: 'live',
   reconnecting: 'reconnecting…',
+  polling: 'asking now and then',
   final: 'finished',
 };
 
@@ -43,6 +52,18 @@ export const GLUE = '\u00a0';
 
 const integer = new Intl.NumberFormat('en');
 const decimal = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+/** The state, more exact where more is known: `uploading`, `analyzing`, `retrying`. */
+export function phaseOf(task) {
+  if (task.state !== 'running') {
+    return task.state;
+  }
+  if (task.attempt && task.attempt.at > Date.now()) {
+    return 'retrying';
+  }
+  const [top] = (task.snapshot.stage ?? '').split('/');
+  return PHASES[top] ?? task.state;
+}
 
 export function stateWord(state) {
   return STATES[state] ?? sentence(state);
@@ -125,7 +146,7 @@ export function activity(task) {
     case 'queued':
       return waitingWord(task);
     case 'running':
-      return task.snapshot.message ?? stageWord(task) ?? 'Starting';
+      return attemptWord(task) ?? task.snapshot.message ?? stageWord(task) ?? 'Starting';
     case 'stalled':
       return 'Nothing has moved for a while';
     case 'cancelled':
@@ -140,7 +161,27 @@ export function activity(task) {
   }
 }
 
+/** Which attempt it is, and when it comes. */
+function attemptWord(task) {
+  if (!task.attempt) {
+    return null;
+  }
+  const { number, of, at, error } = task.attempt;
+  const attempt = `Attempt ${number} of ${of}`;
+  const wait = at - Date.now();
+  return wait > 0
+    ? `${attempt} in ${decimal.format(wait / 1000)}${GLUE}s: ${error.message}`
+    : `${attempt}: ${uncapital(stageWord(task) ?? 'starting')}`;
+}
+
+export function uncapital(text) {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
 function waitingWord(task) {
+  if (task.stage('upload')) {
+    return 'Its upload has not begun';
+  }
   const receive = task.stage('receive');
   if (receive && receive.progress < 100) {
     return stageWord(task) ?? 'Its upload has not begun';
@@ -157,10 +198,14 @@ export function stageWord(task, path = task.snapshot?.stage) {
   if (!path) {
     return null;
   }
+  if (task.isWaiting) {
+    return 'Waiting for its turn';
+  }
   const stage = task.stage(path);
-  const word = STAGES[path] ?? sentence(stage?.label ?? path);
+  const last = path.slice(path.lastIndexOf('/') + 1);
+  const word = STAGES[last] ?? sentence(stage?.label ?? last);
   // Batches count bytes with what encloses the files, so the unit is not always said.
-  const counted = path === 'receive' || stage?.unit === 'bytes';
+  const counted = last === 'receive' || stage?.unit === 'bytes';
   if (counted && stage?.total > 0 && stage.current < stage.total) {
     return `${word}, ${bytes(stage.current ?? 0)} of ${bytes(stage.total)}`;
   }

@@ -62,6 +62,6 @@ pub use self::facts::{Analysis, Colour, ImageFacts, Sharpness, Verdict};
 pub use self::kind::Kind;
 pub use self::limits::Limits;
 pub use self::observer::Observer;
-pub use self::run::analyse;
+pub use self::run::{analyse, identify, look};
 pub use self::source::Source;
 pub use self::step::Step;

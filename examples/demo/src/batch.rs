@@ -359,7 +359,8 @@ pub(crate) fn file_task(
 }
 
 /// The error of files whose upload did not come to its end.
-pub(crate) fn upload_aborted() -> TaskError {
+#[must_use]
+pub fn upload_aborted() -> TaskError {
     TaskError::new(
         "UPLOAD_ABORTED",
         "The upload was broken off before it was complete",

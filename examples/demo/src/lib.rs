@@ -10,11 +10,13 @@
 
 pub mod analysis;
 pub mod batch;
-mod page;
+pub mod multipart;
+pub mod page;
+pub mod refusal;
 pub mod server;
 pub mod terminal;
 mod upload;
-mod work;
+pub mod work;
 
 /// The README's example of use compiles.
 #[cfg(doctest)]

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use demo::{
-    server::{self, Settings, UploadLimits},
+    multipart::UploadLimits,
+    server::{self, Settings},
     terminal,
 };
 use tracing_subscriber::EnvFilter;

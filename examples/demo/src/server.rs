@@ -2,25 +2,19 @@
 
 use std::{
     fmt,
+    future::ready,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, State},
-    response::Response,
-    routing::post,
-};
+use axum::{Router, body::Body, extract::DefaultBodyLimit, routing::post};
 use progress_core::{Limits, ProgressTracker, log::LogLimits};
-use progress_web::{Gateway, Serve};
+use progress_web::{Gateway, GatewayBuilder, Serve};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{batch::Workshop, page, upload};
-
-pub use crate::upload::UploadLimits;
+use crate::{batch::Workshop, multipart::UploadLimits, page, upload};
 
 /// Settings of the server.
 #[derive(Debug, Clone)]
@@ -61,12 +55,14 @@ impl Default for Settings {
     }
 }
 
-/// The server, bound and ready to run.
+/// A server, bound and ready to run.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    app: App,
+    gateway: Gateway,
+    folder: PathBuf,
+    router: Router,
 }
 
 /// What the handlers share.
@@ -89,15 +85,41 @@ struct Shared {
 ///
 /// What the system says if the address cannot be had or there is no place for uploads.
 pub async fn bind(settings: Settings) -> std::io::Result<Server> {
-    let listener = TcpListener::bind(settings.listen).await?;
-    Ok(Server {
-        address: listener.local_addr()?,
-        listener,
-        app: App::new(&settings)?,
-    })
+    let app = App::new(&settings)?;
+    let (gateway, folder) = (app.gateway().clone(), app.folder().to_owned());
+    Server::bind(settings.listen, gateway, folder, app.router()).await
 }
 
 impl Server {
+    /// Binds an address for routes of a service's own and those of its gateway; `folder` is where it
+    /// keeps uploads.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if the address cannot be had.
+    pub async fn bind(
+        address: SocketAddr,
+        gateway: Gateway,
+        folder: PathBuf,
+        own: Router,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let (unknown, untaken) = (gateway.clone(), gateway.clone());
+        let router = own
+            .method_not_allowed_fallback(move || {
+                ready(untaken.method_not_allowed().map(Body::from))
+            })
+            .fallback(move || ready(unknown.not_found().map(Body::from)))
+            .merge(progress_axum::router_with(gateway.clone()));
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            gateway,
+            folder,
+            router,
+        })
+    }
+
     /// Returns the URL of the page.
     #[must_use]
     pub fn url(&self) -> String {
@@ -107,13 +129,13 @@ impl Server {
     /// Returns the tracker.
     #[must_use]
     pub fn tracker(&self) -> ProgressTracker {
-        self.app.gateway().tracker().clone()
+        self.gateway.tracker().clone()
     }
 
     /// Returns the folder in which uploads are kept while they are worked on.
     #[must_use]
     pub fn uploads_folder(&self) -> &Path {
-        self.app.folder()
+        &self.folder
     }
 
     /// Serves until SIGTERM or Ctrl-C, and then takes leave: no new work is taken and what is under
@@ -128,14 +150,25 @@ impl Server {
     ///
     /// Dropping the future cuts off every connection.
     pub async fn run(self) -> std::io::Result<()> {
-        let serve = Serve::new(self.app.gateway().clone())
+        let serve = Serve::new(self.gateway)
             // Who watches work is told its end, which closes the connection.
             .work_ends_in(WORK_ENDS_IN)
             .drain(CLIENTS_GO_OVER)
             .deadline(CLIENTS_GO_IN);
-        progress_axum::serve(self.listener, self.app.router(), serve).await?;
+        progress_axum::serve(self.listener, self.router, serve).await?;
         Ok(())
     }
+}
+
+/// Begins the gateway of a page that watches a batch of up to so many `files`.
+pub fn gateway(tracker: ProgressTracker, files: usize) -> GatewayBuilder {
+    // A batch and all its files, in each of some tabs that share a connection.
+    let topics = TABS * (files + 1);
+    Gateway::builder(tracker)
+        .topics(topics)
+        .topics_per_session(topics)
+        // A batch is there when its upload has begun; its page asks again until then.
+        .unknown_wait(UNKNOWN_WAIT)
 }
 
 impl App {
@@ -149,14 +182,7 @@ impl App {
                     .log(LogLimits::default().bytes(8 * 1024 * 1024)),
             )
             .build();
-        // A batch and all its files, in each of some tabs that share a connection.
-        let topics = TABS * (files + 1);
-        let gateway = Gateway::builder(tracker.clone())
-            .topics(topics)
-            .topics_per_session(topics)
-            // A batch is there when its upload has begun; its page asks again until then.
-            .unknown_wait(UNKNOWN_WAIT)
-            .build();
+        let gateway = gateway(tracker.clone(), files).build();
         Ok(Self {
             shared: Arc::new(Shared {
                 gateway,
@@ -177,11 +203,8 @@ impl App {
                 "/api/jobs",
                 post(upload::create_job).layer(DefaultBodyLimit::max(request_limit)),
             )
-            .merge(page::routes())
-            .method_not_allowed_fallback(method_not_allowed)
-            .fallback(not_found)
+            .merge(page::demo())
             .with_state(self.clone())
-            .merge(progress_axum::router_with(self.gateway().clone()))
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {
@@ -211,16 +234,6 @@ impl fmt::Debug for App {
             .field("gateway", self.gateway())
             .finish_non_exhaustive()
     }
-}
-
-async fn not_found(State(app): State<App>) -> Response {
-    app.gateway().not_found().map(axum::body::Body::from)
-}
-
-async fn method_not_allowed(State(app): State<App>) -> Response {
-    app.gateway()
-        .method_not_allowed()
-        .map(axum::body::Body::from)
 }
 
 const TABS: usize = 4;

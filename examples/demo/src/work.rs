@@ -90,30 +90,55 @@ pub(crate) async fn attempts(
     abort: Option<Abort>,
     slot: Option<Slot>,
 ) -> Result<Analysis, TaskError> {
-    let (source, limits, slot) = (Arc::new(source), Arc::new(limits), Arc::new(slot));
+    let work = Arc::new((source, limits, slot));
     retry(reporter, RetryPolicy::default(), || {
-        let (source, limits, slot) = (source.clone(), limits.clone(), slot.clone());
-        let mut observer = Observed::new(reporter.clone(), abort.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            // Held by the work, not by whoever waits for it.
-            let _slot = slot;
-            analyse(&source, &limits, &mut observer)
-        });
-        async {
-            match work.await {
-                Ok(analysed) => analysed.map_err(|error| to_task_error(&error)),
-                Err(panic) => {
-                    tracing::error!(%panic, "an analysis panicked");
-                    let message = "The analysis broke down on this file";
-                    Err(TaskError::new("INTERNAL", message))
-                }
-            }
-        }
+        let work = Arc::clone(&work);
+        let abort = abort.clone();
+        let stop = move || abort.as_ref().is_some_and(|abort| abort.error().is_some());
+        // The slot is held by the work, not by whoever waits for it.
+        attempt(reporter, "", stop, move |observer| {
+            let (source, limits, _slot) = &*work;
+            analyse(source, limits, observer)
+        })
     })
     .await
 }
 
-pub(crate) fn fail(task: Task, error: TaskError) {
+/// Runs a part of an analysis on a thread that may block. Its steps are reported as stages of the
+/// task, their names behind `prefix`, which for stages below another ends with a slash. It is asked to
+/// stop when the task is, and when `stop` says so.
+///
+/// # Errors
+///
+/// What the analysis says, as the error object; `INTERNAL` if it panicked.
+///
+/// # Cancel safety
+///
+/// Dropping the future lets the thread go on until it next asks whether to stop.
+pub async fn attempt<T: Send + 'static>(
+    reporter: &Reporter,
+    prefix: &'static str,
+    stop: impl Fn() -> bool + Send + 'static,
+    work: impl FnOnce(&mut dyn Observer) -> Result<T, AnalysisError> + Send + 'static,
+) -> Result<T, TaskError> {
+    let mut observer = Observed {
+        steps: Vec::new(),
+        task: reporter.clone(),
+        prefix,
+        stop,
+    };
+    match tokio::task::spawn_blocking(move || work(&mut observer)).await {
+        Ok(done) => done.map_err(|error| to_task_error(&error)),
+        Err(panic) => {
+            tracing::error!(%panic, "an analysis panicked");
+            let message = "The analysis broke down on this file";
+            Err(TaskError::new("INTERNAL", message))
+        }
+    }
+}
+
+/// Ends a task with an error.
+pub fn fail(task: Task, error: TaskError) {
     if let Err(error) = task.fail(error) {
         // Its parent ended first: then it has an end.
         tracing::debug!(%error, "a file did not end as it should");
@@ -136,26 +161,20 @@ fn to_task_error(error: &AnalysisError) -> TaskError {
 }
 
 /// Passes the steps of an analysis on to the stages of its task.
-struct Observed {
+struct Observed<S> {
     steps: Vec<(Step, Reporter)>,
     task: Reporter,
-    abort: Option<Abort>,
+    prefix: &'static str,
+    stop: S,
 }
 
-impl Observed {
-    fn new(task: Reporter, abort: Option<Abort>) -> Self {
-        Self {
-            steps: Vec::new(),
-            task,
-            abort,
-        }
-    }
-
+impl<S> Observed<S> {
     fn reporter(&mut self, step: Step) -> &Reporter {
         let index = match self.steps.iter().position(|(known, _)| *known == step) {
             Some(index) => index,
             None => {
-                self.steps.push((step, self.task.stage(step.name())));
+                let path = format!("{}{step}", self.prefix);
+                self.steps.push((step, self.task.stage(&path)));
                 self.steps.len() - 1
             }
         };
@@ -163,7 +182,7 @@ impl Observed {
     }
 }
 
-impl Observer for Observed {
+impl<S: Fn() -> bool> Observer for Observed<S> {
     fn started(&mut self, step: Step) {
         // A sign of life; a percent reported here would count for more than the bytes to come.
         self.reporter(step).inc(0);
@@ -183,10 +202,6 @@ impl Observer for Observed {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.task.is_cancelled()
-            || self
-                .abort
-                .as_ref()
-                .is_some_and(|abort| abort.error().is_some())
+        self.task.is_cancelled() || (self.stop)()
     }
 }

@@ -17,14 +17,13 @@ mod page;
 
 use std::{fs, path::PathBuf};
 
-use demo::server::{Settings, UploadLimits};
-use image::ImageFormat;
-use serde_json::json;
+use demo::{multipart::UploadLimits, server::Settings};
 use tempfile::TempDir;
 
 use self::{
     driver::Browser,
     host::{HeldUpload, Host},
+    page::photo,
 };
 
 #[tokio::test]
@@ -66,7 +65,7 @@ async fn drops_three_files_and_sees_the_bars_end() {
         batch.verdict.contains("2 files are done, 1 failed"),
         "{batch:?}"
     );
-    photograph_everywhere(&browser).await;
+    browser.photograph_everywhere("end").await;
 
     let dropped = browser.client.current_url().await.unwrap();
     browser.choose(&paths[2..]).await;
@@ -310,31 +309,9 @@ async fn refused_upload_says_why() {
     let paths = ["a.txt", "b.txt", "c.txt"].map(|name| write(&folder, name, name.as_bytes()));
     browser.open(&host.page()).await;
     browser.choose(&paths).await;
-    browser
-        .until("document.body.innerText.includes('TOO_MANY_FILES')")
-        .await;
+    browser.until_text("TOO_MANY_FILES").await;
     browser.photograph("refused").await;
     browser.close().await;
-}
-
-/// Photographs the page as it is, in the dark, and on a narrow screen.
-async fn photograph_everywhere(browser: &Browser) {
-    browser.photograph("end").await;
-    let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
-    browser.devtools("Emulation.setEmulatedMedia", dark).await;
-    browser.photograph("dark").await;
-    let light = json!({ "features": [] });
-    browser.devtools("Emulation.setEmulatedMedia", light).await;
-    let narrow = json!({ "width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": true });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", narrow)
-        .await;
-    browser.photograph("narrow").await;
-    let overflow = "document.documentElement.scrollWidth <= 400";
-    browser.until(overflow).await;
-    browser
-        .devtools("Emulation.clearDeviceMetricsOverride", json!({}))
-        .await;
 }
 
 impl Browser {
@@ -348,29 +325,6 @@ impl Browser {
         )
         .await;
     }
-
-    /// Asserts that axe-core finds nothing, neither in the light nor in the dark.
-    async fn look_over(&self, when: &str) {
-        for scheme in axe::schemes() {
-            self.devtools("Emulation.setEmulatedMedia", scheme.clone())
-                .await;
-            let found = axe::violations(&self.client).await;
-            assert_eq!(found, [""; 0], "{when}, {scheme}");
-        }
-    }
-}
-
-/// A photo with a camera's notes; each seed gives another.
-fn photo(seed: usize) -> Vec<u8> {
-    let picture = image::RgbImage::from_fn(900, 600, |x, y| {
-        let (x, y, seed) = (x as usize, y as usize, seed * 37);
-        let band = (x * 3 + y * seed) / 64 % 3;
-        let grain = (x * 7919 + y * 104_729 + seed) % 23;
-        let light = |part: usize| ((x * part + y + band * 40 + seed + grain) / 6 % 256) as u8;
-        image::Rgb([light(1), light(2), light(seed % 3 + 1)])
-    });
-    let jpeg = fixtures::encode(&picture, ImageFormat::Jpeg);
-    fixtures::with_exif(&jpeg, &fixtures::camera_notes())
 }
 
 fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {

@@ -1,5 +1,8 @@
 //! `POST /api/jobs` over real sockets: files in, true progress out, whatever the client does.
 
+#[expect(dead_code, reason = "another example's tests use more of it")]
+#[path = "jobs/raw.rs"]
+mod raw;
 #[path = "jobs/support.rs"]
 mod support;
 
@@ -8,7 +11,8 @@ use std::time::Duration;
 use demo::{
     analysis::{Kind, Source},
     batch::Workshop,
-    server::{Settings, UploadLimits},
+    multipart::UploadLimits,
+    server::Settings,
 };
 use progress_core::{Data, Frame, ProgressTracker, Status, TaskId, TaskState};
 use reqwest::{
@@ -16,7 +20,7 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::Value;
-use support::{Demo, RawUpload, png};
+use support::{Demo, png};
 
 fn files(files: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Form {
     files.into_iter().fold(Form::new(), |form, (name, bytes)| {
@@ -145,7 +149,7 @@ async fn hashing_moves_the_percent() {
 async fn past_the_places_at_work_files_are_queued() {
     let demo = Demo::start_with(Settings::default().at_once(1)).await;
     // The only place is taken by a file that is still coming.
-    let mut slow = RawUpload::start(&demo, None).await;
+    let mut slow = demo.upload(None).await;
     slow.begin_file("slow.bin").await;
     slow.send(b"some bytes").await;
     demo.until(|stats| stats.tasks == 2).await;
@@ -178,7 +182,7 @@ async fn past_the_places_at_work_files_are_queued() {
 async fn an_aborted_upload_ends_its_tasks_failed() {
     let demo = Demo::start().await;
     let id = TaskId::random();
-    let mut upload = RawUpload::start(&demo, Some(id.as_str())).await;
+    let mut upload = demo.upload(Some(id.as_str())).await;
     upload.begin_file("half.bin").await;
     upload.send(&[1; 64 * 1024]).await;
     // The batch can be watched before its upload is through.
@@ -206,7 +210,7 @@ async fn an_aborted_upload_ends_its_tasks_failed() {
 async fn multipart_that_breaks_in_the_middle_is_an_error_and_its_tasks_end() {
     let demo = Demo::start().await;
     let id = TaskId::random();
-    let mut upload = RawUpload::start(&demo, Some(id.as_str())).await;
+    let mut upload = demo.upload(Some(id.as_str())).await;
     upload.begin_file("half.bin").await;
     upload.send(b"some bytes").await;
     // The body ends without the closing boundary.
@@ -329,7 +333,7 @@ async fn a_request_that_grows_past_the_limit_ends_its_tasks() {
     };
     let demo = Demo::start_with(Settings::default().limits(limits)).await;
     let id = TaskId::random();
-    let mut upload = RawUpload::start(&demo, Some(id.as_str())).await;
+    let mut upload = demo.upload(Some(id.as_str())).await;
     upload.begin_file("endless.bin").await;
     upload.send(&[0; 60 * 1024]).await;
     demo.until(|stats| stats.tasks == 2).await;

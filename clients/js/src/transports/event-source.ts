@@ -14,7 +14,7 @@ export const eventSource: Opener = (env, wanted, wire) => {
         ]
       : divide(topics);
 
-  return openStreams(wanted(), wire, split, async (stream) => {
+  return openStreams(wanted, wire, split, async (stream) => {
     const url = await urlOf(env, stream.topics);
     const { signal } = stream.abort;
     if (signal.aborted) return;

@@ -6,7 +6,7 @@ import { divide, openStreams, queryOf, refused, type Stream } from "./streams.js
 import type { Env, Opener } from "./transport.js";
 
 export const fetchSse: Opener = (env, wanted, wire) =>
-  openStreams(wanted(), wire, divide, (stream) => run(env, stream, stream.topics));
+  openStreams(wanted, wire, divide, (stream) => run(env, stream, stream.topics));
 
 async function run(env: Env, stream: Stream, topics: readonly Wanted[]): Promise<void> {
   const { signal } = stream.abort;

@@ -13,6 +13,8 @@ export const STREAM_TOPICS = 64;
 export const STREAM_QUERY = 6_000;
 /** Streams at a time: browsers have six connections to a server of HTTP/1.1, and requests want some too. */
 export const STREAMS = 4;
+/** For so long nothing more may come to be watched before streams are put together, in ms. */
+export const CALM_MS = 1_000;
 /** How often the streams are looked at, in ms: a nap of the program is known by that. */
 const BEAT_MS = 1_000;
 
@@ -31,7 +33,7 @@ export interface Stream {
 
 /** Watches topics by streams that `run` opens, each for what `split` puts together. */
 export function openStreams(
-  wanted: readonly Wanted[],
+  wanted: () => readonly Wanted[],
   wire: Wire,
   split: (topics: readonly Wanted[]) => Wanted[][],
   run: (stream: Stream) => Promise<void>,
@@ -44,6 +46,7 @@ export function openStreams(
   let streams: readonly Held[] = [];
   let isClosed = false;
   let heartbeat = 30_000;
+  let changed = 0;
   const detector = new BufferingDetector(Date.now());
 
   const stop = (): void => {
@@ -63,6 +66,7 @@ export function openStreams(
     detector.beat(now);
     // Of several streams one may be dead while the others speak.
     if (streams.some(({ heard }) => now - heard > 2 * heartbeat)) close({ isSilent: true });
+    else if (streams.length > 1 && now - changed > CALM_MS) gather();
   }, BEAT_MS);
 
   const take = (stream: Held, frame: Frame): void => {
@@ -122,10 +126,20 @@ export function openStreams(
     if (parts.length > STREAMS) return close({ isUnfit: true });
     for (const stream of streams) if (!kept.includes(stream)) stream.abort.abort();
     streams = kept;
+    changed = Date.now();
     for (const topics of parts) streams = [...streams, start(topics)];
   };
 
-  watch(wanted);
+  /** Topics that came one after the other mostly fit into fewer streams, now that they have positions. */
+  const gather = (): void => {
+    const topics = wanted();
+    if (split(topics).length >= streams.length) return;
+    for (const { abort } of streams) abort.abort();
+    streams = [];
+    watch(topics);
+  };
+
+  watch(wanted());
   return { watch, ping: () => false, close: stop };
 }
 

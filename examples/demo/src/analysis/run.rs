@@ -21,33 +21,56 @@ pub fn analyse(
     limits: &Limits,
     observer: &mut dyn Observer,
 ) -> Result<Analysis, AnalysisError> {
-    let (guess, hashed) = step(observer, Step::Hash, |observer| {
-        let guess = source.guess()?;
-        Ok((guess, hash::hash(source.path(), observer)?))
+    let file = identify(source, observer)?;
+    look(source, file, limits, observer)
+}
+
+/// Does the first step of [`analyse`] alone: what is known of any file.
+///
+/// # Errors
+///
+/// As [`analyse`].
+pub fn identify(source: &Source, observer: &mut dyn Observer) -> Result<Analysis, AnalysisError> {
+    let hashed = step(observer, Step::Hash, |observer| {
+        hash::hash(source.path(), observer)
     })?;
-    let mut analysis = Analysis {
+    Ok(Analysis {
         name: source.name().to_owned(),
         size: hashed.size,
         sha256: hashed.sha256,
         image: None,
-    };
-    let image = match guess {
-        Guess::Other => return Ok(analysis),
-        Guess::Image(format) => look(source, format, limits, observer),
-        Guess::Undecodable => step(observer, Step::Decode, |_| {
+    })
+}
+
+/// Does the other steps of [`analyse`], after [`identify`]: what can be seen in a picture.
+///
+/// # Errors
+///
+/// As [`analyse`].
+pub fn look(
+    source: &Source,
+    mut file: Analysis,
+    limits: &Limits,
+    observer: &mut dyn Observer,
+) -> Result<Analysis, AnalysisError> {
+    let image = match source.guess() {
+        Ok(Guess::Other) => return Ok(file),
+        Ok(Guess::Image(format)) => see(source, format, limits, observer),
+        Ok(Guess::Undecodable) => step(observer, Step::Decode, |_| {
             Err(ErrorKind::ImageFormatUnsupported.into())
         }),
+        Err(error) => Err(StepFailure::from(error).at(Step::Decode)),
     };
     match image {
         Ok(image) => {
-            analysis.image = Some(image);
-            Ok(analysis)
+            file.image = Some(image);
+            Ok(file)
         }
-        Err(error) => Err(error.after(analysis)),
+        Err(error) => Err(error.after(file)),
     }
 }
 
-fn look(
+fn see(
     source: &Source,
     format: ImageFormat,
     limits: &Limits,

@@ -50,8 +50,8 @@ impl Browser {
         self.extension("goog/cdp/execute", body).await.unwrap();
     }
 
-    /// Lets no more than so many bytes a second out.
-    pub(crate) async fn slow_down_uploads(&self, rate: u32) {
+    /// Lets no more than so many bytes a second out; with -1 as many as there are.
+    pub(crate) async fn slow_down_uploads(&self, rate: i32) {
         self.devtools("Network.enable", json!({})).await;
         let conditions = json!({
             "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate,

@@ -6,10 +6,11 @@ use std::{
 };
 
 use fantoccini::Locator;
+use image::ImageFormat;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::driver::Browser;
+use crate::{axe, driver::Browser, fixtures};
 
 /// A file's row.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -99,6 +100,13 @@ impl Browser {
         .await;
     }
 
+    /// Waits until a text is to be seen anywhere.
+    pub(crate) async fn until_text(&self, text: &str) {
+        let text = json!(text);
+        self.until(&format!("document.body.innerText.includes({text})"))
+            .await;
+    }
+
     pub(crate) async fn rows(&self) -> Vec<Row> {
         self.read(
             "const text = (row, id) => row.querySelector(`[data-testid=${id}]`).textContent;
@@ -178,6 +186,47 @@ impl Browser {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
+
+    /// Photographs the page as it is, in the dark, and on a narrow screen.
+    pub(crate) async fn photograph_everywhere(&self, name: &str) {
+        self.photograph(name).await;
+        let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
+        self.devtools("Emulation.setEmulatedMedia", dark).await;
+        self.photograph(&format!("{name}-dark")).await;
+        let light = json!({ "features": [] });
+        self.devtools("Emulation.setEmulatedMedia", light).await;
+        let narrow = json!({ "width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": true });
+        self.devtools("Emulation.setDeviceMetricsOverride", narrow)
+            .await;
+        self.photograph(&format!("{name}-narrow")).await;
+        self.until("document.documentElement.scrollWidth <= 400")
+            .await;
+        self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await;
+    }
+
+    /// Asserts that axe-core finds nothing, neither in the light nor in the dark.
+    pub(crate) async fn look_over(&self, when: &str) {
+        for scheme in axe::schemes() {
+            self.devtools("Emulation.setEmulatedMedia", scheme.clone())
+                .await;
+            let found = axe::violations(&self.client).await;
+            assert_eq!(found, [""; 0], "{when}, {scheme}");
+        }
+    }
+}
+
+/// A photo with a camera's notes; each seed gives another.
+pub(crate) fn photo(seed: usize) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(900, 600, |x, y| {
+        let (x, y, seed) = (x as usize, y as usize, seed * 37);
+        let band = (x * 3 + y * seed) / 64 % 3;
+        let grain = (x * 7919 + y * 104_729 + seed) % 23;
+        let light = |part: usize| ((x * part + y + band * 40 + seed + grain) / 6 % 256) as u8;
+        image::Rgb([light(1), light(2), light(seed % 3 + 1)])
+    });
+    let jpeg = fixtures::encode(&picture, ImageFormat::Jpeg);
+    fixtures::with_exif(&jpeg, &fixtures::camera_notes())
 }
 
 /// Less than the script timeout, so that it is this that fails, and says what it saw.
