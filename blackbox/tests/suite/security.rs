@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use blackbox::{Ws, fields, kind};
 use http::{header, request::Parts};
-use progress_web::{Action, Authorizer, Principal, Refusal};
+use progress_web::{Action, Authorizer, Open, Principal, Refusal};
 use reqwest::Method;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest as _};
@@ -80,6 +80,20 @@ async fn cross_site_web_sockets_are_not_upgraded() {
     let own = format!("http://{}", server.address);
     let mut ws = socket(&server, "/ws/progress/a", &[cookie, ("origin", &own)]).await;
     assert_eq!(kind(&ws.frame().await), "connected");
+}
+
+#[tokio::test]
+async fn cross_site_posts_change_nothing_though_all_may() {
+    let open = Open::new().named_ids().publishing();
+    let server = Server::with(|gateway| gateway.authorizer(open)).await;
+    let own = format!("http://{}", server.address);
+    for (origin, status) in [("https://evil.example", 403), (&own, 201)] {
+        // What a form of any page can send.
+        let headers = [("origin", origin), ("content-type", "text/plain")];
+        let body = Some(r#"{"task_id":"a"}"#);
+        let answer = server.send(Method::POST, "/tasks", &headers, body).await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ impl Origins {
             return Ok(());
         }
         tracing::debug!(origin = ?request.headers.get(header::ORIGIN), "a page of elsewhere was refused");
-        let message = "pages of this origin may not open connections here";
+        let message = "pages of this origin may not open connections or change anything here";
         let error = ApiError::new(Code::OriginNotAllowed, message).field("origin");
         Err(error.solution("Allow the page's origin with GatewayBuilder::origin"))
     }

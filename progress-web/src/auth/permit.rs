@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use http::request::Parts;
+use http::{header, request::Parts};
 use progress_core::TaskId;
 
 use super::{Action, Credentials, Grant, Principal, Refusal, grant};
@@ -107,7 +107,18 @@ impl Gateway {
     async fn asked(&self, request: &Parts, action: &Action) -> Result<Principal, ApiError> {
         let authorizer = &self.settings().authorizer;
         let decision = authorizer.authorize(request, action).await;
-        decision.map_err(|refusal| refused(request, refusal))
+        let principal = decision.map_err(|refusal| refused(request, refusal))?;
+        self.not_for_a_page_of_elsewhere(request)?;
+        Ok(principal)
+    }
+
+    /// What changes something and was allowed to who presents no token: as everybody, or by what a browser adds by
+    /// itself. Then any page could ask for it in the name of who looks at it.
+    fn not_for_a_page_of_elsewhere(&self, request: &Parts) -> Result<(), ApiError> {
+        if request.method.is_safe() || request.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(());
+        }
+        self.settings().ladder.origins.check(request)
     }
 
     fn decided(
@@ -141,9 +152,9 @@ impl Gateway {
     pub(crate) async fn authenticated(&self, request: &Parts) -> Result<Principal, ApiError> {
         let request = &*self.prepared(request);
         let decision = self.settings().authorizer.authenticate(request).await;
-        decision
-            .map_err(|refusal| refused(request, refusal))
-            .and_then(in_time)
+        let principal = decision.map_err(|refusal| refused(request, refusal))?;
+        self.not_for_a_page_of_elsewhere(request)?;
+        in_time(principal)
     }
 
     /// What the query allows; nothing if nothing like that stands there.

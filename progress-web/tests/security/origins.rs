@@ -1,6 +1,6 @@
 //! Requests of pages that are from elsewhere.
 
-use progress_web::{Code, Origin};
+use progress_web::{Code, Open, Origin};
 
 use crate::{
     people::{UPGRADE, ask, gateway, gateway_with, get, parts},
@@ -74,6 +74,64 @@ async fn a_page_of_elsewhere_changes_nothing_in_the_users_name() {
         ask(&gateway, "POST", path, &headers, "{}").await.status,
         202
     );
+}
+
+#[tokio::test]
+async fn a_page_of_elsewhere_changes_nothing_on_a_server_that_is_open_to_all() {
+    let app: Origin = "https://app.example".parse().unwrap();
+    let open = || {
+        Open::new()
+            .named_ids()
+            .channels()
+            .publishing()
+            .cancelling()
+            .managing()
+    };
+    let gateway = gateway_with(|gateway| gateway.authorizer(open()).origin(app));
+    let _a = task(&gateway, "ada-1");
+    let all = [
+        ("POST", "/tasks", r#"{"task_id":"new"}"#),
+        ("POST", "/tasks/ada-1/cancel", "{}"),
+        (
+            "POST",
+            "/tasks/new/events",
+            r#"{"event_type":"log","data":{"message":"hi"}}"#,
+        ),
+        (
+            "POST",
+            "/channels/jobs/events",
+            r#"{"event_type":"hi","data":{}}"#,
+        ),
+        ("POST", "/broadcast", r#"{"event_type":"hi","data":{}}"#),
+        ("POST", "/tickets", r#"{"task_ids":["ada-1"]}"#),
+        ("DELETE", "/clients/9", ""),
+        ("DELETE", "/tasks/new", ""),
+    ];
+    let from = async |origin, (method, path, body)| {
+        let host = ("host", "jobs.example");
+        ask(&gateway, method, path, &[host, origin], body).await
+    };
+    for foreign in [EVIL, ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        for request in all {
+            let refusal = from(foreign, request).await.refusal();
+            assert_eq!(
+                refusal,
+                (403, "ORIGIN_NOT_ALLOWED".to_owned()),
+                "{request:?}"
+            );
+        }
+    }
+    assert_eq!(gateway.tracker().stats().tasks, 1);
+    assert_eq!(from(EVIL, ("GET", "/tasks/ada-1", "")).await.status, 200);
+    let own = [
+        ("origin", "https://jobs.example"),
+        ("origin", "https://app.example"),
+        ("user-agent", "curl"),
+    ];
+    for headers in own {
+        let answer = from(headers, all[1]).await;
+        assert_eq!(answer.status, 202, "{headers:?}");
+    }
 }
 
 #[tokio::test]

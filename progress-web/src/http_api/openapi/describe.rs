@@ -190,6 +190,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                     Code::Draining,
                 ],
                 PERMISSION,
+                CHANGE,
                 BROKER,
             ],
         },
@@ -227,6 +228,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                 ALWAYS,
                 &[Code::InvalidTaskId, Code::TaskNotFound, Code::StillRunning],
                 PERMISSION,
+                CHANGE,
                 BROKER,
             ],
         },
@@ -279,6 +281,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                     Code::Draining,
                 ],
                 PERMISSION,
+                CHANGE,
                 BROKER,
             ],
         },
@@ -299,6 +302,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                     Code::AlreadyComplete,
                 ],
                 PERMISSION,
+                CHANGE,
                 BROKER,
             ],
         },
@@ -322,6 +326,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                 EVENTS,
                 &[Code::InvalidChannel],
                 PERMISSION,
+                CHANGE,
                 BROKER,
             ],
         },
@@ -347,6 +352,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                     Code::TooManyTickets,
                 ],
                 PERMISSION,
+                CHANGE,
             ],
         },
         Endpoint::Clients => Described {
@@ -375,7 +381,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             body: None,
             needs: Needs::Credential,
             answers: const { &[Answer::nothing(204, "It is sent away")] },
-            refuses: &[ALWAYS, &[Code::ClientNotFound], PERMISSION],
+            refuses: &[ALWAYS, &[Code::ClientNotFound], PERMISSION, CHANGE],
         },
         Endpoint::Broadcast => Described {
             id: "broadcast",
@@ -391,6 +397,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                 EVENT,
                 &[Code::InvalidChannel],
                 PERMISSION,
+                CHANGE,
                 BROKER,
             ],
         },
@@ -518,6 +525,8 @@ const PERMISSION: &[Code] = &[
     Code::CredentialExpired,
     Code::TransportDown,
 ];
+/// Where something is changed.
+const CHANGE: &[Code] = &[Code::OriginNotAllowed];
 /// Where the answer holds a connection.
 const CONNECTION: &[Code] = &[Code::ConnectionLimit, Code::Draining];
 /// Where other nodes are asked.
