@@ -332,3 +332,38 @@ async fn a_completed_session_takes_no_more_pictures() {
         "SESSION_COMPLETED"
     );
 }
+
+#[tokio::test]
+async fn a_list_says_which_events_it_holds() {
+    let server = Server::start().await;
+    let mut watcher = server.watch(Role::Operator, &["sessions", "photos"]).await;
+    let empty = server.get("/api/sessions").await;
+    let session = server.session("Lake").await;
+    let created = watcher
+        .until(|frame| frame["event"]["event_type"] == "session_created")
+        .await;
+    let seq = |as_of: &Value| -> (String, u64) {
+        let as_of = text(as_of);
+        let (epoch, seq) = as_of.split_once(':').unwrap();
+        (epoch.to_owned(), seq.parse().unwrap())
+    };
+    let position = (
+        text(&created["channel_epoch"]),
+        created["channel_seq"].as_u64().unwrap(),
+    );
+    let after = server.get("/api/sessions").await;
+    assert_eq!(seq(&after["as_of"]), position);
+    assert_eq!(seq(&empty["as_of"]).1, position.1 - 1);
+    // Each list of its own channel.
+    server.photos(&session, vec![("a.png", picture(1))]).await;
+    watcher.event("photo_analyzed").await;
+    for (path, channel) in [("/api/sessions", "sessions"), ("/api/photos", "photos")] {
+        let list = server.get(path).await;
+        assert_eq!(text(&list["as_of"]), watcher.positions[channel], "{path}");
+    }
+    for path in ["/api/jobs", "/api/queue", "/api/approvals", "/api/exports"] {
+        let list = server.get(path).await;
+        let (_, seq) = seq(&list["as_of"]);
+        assert_eq!(seq > 0, path != "/api/exports", "{path}");
+    }
+}

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use progress_core::{TaskError, TaskId, Timestamp};
 
-use super::{Hub, State, newest};
+use super::{AsOf, Hub, State, newest};
 use crate::{
     archive::{self, Entry},
+    channel::Channel,
     events::{ExportCompleted, ExportFailed, ExportStarted},
     record::{Export, ExportState, Photo, PhotoState},
     refusal::Refusal,
@@ -101,8 +102,10 @@ impl Hub {
         }
     }
 
-    pub(crate) fn exports(&self, limit: usize) -> Vec<Export> {
-        newest(self.state().exports.values(), limit)
+    pub(crate) fn exports(&self, limit: usize) -> AsOf<Vec<Export>> {
+        let state = self.state();
+        let exports = newest(state.exports.values(), limit);
+        self.as_of(Channel::Export, &state, exports)
     }
 
     pub(crate) fn export_file(&self, id: &str) -> Result<Arc<Stored>, Refusal> {

@@ -5,8 +5,9 @@ use std::time::Instant;
 use progress_core::{Task, TaskError, TaskId, Timestamp};
 use progress_web::{ApiError, Code};
 
-use super::{Hub, State, newest};
+use super::{AsOf, Hub, State, newest};
 use crate::{
+    channel::Channel,
     events::{
         JobCompleted, JobCreated, JobFailed, JobProgress, JobStarted, PriorityChanged, QueueStatus,
         Waiting,
@@ -195,13 +196,16 @@ impl Hub {
         self.tell_queue(&state);
     }
 
-    pub(crate) fn jobs(&self, limit: usize) -> Vec<Job> {
-        newest(self.state().jobs.values(), limit)
+    pub(crate) fn jobs(&self, limit: usize) -> AsOf<Vec<Job>> {
+        let state = self.state();
+        let jobs = newest(state.jobs.values(), limit);
+        self.as_of(Channel::Jobs, &state, jobs)
     }
 
     /// What waits and what runs.
-    pub(crate) fn queue(&self) -> QueueStatus {
-        status(&self.state())
+    pub(crate) fn queue(&self) -> AsOf<QueueStatus> {
+        let state = self.state();
+        self.as_of(Channel::Queue, &state, status(&state))
     }
 
     fn tell_queue(&self, state: &State) {

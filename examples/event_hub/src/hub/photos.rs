@@ -5,8 +5,9 @@ use std::sync::Arc;
 use demo::analysis::ImageFacts;
 use progress_core::{TaskId, Timestamp};
 
-use super::{Hub, State, newest, short};
+use super::{AsOf, Hub, State, newest, short};
 use crate::{
+    channel::Channel,
     events::{
         ApprovalQueueUpdated, PhotoAnalyzed, PhotoApproved, PhotoImported, PhotoRejected,
         PhotoSelected,
@@ -162,10 +163,11 @@ impl Hub {
         Ok(photo.clone())
     }
 
-    pub(crate) fn photos(&self, session: Option<&str>, limit: usize) -> Vec<Photo> {
+    pub(crate) fn photos(&self, session: Option<&str>, limit: usize) -> AsOf<Vec<Photo>> {
         let state = self.state();
         let of_session = |photo: &&Photo| session.is_none_or(|id| photo.session_id == id);
-        newest(state.photos.values().filter(of_session), limit)
+        let photos = newest(state.photos.values().filter(of_session), limit);
+        self.as_of(Channel::Photos, &state, photos)
     }
 
     pub(crate) fn thumbnail(&self, id: &str) -> Result<Arc<Stored>, Refusal> {
@@ -175,8 +177,9 @@ impl Hub {
     }
 
     /// How it stands with approvals.
-    pub(crate) fn approvals(&self) -> ApprovalQueueUpdated {
-        approvals(&self.state())
+    pub(crate) fn approvals(&self) -> AsOf<ApprovalQueueUpdated> {
+        let state = self.state();
+        self.as_of(Channel::Approval, &state, approvals(&state))
     }
 
     pub(super) fn tell_approvals(&self, state: &State) {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod relay;
+
 use std::{collections::BTreeMap, io::Cursor, time::Duration};
 
 use event_hub::{
