@@ -218,8 +218,8 @@ async fn the_hubs_page_shows_what_happens_and_takes_decisions() {
         .await;
 
     for (name, scheme, width, height) in [
-        ("hub-light", "light", 1_100, 1_700),
-        ("hub-dark", "dark", 1_100, 1_700),
+        ("hub-light", "light", 1_100, 1_760),
+        ("hub-dark", "dark", 1_100, 1_760),
         ("hub-narrow", "light", 390, 3_300),
         ("hub-narrow-dark", "dark", 390, 3_300),
     ] {
@@ -353,7 +353,7 @@ async fn the_hubs_page_is_told_what_it_missed_once() {
 }
 
 #[tokio::test]
-async fn pages_of_a_user_share_one_connection() {
+async fn the_hubs_page_shares_one_connection_with_others_of_its_user() {
     let host = Host::start().await;
     let browser = Browser::start().await;
     browser.open_as(&host, Role::Operator).await;
@@ -394,7 +394,7 @@ async fn pages_of_a_user_share_one_connection() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_sent_away_says_so_until_it_is_to_come_back() {
+async fn the_hubs_page_says_that_it_was_sent_away_and_comes_back() {
     let host = Host::start().await;
     let browser = Browser::start().await;
     browser.open_as(&host, Role::Viewer).await;

@@ -6,6 +6,8 @@ mod driver;
 #[allow(dead_code, reason = "the demo's tests use all of it")]
 #[path = "../../demo/tests/browser/page.rs"]
 mod page;
+#[path = "readme/react.rs"]
+mod react;
 mod support;
 
 use std::{path::PathBuf, process::Stdio};
@@ -19,7 +21,7 @@ use tokio::{
 
 use self::{
     driver::Browser,
-    support::{PATIENCE, picture, text},
+    support::{PATIENCE, picture, relay::Relay, text},
 };
 
 const README: &str = include_str!("../README.md");
@@ -30,6 +32,14 @@ fn snippet(heading: &str) -> String {
     let (_, code) = section.split_once("\n```").unwrap();
     let (_, code) = code.split_once('\n').unwrap();
     code.split_once("\n```").unwrap().0.to_owned()
+}
+
+/// A snippet that asks the hub at a URL.
+fn snippet_at(url: &str, heading: &str) -> String {
+    let snippet = snippet(heading);
+    assert!(snippet.contains("://127.0.0.1:8080/"), "{snippet}");
+    let host = url.strip_prefix("http://").unwrap();
+    snippet.replace("127.0.0.1:8080", host)
 }
 
 /// A program, and what it prints.
@@ -86,10 +96,7 @@ impl Hub {
 
     /// A snippet that asks this hub.
     fn snippet(&self, heading: &str) -> String {
-        let snippet = snippet(heading);
-        assert!(snippet.contains("://127.0.0.1:8080/"), "{snippet}");
-        let host = self.url.strip_prefix("http://").unwrap();
-        snippet.replace("127.0.0.1:8080", host)
+        snippet_at(&self.url, heading)
     }
 
     fn python(&self, heading: &str) -> Program {
@@ -278,5 +285,52 @@ async fn the_browser_console_hears_the_channels() {
     assert_eq!(said[0][1], "session_created");
     assert_eq!(said[0][2]["name"], "Lake");
     assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_browser_shows_channels_by_react_and_misses_nothing() {
+    let hub = Hub::start().await;
+    let relay = Relay::start(&hub.url).await;
+    let app = react::bundle(&snippet_at(&relay.url, "React"));
+    let browser = Browser::start().await;
+    // Any of its answers that is no page: the application's own is made here.
+    browser.open(&format!("{}/api/queue", relay.url)).await;
+    let page = "document.body.innerHTML = '<main id=root></main>';";
+    let page = format!("{page}\n{app}");
+    browser.client.execute(&page, Vec::new()).await.unwrap();
+    browser
+        .until("document.querySelector('h2')?.textContent === 'sessions: live'")
+        .await;
+    let shown = |name: &str| {
+        format!(
+            "[...document.querySelectorAll('li')].filter((line) => line.textContent.includes('{name}')).length === 1"
+        )
+    };
+    hub.session("Lake").await;
+    browser.until(&shown("Lake")).await;
+    relay.cut();
+    browser
+        .until("document.querySelector('h2').textContent === 'sessions: stale'")
+        .await;
+    hub.session("Hills").await;
+    relay.mend();
+    browser.until(&shown("Hills")).await;
+    browser.until(&shown("Lake")).await;
+    let first = "return document.querySelector('li').textContent";
+    let first = browser.client.execute(first, Vec::new()).await.unwrap();
+    let first = text(&first);
+    let data = first.strip_prefix("session_created ").unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["name"], "Lake");
+    let expected = [
+        "Failed to load resource",
+        "WebSocket connection to",
+        "React DevTools",
+    ];
+    let is_expected = |said: &String| expected.iter().any(|known| said.contains(known));
+    let mut complaints = browser.complaints().await;
+    complaints.retain(|said| !is_expected(said));
+    assert_eq!(complaints, [""; 0]);
     browser.close().await;
 }
