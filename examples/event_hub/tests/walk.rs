@@ -135,6 +135,9 @@ async fn pictures_are_imported_and_what_is_in_them_is_told() {
     assert_eq!((&done["imported"], &done["failed"]), (&json!(1), &json!(1)));
     assert_eq!(error["subject"], "notes.txt");
     assert_eq!(error["error"]["code"], "NOT_A_PICTURE");
+    let path = format!("/api/jobs/{}", text(&job["job_id"]));
+    let refused = server.patch(&path, json!({"priority": 9})).await;
+    assert_eq!((refused.status, refused.code()), (409, "NOT_WAITING"));
     // The job is a task too, and was watched to its end by its id.
     let task = server
         .get(&format!("/tasks/{}", text(&job["job_id"])))

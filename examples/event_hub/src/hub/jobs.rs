@@ -40,7 +40,8 @@ impl Hub {
     pub(crate) fn check_job(&self, session: &str, priority: u8) -> Result<(), Refusal> {
         let mut state = self.state();
         state.open_session(session)?;
-        self.check_queue(&state, priority)
+        self.check_queue(&state, priority)?;
+        self.check_room(&state, 1)
     }
 
     pub(crate) fn create_job(
@@ -52,6 +53,7 @@ impl Hub {
         let mut state = self.state();
         state.open_session(session)?;
         self.check_queue(&state, priority)?;
+        self.check_room(&state, files.len())?;
         let id = TaskId::random();
         let task = self.shared.tracker.task(id.clone());
         let task = task
@@ -221,6 +223,22 @@ impl Hub {
                 "TOO_MANY_JOBS",
                 limit as u64,
                 "there are as many jobs waiting as there can be",
+            )),
+        }
+    }
+
+    /// Room for so many pictures, beside those that are there and those that jobs are still to bring.
+    /// One at work is both, so that it may be full as many too early as there are workers.
+    fn check_room(&self, state: &State, files: usize) -> Result<(), Refusal> {
+        let limit = self.bounds().photos;
+        let jobs = state.jobs.values().filter(|job| !job.state.is_over());
+        let to_come: usize = jobs.map(|job| job.total - job.current).sum();
+        match state.photos.len() + to_come + files <= limit {
+            true => Ok(()),
+            false => Err(Refusal::full(
+                "TOO_MANY_PHOTOS",
+                limit as u64,
+                "there are as many pictures as there can be, or will be",
             )),
         }
     }

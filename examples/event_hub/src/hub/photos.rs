@@ -33,19 +33,15 @@ pub(crate) enum Decision {
 }
 
 impl Hub {
+    /// Takes a picture for which there [was room](Hub::create_job).
     pub(crate) fn import_photo(
         &self,
         job: &str,
         session: &str,
         name: &str,
         file: Stored,
-    ) -> Result<(String, Arc<Stored>), Refusal> {
+    ) -> (String, Arc<Stored>) {
         let mut state = self.state();
-        let limit = self.bounds().photos;
-        if state.photos.len() >= limit {
-            let message = "there are as many pictures as there can be";
-            return Err(Refusal::full("TOO_MANY_PHOTOS", limit as u64, message));
-        }
         let id = TaskId::random().to_string();
         let photo = Photo {
             photo_id: id.clone(),
@@ -72,7 +68,7 @@ impl Hub {
             bytes: photo.bytes,
         });
         state.photos.insert(id.clone(), photo);
-        Ok((id, file))
+        (id, file)
     }
 
     pub(crate) fn analyzed(&self, id: &str, found: Found) -> Result<(), Refusal> {
@@ -226,4 +222,31 @@ fn approvals(state: &State) -> ApprovalQueueUpdated {
         }
     }
     queue
+}
+
+#[cfg(test)]
+mod tests {
+    use progress_core::ProgressTracker;
+
+    use super::*;
+    use crate::bounds::Bounds;
+
+    #[test]
+    fn a_picture_that_is_still_analysed_is_not_judged_yet() {
+        let hub = Hub::new(ProgressTracker::new(), Bounds::default()).unwrap();
+        let session = hub.create_session("Lake", "").unwrap().session_id;
+        let file = hub.store().file().unwrap();
+        let file = hub.store().keep(file).unwrap();
+        let (photo, _) = hub.import_photo("job", &session, "a.png", file);
+        let refused = [
+            hub.decide(&photo, &Decision::Approve, "ada").err(),
+            hub.select(&photo, true, "ada").err(),
+            hub.thumbnail(&photo).err(),
+        ];
+        let codes = refused.map(|refused| refused.unwrap().into_error().code().to_owned());
+        assert_eq!(
+            codes,
+            ["NOT_ANALYZED", "NOT_ANALYZED", "THUMBNAIL_NOT_FOUND"]
+        );
+    }
 }

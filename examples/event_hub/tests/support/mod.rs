@@ -232,6 +232,11 @@ impl Watcher {
         self.socket.send(message).await.unwrap();
     }
 
+    pub(crate) async fn say_packed(&mut self, command: Value) {
+        let message = Message::binary(rmp_serde::to_vec_named(&command).unwrap());
+        self.socket.send(message).await.unwrap();
+    }
+
     /// Subscribes, and waits for the verdicts.
     pub(crate) async fn subscribe(&mut self, channels: &[&str]) {
         let topics: Vec<_> = channels
