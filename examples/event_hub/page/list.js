@@ -40,9 +40,10 @@ export class List {
     } finally {
       const waiting = this.#waiting;
       this.#waiting = null;
-      for (const frame of waiting) {
-        this.take(frame);
-      }
+      this.#isOld = waiting.map((frame) => this.take(frame)).includes(false);
+    }
+    if (this.#isOld) {
+      await this.renew();
     }
   }
 

@@ -398,29 +398,79 @@ async fn the_hubs_page_says_that_it_was_sent_away_and_comes_back() {
     let host = Host::start().await;
     let browser = Browser::start().await;
     browser.open_as(&host, Role::Viewer).await;
-    let mut registered = Vec::new();
-    support::until("it is listed", async || {
-        (_, registered) = host.clients().await;
-        registered
-            .iter()
-            .any(|client| client["client_type"] == "web")
-    })
-    .await;
-    let path = format!("/clients/{}", text(&registered[0]["id"]));
-    host.ask(Method::DELETE, &path, json!({})).await;
-    browser.until_state("ended").await;
-    let said = "document.querySelector('#connection').textContent.includes('sent this page away')";
-    browser.until(said).await;
-    browser
-        .photograph_as("hub-sent-away", "light", 1_100, 900)
+    // By the one of its connections or by the other.
+    for is_named in [true, false] {
+        let mut clients = (Vec::new(), Vec::new());
+        support::until("it is listed", async || {
+            clients = host.clients().await;
+            clients.0.len() == 1 && clients.1.len() == 1
+        })
         .await;
-    assert_eq!(axe::violations(&browser.client).await, [""; 0]);
-    support::until("nothing of it is left", async || {
-        host.get("/clients").await["clients"] == json!([])
-    })
-    .await;
-    browser.click("#again").await;
-    browser.until_state("live").await;
+        let (watching, registered) = clients;
+        assert_eq!(registered[0]["client_type"], "web");
+        let client = if is_named { &registered } else { &watching };
+        let path = format!("/clients/{}", text(&client[0]["id"]));
+        host.ask(Method::DELETE, &path, json!({})).await;
+        browser.until_state("ended").await;
+        let said = "document.querySelector('#connection').textContent.includes('operator')";
+        browser.until(said).await;
+        if is_named {
+            let name = "hub-sent-away";
+            browser.photograph_as(name, "light", 1_100, 700).await;
+            assert_eq!(axe::violations(&browser.client).await, [""; 0]);
+            support::until("nothing of it is left", async || {
+                host.get("/clients").await["clients"] == json!([])
+            })
+            .await;
+        }
+        browser.click("#again").await;
+        browser.until_state("live").await;
+    }
+    browser.close().await;
+}
+
+/// Events against answers, in the orders that are rare.
+#[tokio::test]
+async fn the_hubs_page_tells_news_from_what_a_list_holds() {
+    let host = Host::start().await;
+    let browser = Browser::start().await;
+    browser.open(&host.url).await;
+    let script = "const [done] = arguments;
+        import('/list.js').then(async ({ List }) => {
+          const applied = [], answers = [], taken = [];
+          const ask = () => new Promise((answer) => answers.push(answer));
+          const list = new List(ask, (event) => applied.push(event));
+          const take = (epoch, seq, event, from = seq) => taken.push(list.take(
+            { channel_epoch: epoch, channel_seq: seq, channel_from: from, event }));
+          take('a', 1, 'before there is a list');
+          let renewed = list.renew();
+          take('a', 4, 'held by the list');
+          take('a', 6, 'later than the list');
+          answers.shift()('a:5');
+          await renewed;
+          take('a', 6, 'a repeat');
+          take('a', 7, 'news');
+          take('a', 10, 'news that stand for others', 8);
+          take('b', 1, 'of another hub');
+          renewed = list.renew();
+          take('b', 3, 'later than the other list');
+          list.renew();
+          answers.shift()('b:1');
+          await new Promise(setTimeout);
+          answers.shift()('b:2');
+          await renewed;
+          done({ applied, taken, asked: answers.length });
+        });";
+    let seen = browser.client.execute_async(script, Vec::new()).await;
+    let expected = json!({
+        "applied": [
+            "later than the list", "news", "news that stand for others", "later than the other list",
+        ],
+        // While it is asked for there is nothing to say yet.
+        "taken": [false, true, true, true, true, false, false, true],
+        "asked": 0,
+    });
+    assert_eq!(seen.unwrap(), expected);
     browser.close().await;
 }
 
