@@ -104,6 +104,7 @@ fn install_needs(context: &Context) -> Result<Outcome> {
     needs::ensure(User::Build, &context.root)?;
     needs::ensure(User::Tests, &context.root)?;
     interop::ensure(context)?;
+    js::install(context)?;
     Ok(Outcome::Passed)
 }
 

@@ -37,6 +37,11 @@ pub(crate) fn end_to_end(context: &Context) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// Installs the packages of the client, which the event hub's snippet for React is bundled with too.
+pub(crate) fn install(context: &Context) -> Result<()> {
+    Client::of(context).install()
+}
+
 struct Client {
     dir: PathBuf,
 }

@@ -8,6 +8,8 @@
 mod axe;
 #[path = "browser/driver.rs"]
 mod driver;
+#[path = "browser/files.rs"]
+mod files;
 #[expect(dead_code, reason = "the tests of the analysis use more of it")]
 mod fixtures;
 #[path = "browser/host.rs"]
@@ -22,8 +24,8 @@ use tempfile::TempDir;
 
 use self::{
     driver::Browser,
+    files::photo,
     host::{HeldUpload, Host},
-    page::photo,
 };
 
 #[tokio::test]

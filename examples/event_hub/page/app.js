@@ -3,22 +3,25 @@
 import { blobUrl, patch, post, read, token } from './api.js';
 import { Channels } from './channels.js';
 import { Clients } from './clients.js';
-import { Hub } from './hub.js';
+import { List } from './list.js';
 import { Photos } from './photos.js';
+import { Presence } from './presence.js';
 import { Sessions } from './sessions.js';
+import { Watch } from './watch.js';
 import { sentence } from './words.js';
 import { Work } from './work.js';
 
 const NAMES = ['jobs', 'photos', 'sessions', 'queue', 'approval', 'system', 'export'];
 const CONNECTION = {
+  idle: 'Nothing is watched',
   connecting: 'Connecting…',
   live: 'Live',
-  reconnecting: 'Connection lost, trying again…',
-  refused: 'Refused',
+  resyncing: 'Catching up…',
+  stale: 'Connection lost, trying again…',
+  polling: 'No stream gets through, trying again…',
+  ended: 'Not connected',
 };
 const RANKS = { viewer: 1, reviewer: 2, operator: 3 };
-// Changes that come together are asked for together.
-const GATHER_MS = 100;
 
 const find = (selector) => document.querySelector(selector);
 
@@ -41,21 +44,16 @@ function act(work) {
   };
 }
 
-function showConnection({ state, reason }) {
+function showConnection(state, error) {
   const connection = find('#connection');
   connection.dataset.state = state;
-  connection.querySelector('.word').textContent = CONNECTION[state] + (reason && state === 'refused' ? `: ${reason}` : '');
+  connection.querySelector('.word').textContent = CONNECTION[state] + (error ? `: ${error.message}` : '');
+  find('#again').hidden = state !== 'ended';
 }
 
-/** Runs at most once per moment, however often it is asked for. */
-function gathered(work) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      work().catch(showProblem);
-    }, GATHER_MS);
-  };
+function showNotice(frame) {
+  find('#notice-line').textContent = `Notice: ${frame.data?.text ?? sentence(frame)}`;
+  find('#notice-line').hidden = false;
 }
 
 async function start() {
@@ -70,36 +68,97 @@ async function start() {
   const photos = new Photos({ mayReview: rank >= RANKS.reviewer, onProblem });
   const work = new Work({ mayOrder: rank >= RANKS.operator, onProblem });
   const sessions = new Sessions({ onChoose: chooseSession });
-  const refresh = {
-    sessions: gathered(async () => sessions.replace((await read('/api/sessions')).sessions)),
-    photos: gathered(async () => {
-      const asked = sessions.chosen;
-      const found = asked ? (await read(`/api/photos?session_id=${asked}`)).photos : [];
-      if (asked === sessions.chosen) {
-        photos.replace(found);
-      }
-    }),
-    jobs: gathered(async () => {
-      const [{ jobs }, queue] = await Promise.all([read('/api/jobs'), read('/api/queue')]);
-      work.replace(jobs, queue);
-    }),
-    export: gathered(showExport),
+  const cards = new Channels(NAMES, me.channels, {
+    onSwitch: (name, on) => (on ? watch.start(name) : watch.stop(name)),
+  });
+
+  /** By channel, by the type of an event: what it changes. */
+  const changes = {
+    sessions: {
+      session_created: (data) => sessions.put({ ...data, state: 'open' }),
+      session_updated: (data) => sessions.put(data),
+      session_completed: ({ session_id }) => sessions.put({ session_id, state: 'completed' }),
+    },
+    photos: {
+      photo_imported: (data) => putPhoto({ ...data, state: 'imported' }),
+      photo_analyzed: ({ width, height, ...data }) => putPhoto({ ...data, state: 'pending', facts: { width, height } }),
+      photo_selected: ({ photo_id, session_id, selected }) => putPhoto({ photo_id, session_id, selected }),
+      photo_approved: (data) => putPhoto({ ...data, state: 'approved', decided_by: data.by }),
+      photo_rejected: (data) => putPhoto({ ...data, state: 'rejected', decided_by: data.by }),
+    },
+    jobs: {
+      job_created: (data) => work.put({ ...data, state: 'waiting' }),
+      job_started: ({ job_id }) => work.put({ job_id, state: 'running' }),
+      job_progress: ({ job_id, current, total }) => work.put({ job_id, current, total }),
+      // What was no picture is gone.
+      job_completed: ({ job_id }) => (work.put({ job_id, state: 'completed' }), renew('photos')),
+      job_failed: ({ job_id, error }) => (work.put({ job_id, state: 'failed', error }), renew('photos')),
+    },
+    queue: { queue_status: (data) => work.order(data) },
+    approval: { approval_queue_updated: showApprovals },
+    export: {
+      export_started: () => renew('export'),
+      export_completed: () => renew('export'),
+      export_failed: () => renew('export'),
+    },
   };
-  refresh.queue = refresh.jobs;
+
+  /** By channel: asks for what there is, and shows it. */
+  const questions = {
+    sessions: async () => show(await read('/api/sessions'), (list) => sessions.replace(list.sessions)),
+    photos: async () => {
+      const asked = sessions.chosen;
+      const list = await read(`/api/photos?session_id=${asked ?? ''}`);
+      return show(list, () => asked === sessions.chosen && photos.replace(list.photos));
+    },
+    jobs: async () => show(await read('/api/jobs'), (list) => work.replace(list.jobs)),
+    queue: async () => show(await read('/api/queue'), (queue) => work.order(queue)),
+    approval: async () => show(await read('/api/approvals'), showApprovals),
+    export: async () => show(await read('/api/exports'), (list) => showExport(list.exports)),
+  };
+
+  function show(answer, how) {
+    how(answer);
+    return answer.as_of;
+  }
+
+  const lists = Object.fromEntries(
+    Object.entries(questions).map(([name, ask]) => {
+      const asked = async () => {
+        const asOf = await ask();
+        cards.enter(name, asOf.split(':')[0]);
+        return asOf;
+      };
+      return [name, new List(asked, (event) => changes[name][event.event_type]?.(event.data))];
+    }),
+  );
+
+  function renew(name) {
+    lists[name].renew().catch(showProblem);
+  }
+
+  function putPhoto(change) {
+    if (change.session_id === sessions.chosen) {
+      photos.put(change);
+    }
+  }
 
   function chooseSession(id) {
     find('#photos-section').hidden = id === null;
     find('#photos-title').textContent = id ? `Pictures of ${sessions.get(id)?.name ?? ''}` : 'Pictures';
     find('#exports').replaceChildren();
     photos.replace([]);
-    refresh.photos();
+    renew('photos');
     if (rank >= RANKS.operator) {
-      refresh.export();
+      renew('export');
     }
   }
 
-  async function showExport() {
-    const { exports } = await read('/api/exports');
+  function showApprovals({ pending, approved, rejected }) {
+    find('#approvals').textContent = `Reviews: ${pending} pending, ${approved} approved, ${rejected} rejected`;
+  }
+
+  function showExport(exports) {
     const newest = exports.find((known) => known.session_id === sessions.chosen);
     const line = find('#exports');
     line.replaceChildren();
@@ -113,58 +172,28 @@ async function start() {
     }
   }
 
-  const apply = {
-    session_created: (data) => sessions.put({ ...data, state: 'open' }),
-    session_updated: (data) => sessions.put(data),
-    session_completed: (data) => sessions.put({ session_id: data.session_id, state: 'completed' }),
-    photo_imported: (data) => put({ ...data, state: 'imported' }),
-    photo_analyzed: ({ width, height, ...data }) => put({ ...data, state: 'pending', facts: { width, height } }),
-    photo_selected: ({ photo_id, session_id, selected }) => put({ photo_id, session_id, selected }),
-    photo_approved: (data) => put({ ...data, state: 'approved', decided_by: data.by }),
-    photo_rejected: (data) => put({ ...data, state: 'rejected', decided_by: data.by }),
-    job_created: (data) => work.put({ ...data, state: 'waiting' }),
-    job_started: ({ job_id }) => work.put({ job_id, state: 'running' }),
-    job_progress: ({ job_id, current, total }) => work.put({ job_id, current, total }),
-    // What was no picture is gone.
-    job_completed: ({ job_id }) => (work.put({ job_id, state: 'completed' }), refresh.photos()),
-    job_failed: ({ job_id, error }) => (work.put({ job_id, state: 'failed', error }), refresh.photos()),
-    queue_status: (data) => work.order(data),
-    export_started: refresh.export,
-    export_completed: refresh.export,
-    export_failed: refresh.export,
-  };
-
-  function put(change) {
-    if (change.session_id === sessions.chosen) {
-      photos.put(change);
-    }
-  }
-
-  const hub = new Hub({ token, name: `page ${crypto.randomUUID?.().slice(0, 4) ?? ''}`.trim(), channels: me.channels });
-  const channels = new Channels(NAMES, me.channels, {
-    onSwitch: (name, on) => (on ? (channels.status(name, 'waiting'), hub.subscribe(name)) : hub.unsubscribe(name)),
+  const watch = new Watch({
+    token,
+    share: `${me.role} ${me.name}`,
+    cards,
+    lists,
+    onProblem,
+    onState: (state, error) => {
+      showConnection(state, error);
+      presence.come();
+      clients?.refresh();
+    },
   });
-  hub.addEventListener('state', ({ detail }) => showConnection(detail));
-  hub.addEventListener('channel', ({ detail: { channel, status } }) => {
-    channels.status(channel, status);
-    if (status === 'stale') {
-      channels.clear(channel);
-      refresh[channel]?.();
-    }
+  const presence = new Presence({
+    token,
+    name: `page ${crypto.randomUUID?.().slice(0, 4) ?? ''}`.trim(),
+    isWanted: () => watch.isLive,
+    onNotice: showNotice,
+    onSentAway: () => watch.end({ message: 'an operator has sent this page away' }),
   });
-  hub.addEventListener('event', ({ detail: { channel, event, history } }) => {
-    channels.add(channel, event);
-    if (!history) {
-      apply[event.event_type]?.(event.data);
-    }
-  });
-  hub.addEventListener('notice', ({ detail }) => {
-    find('#notice-line').textContent = `Notice: ${detail.data?.text ?? sentence(detail)}`;
-    find('#notice-line').hidden = false;
-  });
-
+  const clients = rank >= RANKS.operator ? new Clients({ onProblem }) : null;
+  me.channels.forEach((name) => watch.start(name));
   if (rank >= RANKS.operator) {
-    new Clients({ onProblem });
     listen();
   }
 
@@ -204,8 +233,9 @@ async function download(url) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+find('#again').onclick = () => location.reload();
 start().catch((error) => {
-  showConnection({ state: 'refused', reason: error.status === 401 ? 'this page needs a token' : error.message });
+  showConnection('ended', { message: error.status === 401 ? 'this page needs a token' : error.message });
   if (error.status === 401) {
     showProblem({ message: 'Open the page by one of the addresses that the hub printed at its start' });
   }

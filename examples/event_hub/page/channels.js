@@ -4,7 +4,16 @@ import { sentence, time, weight } from './words.js';
 
 // Events on a card. All that the hub keeps would be a thousand and more.
 const SHOWN = 40;
-const STATUS = { off: 'off', live: 'live', stale: 'live', refused: 'not for this role', waiting: 'waiting…' };
+const STATUS = {
+  off: 'off',
+  idle: 'off',
+  connecting: 'waiting…',
+  live: 'live',
+  resyncing: 'catching up…',
+  stale: 'not live',
+  polling: 'cannot be polled',
+  ended: 'ended',
+};
 
 export class Channels {
   #cards = new Map();
@@ -24,25 +33,35 @@ export class Channels {
       box.onchange = () => onSwitch(name, box.checked);
       section.append(card);
       this.#cards.set(name, card);
-      this.status(name, may ? 'waiting' : 'refused');
+      this.status(name, may ? 'connecting' : 'ended', may ? null : { code: 'FORBIDDEN' });
     }
   }
 
-  status(name, status) {
+  /** Shows how it stands with a channel, a state of the client's or `off`; `error` is why it cannot be watched. */
+  status(name, status, error = null) {
     const card = this.#cards.get(name);
-    card.dataset.status = status;
-    card.querySelector('.status').textContent = STATUS[status];
-    if (status === 'refused') {
+    const isRefused = error?.code === 'FORBIDDEN';
+    card.dataset.status = isRefused ? 'refused' : status;
+    card.querySelector('.status').textContent = isRefused ? 'not for this role' : STATUS[status];
+    if (isRefused) {
       card.querySelector('input').checked = false;
     }
+    if (status === 'off') {
+      this.#clear(card);
+    }
   }
 
-  /** Begins anew: the events will come again. */
-  clear(name) {
-    this.#cards.get(name).querySelector('.events').replaceChildren();
+  /** Has a card show this epoch of its channel: those of a server that is no more are no more either. */
+  enter(name, epoch) {
+    const card = this.#cards.get(name);
+    if (card.dataset.epoch !== epoch) {
+      this.#clear(card);
+      card.dataset.epoch = epoch;
+    }
   }
 
-  add(name, event) {
+  add(name, { channel_epoch: epoch, event }) {
+    this.enter(name, epoch);
     const events = this.#cards.get(name).querySelector('.events');
     const line = document.createElement('li');
     line.dataset.type = event.event_type;
@@ -62,5 +81,9 @@ export class Channels {
     while (events.children.length > SHOWN) {
       events.lastElementChild.remove();
     }
+  }
+
+  #clear(card) {
+    card.querySelector('.events').replaceChildren();
   }
 }

@@ -19,7 +19,9 @@ export class Clients {
   async refresh() {
     try {
       const { clients } = await read('/clients');
-      const rows = clients.map((client) => this.#row(client));
+      const named = clients.filter((client) => client.client_type);
+      const others = clients.filter((client) => !client.client_type);
+      const rows = [...named, ...others].map((client) => this.#row(client));
       // A button that has the focus stays where it is.
       if (!this.#body.contains(document.activeElement)) {
         this.#body.replaceChildren(...rows);

@@ -17,9 +17,10 @@ export class Work {
     this.#onProblem = onProblem;
   }
 
-  replace(jobs, queue) {
+  /** Puts these, the newest first, in place of all. */
+  replace(jobs) {
     this.#jobs = new Map(jobs.toReversed().map((job) => [job.job_id, job]));
-    this.order(queue);
+    this.#render();
   }
 
   put(change) {
@@ -28,6 +29,7 @@ export class Work {
     this.#render();
   }
 
+  /** Puts those that wait in their order. */
   order({ next }) {
     this.#order = next.map((waiting) => waiting.job_id);
     for (const { job_id: id, priority } of next) {

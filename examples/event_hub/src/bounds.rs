@@ -8,7 +8,7 @@ pub struct Bounds {
     /// Sessions (1 000). Past it the oldest completed one goes, with its pictures; where none is
     /// completed it is 503 `TOO_MANY_SESSIONS`.
     pub sessions: usize,
-    /// Pictures (10 000); then 503 `TOO_MANY_PHOTOS`.
+    /// Pictures, with those that jobs are still to bring (10 000); then 503 `TOO_MANY_PHOTOS`.
     pub photos: usize,
     /// Jobs that wait (100); then 503 `TOO_MANY_JOBS`.
     pub waiting: usize,

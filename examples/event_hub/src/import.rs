@@ -86,9 +86,7 @@ async fn import(
     Arrived { name, file }: Arrived,
     task: &Task,
 ) -> Result<(), TaskError> {
-    let (photo, file) = hub
-        .import_photo(job, session, &name, file)
-        .map_err(Refusal::into_error)?;
+    let (photo, file) = hub.import_photo(job, session, &name, file);
     let reporter = task.reporter();
     let store = hub.store().clone();
     let found = tokio::task::spawn_blocking(move || look(&store, &file, &name, reporter)).await;

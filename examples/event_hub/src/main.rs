@@ -53,14 +53,14 @@ struct ServeOptions {
     /// How many jobs are worked on at a time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
-    /// How often the machine is looked at
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// How often the machine is looked at, at least 200ms
+    #[arg(long, default_value = "5s", value_parser = sample_time, value_name = "TIME")]
     sample: Duration,
     /// Percent of the machine's memory from which on there is a warning
-    #[arg(long, default_value_t = 90.0, value_name = "PERCENT")]
+    #[arg(long, default_value_t = 90.0, value_parser = percent, value_name = "PERCENT")]
     memory_warning: f64,
-    /// How often clients get a heartbeat; they are dead after twice this without a word
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// How often clients get a heartbeat, at least 1s; they are dead after twice this without a word
+    #[arg(long, default_value = "30s", value_parser = heartbeat_time, value_name = "TIME")]
     heartbeat: Duration,
 }
 
@@ -150,6 +150,30 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     Ok(server.run().await?)
 }
 
+fn sample_time(text: &str) -> Result<Duration, String> {
+    at_least(Duration::from_millis(200), text)
+}
+
+fn heartbeat_time(text: &str) -> Result<Duration, String> {
+    at_least(Duration::from_secs(1), text)
+}
+
+fn at_least(least: Duration, text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match time >= least {
+        true => Ok(time),
+        false => Err(format!("less than {}", humantime::format_duration(least))),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.parse().map_err(|_not| "no number".to_owned())?;
+    match (0.0..=100.0).contains(&percent) {
+        true => Ok(percent),
+        false => Err("not 0 to 100".to_owned()),
+    }
+}
+
 fn tokens(options: &ServeOptions, secret: Option<&[u8]>) -> anyhow::Result<Users> {
     let mut jwt = Jwt::builder();
     if let Some(secret) = secret {
@@ -189,5 +213,22 @@ mod tests {
     fn command_line_is_consistent() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_and_percents_are_within_their_bounds() {
+        for (option, value, is_taken) in [
+            ("--heartbeat", "1s", true),
+            ("--heartbeat", "999ms", false),
+            ("--heartbeat", "30", false),
+            ("--sample", "200ms", true),
+            ("--sample", "0s", false),
+            ("--memory-warning", "99.5", true),
+            ("--memory-warning", "101", false),
+            ("--memory-warning", "NaN", false),
+        ] {
+            let read = Cli::try_parse_from(["event-hub", option, value]);
+            assert_eq!(read.is_ok(), is_taken, "{option} {value}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The page's files, embedded.
+//! The page's files, embedded; the client that they import is served by the gateway, below `/dashboard`.
 
 use axum::{
     Router,
@@ -23,7 +23,8 @@ async fn file(media: &'static str, text: &'static str) -> Response {
         (
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
-                "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+                "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                 img-src blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             ),
         ),
         (
@@ -39,16 +40,18 @@ async fn file(media: &'static str, text: &'static str) -> Response {
 }
 
 /// Path, content type, text.
-const FILES: [(&str, &str, &str); 11] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/app.js", JS, include_str!("../page/app.js")),
     ("/channels.js", JS, include_str!("../page/channels.js")),
     ("/clients.js", JS, include_str!("../page/clients.js")),
-    ("/hub.js", JS, include_str!("../page/hub.js")),
     ("/api.js", JS, include_str!("../page/api.js")),
+    ("/list.js", JS, include_str!("../page/list.js")),
     ("/photos.js", JS, include_str!("../page/photos.js")),
+    ("/presence.js", JS, include_str!("../page/presence.js")),
     ("/sessions.js", JS, include_str!("../page/sessions.js")),
+    ("/watch.js", JS, include_str!("../page/watch.js")),
     ("/work.js", JS, include_str!("../page/work.js")),
     ("/words.js", JS, include_str!("../page/words.js")),
 ];

@@ -2,11 +2,21 @@
 
 mod support;
 
-use event_hub::bounds::Bounds;
-use reqwest::multipart::{Form, Part};
-use serde_json::json;
+use std::time::Duration;
 
-use self::support::{Server, picture, text};
+use event_hub::{bounds::Bounds, users::Role};
+use reqwest::{
+    Method,
+    multipart::{Form, Part},
+};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use self::support::{PATIENCE, Server, picture, text, token, until};
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_named() {
@@ -23,6 +33,9 @@ async fn what_is_wrong_with_a_request_is_named() {
         assert_eq!((refused.status, refused.code()), (400, "INVALID_BODY"));
         assert_eq!(refused.body["error"]["details"]["field"], field);
     }
+    let reason = json!({"reason": "n".repeat(501)});
+    let refused = server.post("/api/photos/nowhere/reject", reason).await;
+    assert_eq!(refused.body["error"]["details"]["field"], "reason");
     let too_long = json!({"note": "n".repeat(20_000)});
     let refused = server.patch(&sessions, too_long).await;
     assert_eq!((refused.status, refused.code()), (413, "PAYLOAD_TOO_LARGE"));
@@ -35,6 +48,15 @@ async fn what_is_wrong_with_a_request_is_named() {
     }
     let refused = server.post("/api/photos/nowhere/approve", json!({})).await;
     assert_eq!(refused.code(), "PHOTO_NOT_FOUND");
+    for (path, status, code) in [
+        ("/api/photos/nowhere/thumbnail", 404, "PHOTO_NOT_FOUND"),
+        ("/api/exports/nowhere/file", 404, "EXPORT_NOT_FOUND"),
+        ("/api/photos?limit=many", 400, "INVALID_QUERY"),
+    ] {
+        let operator = token(Role::Operator);
+        let refused = server.ask(&operator, Method::GET, path, None).await;
+        assert_eq!((refused.status, refused.code()), (status, code));
+    }
     assert_eq!(
         server.post("/api/nowhere", json!({})).await.code(),
         "NOT_FOUND"
@@ -135,4 +157,133 @@ async fn each_bound_refuses_with_its_limit() {
         .ok();
     let refused = server.import(&session, vec![small()]).await;
     assert_eq!((refused.status, refused.code()), (503, "TOO_MANY_JOBS"));
+}
+
+#[tokio::test]
+async fn pictures_that_are_there_or_on_their_way_are_bounded() {
+    let bounds = Bounds {
+        photos: 3,
+        ..Bounds::default()
+    };
+    let server = Server::start_within(bounds.clone()).await;
+    let session = server.session("Lake").await;
+    let file = || ("a.png", picture(1));
+    server.photos(&session, vec![file(), file()]).await;
+    let refused = server.import(&session, vec![file(), file()]).await;
+    assert_eq!((refused.status, refused.code()), (503, "TOO_MANY_PHOTOS"));
+    assert_eq!(refused.body["error"]["details"]["limit"], 3);
+    server.photos(&session, vec![file()]).await;
+    // Where it is full, nothing more is read than what says so.
+    let refused = server.import(&session, vec![file()]).await;
+    assert_eq!((refused.status, refused.code()), (503, "TOO_MANY_PHOTOS"));
+
+    // Those that wait count too.
+    let idle = Bounds {
+        workers: 0,
+        ..bounds
+    };
+    let server = Server::start_within(idle).await;
+    let session = server.session("Lake").await;
+    server.import(&session, vec![file(), file()]).await.ok();
+    let refused = server.import(&session, vec![file(), file()]).await;
+    assert_eq!((refused.status, refused.code()), (503, "TOO_MANY_PHOTOS"));
+    server.import(&session, vec![file()]).await.ok();
+}
+
+#[tokio::test]
+async fn jobs_that_are_over_are_listed_up_to_a_bound() {
+    let bounds = Bounds {
+        ended: 1,
+        ..Bounds::default()
+    };
+    let server = Server::start_within(bounds).await;
+    let session = server.session("Lake").await;
+    for _ in 0..4 {
+        server.photos(&session, vec![("a.png", picture(1))]).await;
+    }
+    // Forgotten when a new one comes: one that is over beside that.
+    let jobs = server.get("/api/jobs").await;
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2);
+}
+
+/// An upload of which the rest does not come.
+async fn begin_upload(server: &Server, session: &str) -> TcpStream {
+    let host = server.url.strip_prefix("http://").unwrap();
+    let mut upload = TcpStream::connect(host).await.unwrap();
+    let head = format!(
+        "POST /api/jobs HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
+         content-type: multipart/form-data; boundary=x\r\ncontent-length: 100000\r\n\r\n\
+         --x\r\ncontent-disposition: form-data; name=\"session_id\"\r\n\r\n{session}\r\n\
+         --x\r\ncontent-disposition: form-data; name=\"files\"; filename=\"a.png\"\r\n\r\nabc",
+        token(Role::Operator),
+    );
+    upload.write_all(head.as_bytes()).await.unwrap();
+    upload
+}
+
+#[tokio::test]
+async fn an_upload_that_stalls_is_given_up() {
+    let bounds = Bounds {
+        workers: 0,
+        stalled: Duration::from_millis(100),
+        stored: 5,
+        ..Bounds::default()
+    };
+    let server = Server::start_within(bounds).await;
+    let session = server.session("Lake").await;
+    let mut upload = begin_upload(&server, &session).await;
+    let mut answer = String::new();
+    let read = upload.read_to_string(&mut answer);
+    // The connection is closed after it, as the rest cannot be told from another request.
+    timeout(PATIENCE, read).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("UPLOAD_STALLED"), "{answer}");
+    // What had come of it is gone: there is room for all that there can be.
+    let whole = vec![("a.bin", vec![0; 5])];
+    server.import(&session, whole).await.ok();
+}
+
+#[tokio::test]
+async fn uploads_at_a_time_are_bounded() {
+    let bounds = Bounds {
+        uploads: 1,
+        ..Bounds::default()
+    };
+    let server = Server::start_within(bounds).await;
+    let session = server.session("Lake").await;
+    let first = begin_upload(&server, &session).await;
+    let another = async || {
+        let refused = server.upload(Form::new()).await;
+        (refused.status, refused.code().to_owned())
+    };
+    let full = (503, "TOO_MANY_UPLOADS".to_owned());
+    until("the first has begun", async || another().await == full).await;
+    drop(first);
+    until("there is room again", async || another().await != full).await;
+    server
+        .import(&session, vec![("a.png", picture(1))])
+        .await
+        .ok();
+}
+
+#[tokio::test]
+async fn what_else_is_in_an_upload_is_bounded_too() {
+    let bounds = Bounds {
+        workers: 0,
+        files: 1,
+        file: 10,
+        ..Bounds::default()
+    };
+    let server = Server::start_within(bounds).await;
+    let session = server.session("Lake").await;
+    let form = || Form::new().text("session_id", session.clone());
+    let name = Form::new().text("session_id", "n".repeat(257));
+    let others = form().text("note", "n".repeat(2 * 1024 * 1024));
+    for form in [name, others] {
+        let refused = server.upload(form).await;
+        assert_eq!((refused.status, refused.code()), (413, "PAYLOAD_TOO_LARGE"));
+    }
+    let small = Part::bytes(vec![0; 10]).file_name("a.bin");
+    let form = form().text("note", "known to nobody").part("files", small);
+    server.upload(form).await.ok();
 }

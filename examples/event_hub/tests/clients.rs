@@ -92,10 +92,55 @@ async fn who_reconnects_is_told_what_was_missed_channel_by_channel() {
 }
 
 #[tokio::test]
+async fn clients_of_each_type_register_and_hear_their_channels_alone() {
+    let server = Server::start().await;
+    let mut clients = Vec::new();
+    for (client_type, channel, last) in [
+        ("desktop", "jobs", "job_completed"),
+        ("web", "photos", "photo_analyzed"),
+        ("mobile", "sessions", "session_created"),
+        ("python", "queue", "queue_status"),
+    ] {
+        let mut client = server.connect(Role::Viewer, "progress.v1.json").await;
+        let register =
+            json!({"type": "register", "client_type": client_type, "client_name": "one"});
+        client.say(register).await;
+        client.subscribe(&[channel]).await;
+        clients.push((client, channel, last));
+    }
+    let listed = server.get("/clients").await;
+    let listed = listed["clients"].as_array().unwrap();
+    let mut types: Vec<_> = listed.iter().map(|one| text(&one["client_type"])).collect();
+    types.sort();
+    assert_eq!(types, ["desktop", "mobile", "python", "web"]);
+
+    let session = server.session("Lake").await;
+    let file = vec![("a.png", picture(1))];
+    server.import(&session, file).await.ok();
+    for (client, channel, last) in &mut clients {
+        loop {
+            let frame = client.frame().await;
+            let of = frame["channel"].as_str();
+            assert!(of.is_none_or(|of| of == *channel), "{channel}: {frame}");
+            if frame["event"]["event_type"] == *last {
+                break;
+            }
+        }
+        client.say(json!({"type": "ping"})).await;
+        client.until(|frame| frame["event_type"] == "pong").await;
+    }
+}
+
+#[tokio::test]
 async fn message_pack_says_the_same() {
     let server = Server::start().await;
     let mut packed = server.connect(Role::Viewer, "progress.v1.msgpack").await;
-    packed.subscribe(&["sessions"]).await;
+    packed
+        .say_packed(json!({"type": "subscribe", "channel": "sessions"}))
+        .await;
+    packed
+        .until(|frame| frame["event_type"] == "subscribed")
+        .await;
     let mut plain = server.watch(Role::Viewer, &["sessions"]).await;
     server.session("Zoë's lake").await;
     let is_event = |frame: &Value| frame["event"]["event_type"] == "session_created";
@@ -162,6 +207,21 @@ async fn clients_are_listed_as_they_registered_and_can_be_sent_away() {
         server.get("/clients").await["clients"] == json!([])
     })
     .await;
+}
+
+#[tokio::test]
+async fn operators_read_the_metrics_and_others_do_not() {
+    let server = Server::start().await;
+    let _watcher = server.watch(Role::Viewer, &["jobs"]).await;
+    let metrics = server.bytes("/metrics").await;
+    let metrics = String::from_utf8(metrics).unwrap();
+    let open = "progress_sessions{kind=\"websocket\"} 1";
+    assert!(metrics.contains(open), "{metrics}");
+    for role in [Role::Viewer, Role::Reviewer] {
+        let bearer = token(role);
+        let asked = server.ask(&bearer, reqwest::Method::GET, "/metrics", None);
+        assert_eq!(asked.await.status, 403);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod driver;
 #[allow(dead_code, reason = "the demo's tests use all of it")]
 #[path = "../../demo/tests/browser/page.rs"]
 mod page;
+#[path = "readme/react.rs"]
+mod react;
 mod support;
 
 use std::{path::PathBuf, process::Stdio};
@@ -19,7 +21,7 @@ use tokio::{
 
 use self::{
     driver::Browser,
-    support::{PATIENCE, picture, text},
+    support::{PATIENCE, picture, relay::Relay, text},
 };
 
 const README: &str = include_str!("../README.md");
@@ -30,6 +32,14 @@ fn snippet(heading: &str) -> String {
     let (_, code) = section.split_once("\n```").unwrap();
     let (_, code) = code.split_once('\n').unwrap();
     code.split_once("\n```").unwrap().0.to_owned()
+}
+
+/// A snippet that asks the hub at a URL.
+fn snippet_at(url: &str, heading: &str) -> String {
+    let snippet = snippet(heading);
+    assert!(snippet.contains("://127.0.0.1:8080/"), "{snippet}");
+    let host = url.strip_prefix("http://").unwrap();
+    snippet.replace("127.0.0.1:8080", host)
 }
 
 /// A program, and what it prints.
@@ -86,10 +96,7 @@ impl Hub {
 
     /// A snippet that asks this hub.
     fn snippet(&self, heading: &str) -> String {
-        let snippet = snippet(heading);
-        assert!(snippet.contains("://127.0.0.1:8080/"), "{snippet}");
-        let host = self.url.strip_prefix("http://").unwrap();
-        snippet.replace("127.0.0.1:8080", host)
+        snippet_at(&self.url, heading)
     }
 
     fn python(&self, heading: &str) -> Program {
@@ -165,41 +172,47 @@ fn the_table_has_each_event_on_its_channel() {
 }
 
 #[test]
-fn the_tests_and_codes_that_it_names_are_there() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![folder.join("src"), folder.join("tests")];
-    let mut sources = String::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => sources.push_str(&std::fs::read_to_string(path).unwrap()),
-            }
-        }
-    }
+fn the_tests_that_it_names_are_there_and_each_code_is_tested() {
+    let tests = tests();
     let (_, weaknesses) = README.split_once("\n## What such hubs get wrong").unwrap();
     let (weaknesses, _) = weaknesses.split_once("\n## ").unwrap();
-    let tests = weaknesses
-        .lines()
-        .filter(|line| !line.contains("tests/page.rs"));
-    let tests = tests.filter_map(|line| line.strip_prefix("| ")?.rsplit('|').nth(1));
-    let tests: Vec<_> = tests.flat_map(quoted).collect();
-    assert!(tests.len() > 10);
-    for test in tests {
-        assert!(sources.contains(&format!("fn {test}(")), "{test}");
+    let is_test = |name: &&str| name.matches('_').count() > 1;
+    let named: Vec<_> = quoted(weaknesses).into_iter().filter(is_test).collect();
+    assert!(named.len() > 14, "{named:?}");
+    for test in named {
+        assert!(tests.contains(&format!("fn {test}(")), "{test}");
     }
     let (_, codes) = README.split_once("Codes beyond the protocol's:").unwrap();
     let (codes, _) = codes.split_once("\n\n").unwrap();
     for code in quoted(codes) {
-        // Those of what is not found are made of its name.
-        let what = code.strip_suffix("_NOT_FOUND").map(str::to_lowercase);
-        let text = match what {
-            Some(what) => format!("not_found(\"{what}\")"),
-            None => format!("\"{code}\""),
-        };
-        assert!(sources.contains(&text), "{code}");
+        assert!(tests.contains(&format!("\"{code}\"")), "{code}");
     }
+}
+
+/// The text of all tests.
+fn tests() -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![folder.join("src"), folder.join("tests")];
+    let mut tests = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let is_source = path.to_string_lossy().contains("/src/") && !path.ends_with("tests.rs");
+            let text = match is_source {
+                true => text
+                    .split_once("\nmod tests {")
+                    .map_or("", |(_, tests)| tests),
+                false => &text,
+            };
+            tests.push_str(text);
+        }
+    }
+    tests
 }
 
 #[tokio::test]
@@ -278,5 +291,52 @@ async fn the_browser_console_hears_the_channels() {
     assert_eq!(said[0][1], "session_created");
     assert_eq!(said[0][2]["name"], "Lake");
     assert_eq!(browser.complaints().await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_browser_shows_channels_by_react_and_misses_nothing() {
+    let hub = Hub::start().await;
+    let relay = Relay::start(&hub.url).await;
+    let app = react::bundle(&snippet_at(&relay.url, "React"));
+    let browser = Browser::start().await;
+    // Any of its answers that is no page: the application's own is made here.
+    browser.open(&format!("{}/api/queue", relay.url)).await;
+    let page = "document.body.innerHTML = '<main id=root></main>';";
+    let page = format!("{page}\n{app}");
+    browser.client.execute(&page, Vec::new()).await.unwrap();
+    browser
+        .until("document.querySelector('h2')?.textContent === 'sessions: live'")
+        .await;
+    let shown = |name: &str| {
+        format!(
+            "[...document.querySelectorAll('li')].filter((line) => line.textContent.includes('{name}')).length === 1"
+        )
+    };
+    hub.session("Lake").await;
+    browser.until(&shown("Lake")).await;
+    relay.cut();
+    browser
+        .until("document.querySelector('h2').textContent === 'sessions: stale'")
+        .await;
+    hub.session("Hills").await;
+    relay.mend();
+    browser.until(&shown("Hills")).await;
+    browser.until(&shown("Lake")).await;
+    let first = "return document.querySelector('li').textContent";
+    let first = browser.client.execute(first, Vec::new()).await.unwrap();
+    let first = text(&first);
+    let data = first.strip_prefix("session_created ").unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["name"], "Lake");
+    let expected = [
+        "Failed to load resource",
+        "WebSocket connection to",
+        "React DevTools",
+    ];
+    let is_expected = |said: &String| expected.iter().any(|known| said.contains(known));
+    let mut complaints = browser.complaints().await;
+    complaints.retain(|said| !is_expected(said));
+    assert_eq!(complaints, [""; 0]);
     browser.close().await;
 }

@@ -135,6 +135,9 @@ async fn pictures_are_imported_and_what_is_in_them_is_told() {
     assert_eq!((&done["imported"], &done["failed"]), (&json!(1), &json!(1)));
     assert_eq!(error["subject"], "notes.txt");
     assert_eq!(error["error"]["code"], "NOT_A_PICTURE");
+    let path = format!("/api/jobs/{}", text(&job["job_id"]));
+    let refused = server.patch(&path, json!({"priority": 9})).await;
+    assert_eq!((refused.status, refused.code()), (409, "NOT_WAITING"));
     // The job is a task too, and was watched to its end by its id.
     let task = server
         .get(&format!("/tasks/{}", text(&job["job_id"])))
@@ -331,4 +334,39 @@ async fn a_completed_session_takes_no_more_pictures() {
         server.post(&complete, json!({})).await.code(),
         "SESSION_COMPLETED"
     );
+}
+
+#[tokio::test]
+async fn a_list_says_which_events_it_holds() {
+    let server = Server::start().await;
+    let mut watcher = server.watch(Role::Operator, &["sessions", "photos"]).await;
+    let empty = server.get("/api/sessions").await;
+    let session = server.session("Lake").await;
+    let created = watcher
+        .until(|frame| frame["event"]["event_type"] == "session_created")
+        .await;
+    let seq = |as_of: &Value| -> (String, u64) {
+        let as_of = text(as_of);
+        let (epoch, seq) = as_of.split_once(':').unwrap();
+        (epoch.to_owned(), seq.parse().unwrap())
+    };
+    let position = (
+        text(&created["channel_epoch"]),
+        created["channel_seq"].as_u64().unwrap(),
+    );
+    let after = server.get("/api/sessions").await;
+    assert_eq!(seq(&after["as_of"]), position);
+    assert_eq!(seq(&empty["as_of"]).1, position.1 - 1);
+    // Each list of its own channel.
+    server.photos(&session, vec![("a.png", picture(1))]).await;
+    watcher.event("photo_analyzed").await;
+    for (path, channel) in [("/api/sessions", "sessions"), ("/api/photos", "photos")] {
+        let list = server.get(path).await;
+        assert_eq!(text(&list["as_of"]), watcher.positions[channel], "{path}");
+    }
+    for path in ["/api/jobs", "/api/queue", "/api/approvals", "/api/exports"] {
+        let list = server.get(path).await;
+        let (_, seq) = seq(&list["as_of"]);
+        assert_eq!(seq > 0, path != "/api/exports", "{path}");
+    }
 }

@@ -10,6 +10,9 @@ mod axe;
 #[expect(dead_code, reason = "the demo's tests use all of it")]
 #[path = "../../demo/tests/browser/driver.rs"]
 mod driver;
+#[expect(dead_code, reason = "the demo's tests use all of it")]
+#[path = "../../demo/tests/browser/files.rs"]
+mod files;
 #[expect(dead_code, reason = "the tests of the analysis use more of it")]
 #[path = "../../demo/tests/fixtures/mod.rs"]
 mod fixtures;
@@ -45,7 +48,7 @@ async fn twenty_files_are_watched_over_one_connection() {
     let browser = Browser::start().await;
     let folder = TempDir::new().unwrap();
     let mut paths: Vec<_> = (0..18)
-        .map(|seed| write(&folder, &format!("photo {seed}.jpg"), &page::photo(seed)))
+        .map(|seed| write(&folder, &format!("photo {seed}.jpg"), &files::photo(seed)))
         .collect();
     paths.push(write(&folder, "torn.png", &fixtures::png_header(640, 480)));
     paths.push(write(&folder, "notes.txt", b"what a day"));
@@ -100,7 +103,7 @@ async fn where_no_stream_gets_through_the_page_polls_and_climbs_back() {
     let host = Host::start(gated(&gate)).await;
     let browser = Browser::start().await;
     let folder = TempDir::new().unwrap();
-    let paths = [1, 2, 3].map(|seed| write(&folder, &format!("{seed}.jpg"), &page::photo(seed)));
+    let paths = [1, 2, 3].map(|seed| write(&folder, &format!("{seed}.jpg"), &files::photo(seed)));
     browser.open(&host.url).await;
     block(&browser, &["*/sse*"]).await;
     browser.choose(&paths).await;
@@ -140,7 +143,7 @@ async fn a_large_file_goes_on_after_a_reload() {
     let folder = TempDir::new().unwrap();
     let paths = [
         write(&folder, "film.bin", &vec![7; 120_000_000]),
-        write(&folder, "photo.jpg", &page::photo(1)),
+        write(&folder, "photo.jpg", &files::photo(1)),
     ];
     browser.open(&host.url).await;
     browser.slow_down_uploads(20_000_000).await;
@@ -197,7 +200,7 @@ async fn retries_are_shown_and_an_item_and_the_batch_can_be_cancelled() {
     let host = Host::start(settings).await;
     let browser = Browser::start().await;
     let folder = TempDir::new().unwrap();
-    let paths = [1, 2, 3].map(|seed| write(&folder, &format!("{seed}.jpg"), &page::photo(seed)));
+    let paths = [1, 2, 3].map(|seed| write(&folder, &format!("{seed}.jpg"), &files::photo(seed)));
     browser.open(&host.url).await;
     browser.choose(&paths).await;
     browser.until_text("Attempt 2 of 4 in").await;
@@ -234,7 +237,7 @@ async fn before_the_first_state_there_is_a_skeleton_and_a_refusal_says_why() {
     let folder = TempDir::new().unwrap();
     let paths = [
         write(&folder, "film.bin", &vec![7; 101_000_000]),
-        write(&folder, "photo.jpg", &page::photo(1)),
+        write(&folder, "photo.jpg", &files::photo(1)),
     ];
     browser.open(&host.url).await;
     browser.slow_down_uploads(2_000).await;

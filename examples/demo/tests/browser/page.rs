@@ -1,4 +1,4 @@
-//! The page as one who looks at it sees it.
+//! A page as one who looks at it sees it.
 
 use std::{
     fs,
@@ -6,32 +6,9 @@ use std::{
 };
 
 use fantoccini::Locator;
-use image::ImageFormat;
-use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{axe, driver::Browser, fixtures};
-
-/// A file's row.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct Row {
-    pub(crate) task: String,
-    pub(crate) name: String,
-    pub(crate) state: String,
-    pub(crate) percent: u8,
-    pub(crate) activity: String,
-    pub(crate) outcome: String,
-}
-
-/// The batch's summary.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct Batch {
-    pub(crate) state: String,
-    pub(crate) percent: u8,
-    pub(crate) counts: String,
-    pub(crate) verdict: String,
-    pub(crate) outcome: String,
-}
+use crate::driver::Browser;
 
 impl Browser {
     pub(crate) async fn open(&self, url: &str) {
@@ -77,29 +54,6 @@ impl Browser {
         element.click().await.unwrap();
     }
 
-    /// Waits until the page says that nothing more is to come.
-    pub(crate) async fn until_final(&self) {
-        self.until("document.body.dataset.connection === 'final'")
-            .await;
-    }
-
-    /// Waits until there are so many rows in a state.
-    pub(crate) async fn until_rows(&self, number: usize, state: &str) {
-        self.until(&format!(
-            "document.querySelectorAll('[data-testid=row][data-state={state}]').length === {number}"
-        ))
-        .await;
-    }
-
-    /// Waits until the sentence about the batch contains a text.
-    pub(crate) async fn until_verdict(&self, text: &str) {
-        let text = json!(text);
-        self.until(&format!(
-            "document.querySelector('[data-testid=verdict]').textContent.includes({text})"
-        ))
-        .await;
-    }
-
     /// Waits until a text is to be seen anywhere.
     pub(crate) async fn until_text(&self, text: &str) {
         let text = json!(text);
@@ -107,73 +61,12 @@ impl Browser {
             .await;
     }
 
-    pub(crate) async fn rows(&self) -> Vec<Row> {
-        self.read(
-            "const text = (row, id) => row.querySelector(`[data-testid=${id}]`).textContent;
-             return [...document.querySelectorAll('[data-testid=row]')].map((row) => ({
-               task: row.dataset.task,
-               name: text(row, 'name'),
-               state: row.dataset.state,
-               percent: Number(row.querySelector('[role=progressbar]').ariaValueNow),
-               activity: text(row, 'activity'),
-               outcome: text(row, 'outcome'),
-             }));",
-        )
-        .await
-    }
-
-    pub(crate) async fn batch(&self) -> Batch {
-        self.read(
-            "const batch = document.querySelector('[data-testid=batch]');
-             return {
-               state: batch.dataset.state,
-               percent: Number(batch.querySelector('[role=progressbar]').ariaValueNow),
-               counts: batch.querySelector('[data-testid=counts]').textContent,
-               verdict: batch.querySelector('[data-testid=verdict]').textContent,
-               outcome: batch.querySelector('.outcome').textContent,
-             };",
-        )
-        .await
-    }
-
-    async fn read<T: DeserializeOwned>(&self, script: &str) -> T {
-        let value = self.client.execute(script, Vec::new()).await.unwrap();
-        serde_json::from_value(value).unwrap()
-    }
-
     /// Chooses files as with the button of the page.
     pub(crate) async fn choose(&self, files: &[PathBuf]) {
         self.give("[data-testid=files]", files).await;
     }
 
-    /// Drops files on the page: the files are real, the mouse is not.
-    pub(crate) async fn drop_files(&self, files: &[PathBuf]) {
-        self.client
-            .execute(
-                "const input = document.createElement('input');
-                 Object.assign(input, { type: 'file', multiple: true, id: 'hand' });
-                 document.body.append(input);",
-                Vec::new(),
-            )
-            .await
-            .unwrap();
-        self.give("#hand", files).await;
-        self.client
-            .execute(
-                "const input = document.querySelector('#hand');
-                 const dataTransfer = new DataTransfer();
-                 for (const file of input.files) dataTransfer.items.add(file);
-                 input.remove();
-                 const about = { dataTransfer, bubbles: true, cancelable: true };
-                 for (const type of ['dragenter', 'dragover', 'drop'])
-                   document.querySelector('h1').dispatchEvent(new DragEvent(type, about));",
-                Vec::new(),
-            )
-            .await
-            .unwrap();
-    }
-
-    async fn give(&self, input: &str, files: &[PathBuf]) {
+    pub(crate) async fn give(&self, input: &str, files: &[PathBuf]) {
         let paths: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
         let input = self.client.find(Locator::Css(input)).await.unwrap();
         input.send_keys(&paths.join("\n")).await.unwrap();
@@ -186,47 +79,6 @@ impl Browser {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
-
-    /// Photographs the page as it is, in the dark, and on a narrow screen.
-    pub(crate) async fn photograph_everywhere(&self, name: &str) {
-        self.photograph(name).await;
-        let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
-        self.devtools("Emulation.setEmulatedMedia", dark).await;
-        self.photograph(&format!("{name}-dark")).await;
-        let light = json!({ "features": [] });
-        self.devtools("Emulation.setEmulatedMedia", light).await;
-        let narrow = json!({ "width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": true });
-        self.devtools("Emulation.setDeviceMetricsOverride", narrow)
-            .await;
-        self.photograph(&format!("{name}-narrow")).await;
-        self.until("document.documentElement.scrollWidth <= 400")
-            .await;
-        self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
-            .await;
-    }
-
-    /// Asserts that axe-core finds nothing, neither in the light nor in the dark.
-    pub(crate) async fn look_over(&self, when: &str) {
-        for scheme in axe::schemes() {
-            self.devtools("Emulation.setEmulatedMedia", scheme.clone())
-                .await;
-            let found = axe::violations(&self.client).await;
-            assert_eq!(found, [""; 0], "{when}, {scheme}");
-        }
-    }
-}
-
-/// A photo with a camera's notes; each seed gives another.
-pub(crate) fn photo(seed: usize) -> Vec<u8> {
-    let picture = image::RgbImage::from_fn(900, 600, |x, y| {
-        let (x, y, seed) = (x as usize, y as usize, seed * 37);
-        let band = (x * 3 + y * seed) / 64 % 3;
-        let grain = (x * 7919 + y * 104_729 + seed) % 23;
-        let light = |part: usize| ((x * part + y + band * 40 + seed + grain) / 6 % 256) as u8;
-        image::Rgb([light(1), light(2), light(seed % 3 + 1)])
-    });
-    let jpeg = fixtures::encode(&picture, ImageFormat::Jpeg);
-    fixtures::with_exif(&jpeg, &fixtures::camera_notes())
 }
 
 /// Less than the script timeout, so that it is this that fails, and says what it saw.

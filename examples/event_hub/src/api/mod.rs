@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::{
     channel::Channel,
     events::{ApprovalQueueUpdated, QueueStatus},
-    hub::{Decision, Hub},
+    hub::{AsOf, Decision, Hub},
     page,
     record::{Export, Job, Photo, Session},
     refusal::Refusal,
@@ -222,9 +222,9 @@ struct Sessions {
     sessions: Vec<Session>,
 }
 
-async fn sessions(State(app): State<App>, _: Viewer, listing: Listing) -> Json<Sessions> {
+async fn sessions(State(app): State<App>, _: Viewer, listing: Listing) -> Json<AsOf<Sessions>> {
     let sessions = app.hub.sessions(listing.limit());
-    Json(Sessions { sessions })
+    Json(sessions.map(|sessions| Sessions { sessions }))
 }
 
 #[derive(Debug, Serialize)]
@@ -232,9 +232,9 @@ struct Jobs {
     jobs: Vec<Job>,
 }
 
-async fn jobs(State(app): State<App>, _: Viewer, listing: Listing) -> Json<Jobs> {
+async fn jobs(State(app): State<App>, _: Viewer, listing: Listing) -> Json<AsOf<Jobs>> {
     let jobs = app.hub.jobs(listing.limit());
-    Json(Jobs { jobs })
+    Json(jobs.map(|jobs| Jobs { jobs }))
 }
 
 #[derive(Debug, Serialize)]
@@ -242,10 +242,10 @@ struct Photos {
     photos: Vec<Photo>,
 }
 
-async fn photos(State(app): State<App>, _: Viewer, listing: Listing) -> Json<Photos> {
+async fn photos(State(app): State<App>, _: Viewer, listing: Listing) -> Json<AsOf<Photos>> {
     let session = listing.session_id.as_deref();
     let photos = app.hub.photos(session, listing.limit());
-    Json(Photos { photos })
+    Json(photos.map(|photos| Photos { photos }))
 }
 
 #[derive(Debug, Serialize)]
@@ -253,16 +253,16 @@ struct Exports {
     exports: Vec<Export>,
 }
 
-async fn exports(State(app): State<App>, _: Operator, listing: Listing) -> Json<Exports> {
+async fn exports(State(app): State<App>, _: Operator, listing: Listing) -> Json<AsOf<Exports>> {
     let exports = app.hub.exports(listing.limit());
-    Json(Exports { exports })
+    Json(exports.map(|exports| Exports { exports }))
 }
 
-async fn queue(State(app): State<App>, _: Viewer) -> Json<QueueStatus> {
+async fn queue(State(app): State<App>, _: Viewer) -> Json<AsOf<QueueStatus>> {
     Json(app.hub.queue())
 }
 
-async fn approvals(State(app): State<App>, _: Reviewer) -> Json<ApprovalQueueUpdated> {
+async fn approvals(State(app): State<App>, _: Reviewer) -> Json<AsOf<ApprovalQueueUpdated>> {
     Json(app.hub.approvals())
 }
 

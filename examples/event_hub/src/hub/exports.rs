@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use progress_core::{TaskError, TaskId, Timestamp};
 
-use super::{Hub, State, newest};
+use super::{AsOf, Hub, State, newest};
 use crate::{
     archive::{self, Entry},
+    channel::Channel,
     events::{ExportCompleted, ExportFailed, ExportStarted},
     record::{Export, ExportState, Photo, PhotoState},
     refusal::Refusal,
@@ -101,8 +102,10 @@ impl Hub {
         }
     }
 
-    pub(crate) fn exports(&self, limit: usize) -> Vec<Export> {
-        newest(self.state().exports.values(), limit)
+    pub(crate) fn exports(&self, limit: usize) -> AsOf<Vec<Export>> {
+        let state = self.state();
+        let exports = newest(state.exports.values(), limit);
+        self.as_of(Channel::Export, &state, exports)
     }
 
     pub(crate) fn export_file(&self, id: &str) -> Result<Arc<Stored>, Refusal> {
@@ -124,5 +127,63 @@ impl Hub {
         let oldest = oldest.export_id.clone();
         state.exports.shift_remove(&oldest);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use progress_core::ProgressTracker;
+
+    use super::*;
+    use crate::bounds::Bounds;
+
+    async fn until_over(hub: &Hub, id: &str) {
+        let is_over = || {
+            let state = hub.state();
+            let export = state.exports.get(id);
+            export.is_none_or(|export| export.state != ExportState::Running)
+        };
+        while !is_over() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    // On one thread: what is spawned does not run until it is waited for.
+    #[tokio::test]
+    async fn exports_that_are_over_make_room_and_those_that_run_do_not() {
+        let bounds = Bounds {
+            exports: 2,
+            ..Bounds::default()
+        };
+        let hub = Hub::new(ProgressTracker::new(), bounds).unwrap();
+        let session = hub.create_session("Lake", "").unwrap().session_id;
+        let first = hub.export(&session).unwrap().export_id;
+        let second = hub.export(&session).unwrap().export_id;
+        let full = hub.export(&session).unwrap_err().into_error();
+        assert_eq!(full.code(), "TOO_MANY_EXPORTS");
+        assert!(full.is_retryable());
+        until_over(&hub, &second).await;
+        until_over(&hub, &first).await;
+        let third = hub.export(&session).unwrap().export_id;
+        let state = hub.state();
+        let known: Vec<_> = state.exports.keys().collect();
+        assert_eq!(known, [&second, &third]);
+    }
+
+    #[tokio::test]
+    async fn an_export_that_cannot_be_written_says_so() {
+        let hub = Hub::new(ProgressTracker::new(), Bounds::default()).unwrap();
+        let session = hub.create_session("Lake", "").unwrap().session_id;
+        let file = hub.store().keep(hub.store().file().unwrap()).unwrap();
+        let (photo, file) = hub.import_photo("job", &session, "a.png", file);
+        hub.state().photos[&photo].state = PhotoState::Approved;
+        std::fs::remove_file(file.path()).unwrap();
+        let export = hub.export(&session).unwrap().export_id;
+        until_over(&hub, &export).await;
+        let known = hub.state().exports[&export].clone();
+        assert_eq!(known.state, ExportState::Failed);
+        assert_eq!(known.error.unwrap().code(), "EXPORT_FAILED");
+        let refused = hub.export_file(&export).unwrap_err().into_error();
+        assert_eq!(refused.code(), "EXPORT_NOT_FOUND");
     }
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use progress_core::{Task, TaskError, TaskId, Timestamp};
 use progress_web::{ApiError, Code};
 
-use super::{Hub, State, newest};
+use super::{AsOf, Hub, State, newest};
 use crate::{
+    channel::Channel,
     events::{
         JobCompleted, JobCreated, JobFailed, JobProgress, JobStarted, PriorityChanged, QueueStatus,
         Waiting,
@@ -39,7 +40,8 @@ impl Hub {
     pub(crate) fn check_job(&self, session: &str, priority: u8) -> Result<(), Refusal> {
         let mut state = self.state();
         state.open_session(session)?;
-        self.check_queue(&state, priority)
+        self.check_queue(&state, priority)?;
+        self.check_room(&state, 1)
     }
 
     pub(crate) fn create_job(
@@ -51,6 +53,7 @@ impl Hub {
         let mut state = self.state();
         state.open_session(session)?;
         self.check_queue(&state, priority)?;
+        self.check_room(&state, files.len())?;
         let id = TaskId::random();
         let task = self.shared.tracker.task(id.clone());
         let task = task
@@ -195,13 +198,16 @@ impl Hub {
         self.tell_queue(&state);
     }
 
-    pub(crate) fn jobs(&self, limit: usize) -> Vec<Job> {
-        newest(self.state().jobs.values(), limit)
+    pub(crate) fn jobs(&self, limit: usize) -> AsOf<Vec<Job>> {
+        let state = self.state();
+        let jobs = newest(state.jobs.values(), limit);
+        self.as_of(Channel::Jobs, &state, jobs)
     }
 
     /// What waits and what runs.
-    pub(crate) fn queue(&self) -> QueueStatus {
-        status(&self.state())
+    pub(crate) fn queue(&self) -> AsOf<QueueStatus> {
+        let state = self.state();
+        self.as_of(Channel::Queue, &state, status(&state))
     }
 
     fn tell_queue(&self, state: &State) {
@@ -217,6 +223,22 @@ impl Hub {
                 "TOO_MANY_JOBS",
                 limit as u64,
                 "there are as many jobs waiting as there can be",
+            )),
+        }
+    }
+
+    /// Room for so many pictures, beside those that are there and those that jobs are still to bring.
+    /// One at work is both, so that it may be full as many too early as there are workers.
+    fn check_room(&self, state: &State, files: usize) -> Result<(), Refusal> {
+        let limit = self.bounds().photos;
+        let jobs = state.jobs.values().filter(|job| !job.state.is_over());
+        let to_come: usize = jobs.map(|job| job.total - job.current).sum();
+        match state.photos.len() + to_come + files <= limit {
+            true => Ok(()),
+            false => Err(Refusal::full(
+                "TOO_MANY_PHOTOS",
+                limit as u64,
+                "there are as many pictures as there can be, or will be",
             )),
         }
     }

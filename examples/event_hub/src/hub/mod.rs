@@ -11,7 +11,8 @@ mod sessions;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
-use progress_core::{ProgressTracker, TaskError};
+use progress_core::{ProgressTracker, Replay, SubscribeOptions, TaskError};
+use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 
 pub(crate) use self::{
@@ -20,6 +21,7 @@ pub(crate) use self::{
 };
 use crate::{
     bounds::Bounds,
+    channel::Channel,
     events::{ErrorOccurred, HubEvent},
     queue::Queue,
     record::{Export, Job, Photo, Session},
@@ -52,6 +54,24 @@ struct State {
     jobs: IndexMap<String, Job>,
     exports: IndexMap<String, Export>,
     queue: Queue<Work>,
+}
+
+/// A copy of what there is, and the position of the newest event that it holds: whoever listens to
+/// the channel knows which events are news to it.
+#[derive(Debug, Serialize)]
+pub(crate) struct AsOf<T> {
+    #[serde(flatten)]
+    what: T,
+    as_of: Option<String>,
+}
+
+impl<T> AsOf<T> {
+    pub(crate) fn map<U>(self, to: impl FnOnce(T) -> U) -> AsOf<U> {
+        AsOf {
+            what: to(self.what),
+            as_of: self.as_of,
+        }
+    }
 }
 
 impl Hub {
@@ -91,6 +111,16 @@ impl Hub {
             subject: subject.to_owned(),
             error,
         });
+    }
+
+    /// Says where a channel stands. It tells of changes of `state`, which is locked: so it stays.
+    fn as_of<T>(&self, channel: Channel, _state: &State, what: T) -> AsOf<T> {
+        let channel = self.shared.tracker.channel(channel.as_str());
+        let head = channel.subscribe(SubscribeOptions::new().replay(Replay::None));
+        AsOf {
+            what,
+            as_of: head.head().map(|position| position.to_string()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use demo::analysis::ImageFacts;
 use progress_core::{TaskId, Timestamp};
 
-use super::{Hub, State, newest, short};
+use super::{AsOf, Hub, State, newest, short};
 use crate::{
+    channel::Channel,
     events::{
         ApprovalQueueUpdated, PhotoAnalyzed, PhotoApproved, PhotoImported, PhotoRejected,
         PhotoSelected,
@@ -32,19 +33,15 @@ pub(crate) enum Decision {
 }
 
 impl Hub {
+    /// Takes a picture for which there [was room](Hub::create_job).
     pub(crate) fn import_photo(
         &self,
         job: &str,
         session: &str,
         name: &str,
         file: Stored,
-    ) -> Result<(String, Arc<Stored>), Refusal> {
+    ) -> (String, Arc<Stored>) {
         let mut state = self.state();
-        let limit = self.bounds().photos;
-        if state.photos.len() >= limit {
-            let message = "there are as many pictures as there can be";
-            return Err(Refusal::full("TOO_MANY_PHOTOS", limit as u64, message));
-        }
         let id = TaskId::random().to_string();
         let photo = Photo {
             photo_id: id.clone(),
@@ -71,7 +68,7 @@ impl Hub {
             bytes: photo.bytes,
         });
         state.photos.insert(id.clone(), photo);
-        Ok((id, file))
+        (id, file)
     }
 
     pub(crate) fn analyzed(&self, id: &str, found: Found) -> Result<(), Refusal> {
@@ -162,10 +159,11 @@ impl Hub {
         Ok(photo.clone())
     }
 
-    pub(crate) fn photos(&self, session: Option<&str>, limit: usize) -> Vec<Photo> {
+    pub(crate) fn photos(&self, session: Option<&str>, limit: usize) -> AsOf<Vec<Photo>> {
         let state = self.state();
         let of_session = |photo: &&Photo| session.is_none_or(|id| photo.session_id == id);
-        newest(state.photos.values().filter(of_session), limit)
+        let photos = newest(state.photos.values().filter(of_session), limit);
+        self.as_of(Channel::Photos, &state, photos)
     }
 
     pub(crate) fn thumbnail(&self, id: &str) -> Result<Arc<Stored>, Refusal> {
@@ -175,8 +173,9 @@ impl Hub {
     }
 
     /// How it stands with approvals.
-    pub(crate) fn approvals(&self) -> ApprovalQueueUpdated {
-        approvals(&self.state())
+    pub(crate) fn approvals(&self) -> AsOf<ApprovalQueueUpdated> {
+        let state = self.state();
+        self.as_of(Channel::Approval, &state, approvals(&state))
     }
 
     pub(super) fn tell_approvals(&self, state: &State) {
@@ -223,4 +222,31 @@ fn approvals(state: &State) -> ApprovalQueueUpdated {
         }
     }
     queue
+}
+
+#[cfg(test)]
+mod tests {
+    use progress_core::ProgressTracker;
+
+    use super::*;
+    use crate::bounds::Bounds;
+
+    #[test]
+    fn a_picture_that_is_still_analysed_is_not_judged_yet() {
+        let hub = Hub::new(ProgressTracker::new(), Bounds::default()).unwrap();
+        let session = hub.create_session("Lake", "").unwrap().session_id;
+        let file = hub.store().file().unwrap();
+        let file = hub.store().keep(file).unwrap();
+        let (photo, _) = hub.import_photo("job", &session, "a.png", file);
+        let refused = [
+            hub.decide(&photo, &Decision::Approve, "ada").err(),
+            hub.select(&photo, true, "ada").err(),
+            hub.thumbnail(&photo).err(),
+        ];
+        let codes = refused.map(|refused| refused.unwrap().into_error().code().to_owned());
+        assert_eq!(
+            codes,
+            ["NOT_ANALYZED", "NOT_ANALYZED", "THUMBNAIL_NOT_FOUND"]
+        );
+    }
 }

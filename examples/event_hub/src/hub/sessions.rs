@@ -2,8 +2,9 @@
 
 use progress_core::{TaskId, Timestamp};
 
-use super::{Hub, State, newest, short};
+use super::{AsOf, Hub, State, newest, short};
 use crate::{
+    channel::Channel,
     events::{SessionCompleted, SessionCreated, SessionUpdated},
     record::{PhotoState, Session, SessionState},
     refusal::Refusal,
@@ -78,8 +79,10 @@ impl Hub {
         Ok(session)
     }
 
-    pub(crate) fn sessions(&self, limit: usize) -> Vec<Session> {
-        newest(self.state().sessions.values(), limit)
+    pub(crate) fn sessions(&self, limit: usize) -> AsOf<Vec<Session>> {
+        let state = self.state();
+        let sessions = newest(state.sessions.values(), limit);
+        self.as_of(Channel::Sessions, &state, sessions)
     }
 
     fn name(&self, name: &str) -> Result<String, Refusal> {

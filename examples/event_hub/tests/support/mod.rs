@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod relay;
+
 use std::{collections::BTreeMap, io::Cursor, time::Duration};
 
 use event_hub::{
@@ -227,6 +229,11 @@ pub(crate) struct Watcher {
 impl Watcher {
     pub(crate) async fn say(&mut self, command: Value) {
         let message = Message::text(command.to_string());
+        self.socket.send(message).await.unwrap();
+    }
+
+    pub(crate) async fn say_packed(&mut self, command: Value) {
+        let message = Message::binary(rmp_serde::to_vec_named(&command).unwrap());
         self.socket.send(message).await.unwrap();
     }
 
