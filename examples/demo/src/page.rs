@@ -95,7 +95,7 @@ async fn asset(content_type: HeaderValue, text: Bytes) -> Response {
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
                 "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                 img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+                 img-src blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             ),
         ),
         (
@@ -113,7 +113,8 @@ async fn asset(content_type: HeaderValue, text: Bytes) -> Response {
 
 /// The files that pages of this kind have in common: all but `/`, `/app.js`, and `/client.js`, which makes the client
 /// that they watch by.
-pub const SHARED: [File; 10] = [
+pub const SHARED: [File; 11] = [
+    BASE,
     file("/style.css", CSS, include_str!("../page/style.css")),
     file("/batch.js", JS, include_str!("../page/batch.js")),
     file("/blurhash.js", JS, include_str!("../page/blurhash.js")),
@@ -125,6 +126,9 @@ pub const SHARED: [File; 10] = [
     file("/view.js", JS, include_str!("../page/view.js")),
     file("/words.js", JS, include_str!("../page/words.js")),
 ];
+
+/// The style of any page, whatever it shows.
+pub const BASE: File = file("/base.css", CSS, include_str!("../page/base.css"));
 
 const OWN: [File; 2] = [
     file("/app.js", JS, include_str!("../page/app.js")),

@@ -46,7 +46,7 @@ function act(work) {
 
 function showConnection(state, error) {
   const connection = find('#connection');
-  connection.dataset.state = state;
+  connection.dataset.connection = state;
   connection.querySelector('.word').textContent = CONNECTION[state] + (error ? `: ${error.message}` : '');
   find('#again').hidden = state !== 'ended';
 }

@@ -104,7 +104,8 @@ impl Browser {
     }
 
     async fn until_state(&self, state: &str) {
-        let is_so = format!("document.querySelector('#connection')?.dataset.state === '{state}'");
+        let is_so =
+            format!("document.querySelector('#connection')?.dataset.connection === '{state}'");
         self.until(&is_so).await;
     }
 
