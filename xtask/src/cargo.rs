@@ -16,8 +16,11 @@ impl Context {
     pub(crate) fn cargo<const N: usize>(&self, args: [&str; N]) -> Process {
         let process = Process::new("cargo", &self.root).args(args);
         if self.ci {
-            // A clean clone is built once; incremental state would only cost time and disk.
-            process.env("CARGO_INCREMENTAL", "0")
+            // A clean clone is built once; incremental state would only cost time and disk, and of what is known
+            // for debuggers nothing is read but the lines of a panic.
+            process
+                .env("CARGO_INCREMENTAL", "0")
+                .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
         } else {
             process
         }
