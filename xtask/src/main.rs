@@ -58,7 +58,7 @@ struct CiArgs {
     /// Run the slow gates too (hours)
     #[arg(long)]
     full: bool,
-    /// Seconds for each fuzz target [default: 15, or 600 with --full]
+    /// Seconds for each fuzz target [default: 10, or 600 with --full]
     #[arg(long, value_name = "SECONDS")]
     fuzz_seconds: Option<NonZeroU32>,
     /// Run only this gate; may be given more than once
@@ -111,7 +111,7 @@ fn run(task: Task) -> Result<bool> {
         }
         Task::Ci(args) => {
             check_names(&args.only)?;
-            let seconds = if args.full { 600 } else { 15 };
+            let seconds = if args.full { 600 } else { 10 };
             let seconds = NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN);
             let context = Context::new(ci, args.fuzz_seconds.unwrap_or(seconds));
             let wanted = |gate: &Gate| {
