@@ -99,6 +99,7 @@ export class World {
   /** What chance gives, in place of one number after another that only look as if. */
   luck: number | undefined;
   #chance = 1_234_567_890;
+  #restore = (): void => {};
   /** The tab in which everything happens that is not said to happen in another: that of the newest client. */
   only: Tab | undefined;
 
@@ -128,10 +129,13 @@ export class World {
       toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"],
       now: 1_800_000_000_000,
     });
-    vi.spyOn(Math, "random").mockImplementation(() => {
+    const { random } = Math;
+    // Not a spy: vitest keeps each that was ever made, and looks at all of them when one is taken back.
+    this.#restore = () => (Math.random = random);
+    Math.random = () => {
       this.#chance = (this.#chance * 48_271) % 0x7fff_ffff;
       return this.luck ?? this.#chance / 0x7fff_ffff;
-    });
+    };
     const { setTimeout: once, setInterval: every } = globalThis;
     const inTab = (call: () => void): (() => void) => {
       const tab = isOutside.getStore() ? undefined : this.here;
@@ -161,7 +165,7 @@ export class World {
   }
 
   uninstall(): void {
-    vi.restoreAllMocks();
+    this.#restore();
     vi.unstubAllGlobals();
     vi.useRealTimers();
   }
