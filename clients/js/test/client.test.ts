@@ -175,12 +175,35 @@ describe("a task that is not there", () => {
     const task = world.client().task("late");
     task.subscribe(() => {});
     await world.pass(5000);
-    expect(task.view).toMatchObject({ connection: "connecting", snapshot: null });
+    expect(task.view).toMatchObject({ connection: "live", snapshot: null });
     world.server.start("late");
     world.server.progress("late", 7);
     await world.pass();
     expect(task.view).toMatchObject({ connection: "live", snapshot: { progress: 7 } });
   });
+
+  it.each(["websocket", "fetch-sse", "event-source", "poll"] as const)(
+    "is told apart from one of a server that does not answer, by %s",
+    async (transport) => {
+      world.blocked.set(transport, "silent");
+      const task = world.client({ transports: [transport] }).task("late");
+      const states: string[] = [];
+      task.subscribe(({ connection }) => states.push(connection));
+      await world.pass(3000);
+      expect(task.view).toMatchObject({ connection: "connecting", snapshot: null });
+      world.blocked.clear();
+      await world.pass(15_000);
+      const link = transport === "poll" ? "polling" : "live";
+      expect(task.view).toMatchObject({ connection: link, snapshot: null, error: null });
+      world.server.closeAll();
+      world.blocked.set(transport, "closed");
+      await world.pass(100);
+      world.server.start("late");
+      world.blocked.clear();
+      await world.pass(15_000);
+      expect(task.view).toMatchObject({ connection: link, snapshot: { progress: 0 } });
+    },
+  );
 
   it("any more is waited for on the same connection, and shown as it was", async () => {
     world.server.start("t");

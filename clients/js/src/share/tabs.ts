@@ -354,7 +354,7 @@ function recap(topic: Topic): Frame | null {
     ? ({
         event_type: "rejected",
         ...(isChannel ? { channel: id } : { task_id: id }),
-        data: error.error,
+        data: { ...error.error, final: topic.done },
       } as ControlFrame)
     : topic.recap();
 }
