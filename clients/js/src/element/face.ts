@@ -78,6 +78,7 @@ export class Face {
     setText(this.#message, messageOf(snapshot));
     setText(this.#time, snapshot === null ? "" : timeWords(snapshot, now - heardAt));
     setText(this.#connection, connectionWords(view));
+    setAttribute(this.#connection, "class", view.connection === "stale" ? "odd" : null);
     this.#announce(view, now);
     this.#drawProblem(view);
     this.#drawCancel(view, wishes, cancelling);

@@ -85,6 +85,18 @@ describe("what is shown", () => {
     expect(text(element, "connection")).toBe("Live");
   });
 
+  it("stands out where the connection is lost", () => {
+    const element = mount();
+    client.task("a").update({});
+    client.connect("stale");
+    frame();
+    expect(text(element, "connection")).toBe("Connection lost, reconnecting…");
+    expect(part(element, "connection").className).toBe("odd");
+    client.connect("live");
+    frame();
+    expect(part(element, "connection").className).toBe("");
+  });
+
   it("never says 100 % before it is done", () => {
     const element = mount();
     client.task("a").update({ progress: 99.9 });
