@@ -163,6 +163,8 @@ export interface TaskHandle extends AsyncIterable<ProgressEvent> {
 export interface TaskGroup extends AsyncIterable<ProgressEvent> {
   readonly views: ReadonlyMap<string, TaskView>;
   subscribe(listener: (views: ReadonlyMap<string, TaskView>) => void): () => void;
+  /** Asks each to stop that is not known to have ended; rejects with the first refusal, when all were asked. */
+  cancel(reason?: string): Promise<void>;
 }
 
 export interface ChannelView {

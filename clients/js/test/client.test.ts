@@ -170,6 +170,28 @@ describe("a task", () => {
   });
 });
 
+describe("a group", () => {
+  it("asks those to stop that have not ended, and rejects with what was said against it", async () => {
+    for (const id of ["a", "b", "c"]) world.server.start(id);
+    world.server.complete("b");
+    const group = world.client().tasks(["a", "b", "c"]);
+    group.subscribe(() => {});
+    await world.pass(100);
+    const cancelled = group.cancel("enough");
+    await world.pass();
+    await cancelled;
+    expect(world.requests.map(({ url, body }) => [url, body])).toEqual([
+      ["/tasks/a/cancel", '{"reason":"enough"}'],
+      ["/tasks/c/cancel", '{"reason":"enough"}'],
+    ]);
+    world.blocked.set("poll", 403);
+    const refused = expect(group.cancel()).rejects.toMatchObject({ code: "HTTP_403" });
+    await world.pass();
+    await refused;
+    expect(world.requests).toHaveLength(4);
+  });
+});
+
 describe("a task that is not there", () => {
   it("is shown when it appears", async () => {
     const task = world.client().task("late");
