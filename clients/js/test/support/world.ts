@@ -5,6 +5,7 @@
  */
 
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
+import { setMaxListeners } from "node:events";
 import { vi } from "vitest";
 import type { Frame } from "../../src/frames.js";
 import { createProgressClient } from "../../src/index.js";
@@ -434,6 +435,7 @@ class Locks {
       let isGranted = false;
       const leave = (): void => {
         tab.locks.delete(leave);
+        signal?.removeEventListener("abort", abort);
         const at = queue.indexOf(entry);
         if (at < 0) return;
         queue.splice(at, 1);
@@ -449,11 +451,14 @@ class Locks {
           tab.do(() => reject(new DOMException("stolen", "AbortError")));
         },
       };
-      signal?.addEventListener("abort", () => {
+      const abort = (): void => {
         if (isGranted) return;
         leave();
         reject(new DOMException("aborted", "AbortError"));
-      });
+      };
+      signal?.addEventListener("abort", abort);
+      // As many tabs as there are may be waited for.
+      if (signal) setMaxListeners(0, signal);
       tab.locks.add(leave);
       const arrive = (): void => {
         if (steal) {
