@@ -33,8 +33,8 @@ export interface SelectOptions<T> {
  * const { snapshot } = useProgress(taskId);
  * const percent = useProgress(taskId, { select: (view) => Math.floor(view.snapshot?.progress ?? 0) });
  */
-export function useProgress(taskId: string | null, options?: UseProgressOptions): TaskView;
 export function useProgress<T>(taskId: string | null, options: UseProgressOptions & SelectOptions<T>): T;
+export function useProgress(taskId: string | null, options?: UseProgressOptions): TaskView;
 export function useProgress<T>(
   taskId: string | null,
   options: UseProgressOptions & Partial<SelectOptions<T>> = {},
