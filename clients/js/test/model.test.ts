@@ -121,7 +121,8 @@ async function play(steps: readonly Step[], share: boolean): Promise<void> {
     for (const session of server.sessions) session.flush();
     // The longest wait of the back-off, and of a leader that may be gone.
     await world.pass(150_000);
-    expect(world.requests.length).toBeLessThan(1000);
+    // Of thirty thousand histories none asks more often than 42 times: what asks on and on is slow, and wrong.
+    expect(world.requests.length).toBeLessThan(200);
     for (const { seen, awaited, check } of open) {
       check();
       for (const events of [seen, awaited]) inOrder(events);
