@@ -3,7 +3,7 @@
 import { ChannelTopic } from "./channel.js";
 import type { Source } from "./connection.js";
 import { ProgressError, refusal } from "./error.js";
-import { keyOf, topicKey, type ControlFrame, type Frame, type Wanted } from "./frames.js";
+import { keyOf, topicKey, type ControlData, type ControlFrame, type Frame, type Wanted } from "./frames.js";
 import { Channel, Group, Task, type HandleHost } from "./handles.js";
 import type { TabHost } from "./share/tabs.js";
 import { openSource } from "./source.js";
@@ -176,7 +176,9 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
   lend({ key, id, isChannel, replay, after }: Wanted): Topic {
     const known = this.#topics.get(key);
     if (known) return known;
-    const topic = this.adopt<Topic>(isChannel ? new ChannelTopic(this, id, true, replay) : new TaskTopic(this, id));
+    const topic = this.adopt<Topic>(
+      isChannel ? new ChannelTopic(this, id, true, replay) : new TaskTopic(this, id, replay),
+    );
     const colon = after?.indexOf(":") ?? -1;
     if (after && colon > 0)
       Object.assign(topic.place, { epoch: after.slice(0, colon), last: Number(after.slice(colon + 1)) });
@@ -238,15 +240,15 @@ export class Client implements ProgressClient, TopicHost, HandleHost, TabHost {
 
   #task(id: string, options?: TaskOptions): Task {
     const known = this.#topics.get(topicKey(false, id)) as TaskTopic | undefined;
-    return new Task(this, known ?? checked(new TaskTopic(this, id)), options);
+    return new Task(this, known ?? checked(new TaskTopic(this, id, options?.replay)), options);
   }
 
-  #reject(topic: Topic, error: ErrorObject): void {
+  #reject(topic: Topic, error: ErrorObject & ControlData): void {
     // The answer to a command that came too late: the next one has its own.
     if (/^(NOT|ALREADY)_SUBSCRIBED$/.test(error.code)) return;
     const times = (this.#refused.get(topic.key)?.times ?? 0) + 1;
     // Once more with another token: this one may have ended on its way.
-    if (!error.is_retryable && !(error.code === "UNAUTHENTICATED" && times === 1)) {
+    if (error.final || (!error.is_retryable && !(error.code === "UNAUTHENTICATED" && times === 1))) {
       topic.end(new ProgressError(error));
       return this.#refresh();
     }

@@ -1,6 +1,6 @@
 /** Frames of `progress.v1` as they come, and the topics that they are about. */
 
-import type { ChannelEvent, ErrorObject, ProgressEvent, Snapshot } from "./types.js";
+import type { ChannelEvent, ErrorObject, ProgressEvent, Replay, Snapshot } from "./types.js";
 
 /** The data of control frames: which fields are there depends on the frame. */
 export interface ControlData extends Partial<ErrorObject> {
@@ -14,6 +14,8 @@ export interface ControlData extends Partial<ErrorObject> {
   readonly snapshot?: Snapshot | null;
   /** From another tab, not the server: where that one stands. */
   readonly last?: number | null;
+  /** The same: nothing more is tried. */
+  readonly final?: boolean;
 }
 
 /** A frame that is in no sequence. */
@@ -31,9 +33,6 @@ export type Frame = ControlFrame | ProgressEvent | ChannelEvent;
 export const isChannelEvent = (frame: Frame): frame is ChannelEvent => "channel_seq" in frame;
 
 export const isEvent = (frame: Frame): frame is ProgressEvent => "seq" in frame;
-
-/** What a first watch begins with. */
-export type Replay = "all" | "latest" | "none";
 
 /** A topic that is watched, and from where on. */
 export interface Wanted {

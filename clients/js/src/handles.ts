@@ -160,6 +160,10 @@ export class Group implements TaskGroup {
     };
   }
 
+  async cancel(reason?: string): Promise<void> {
+    await Promise.all(this.#tasks.map((task) => isOver(task.snapshot) || task.cancel(reason)));
+  }
+
   [Symbol.asyncIterator](): AsyncGenerator<ProgressEvent, void, undefined> {
     return iterateTasks(this.#host, this.#tasks);
   }

@@ -11,6 +11,7 @@ export type {
   LogLine,
   ProgressClient,
   ProgressEvent,
+  Replay,
   Snapshot,
   Stage,
   TaskGroup,

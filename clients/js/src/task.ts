@@ -4,7 +4,7 @@ import { step } from "./continuity.js";
 import { isEvent, type ControlFrame, type Frame } from "./frames.js";
 import { fold, hasEnded, unfold, type Folded } from "./fold.js";
 import { Topic, type TopicHost } from "./topic.js";
-import type { ConnectionState, LogLine, ProgressEvent, Snapshot, TaskView } from "./types.js";
+import type { ConnectionState, LogLine, ProgressEvent, Replay, Snapshot, TaskView } from "./types.js";
 
 /** What one tab tells another of a task beside its snapshot. */
 interface Recap {
@@ -17,8 +17,8 @@ export class TaskTopic extends Topic<TaskView, ProgressEvent> {
   #folded: Folded | null = null;
   #logs: readonly LogLine[] = [];
 
-  constructor(host: TopicHost, id: string) {
-    super(host, id, false, "all");
+  constructor(host: TopicHost, id: string, replay: Replay = "all") {
+    super(host, id, false, replay);
   }
 
   get snapshot(): Snapshot | null {
@@ -31,11 +31,11 @@ export class TaskTopic extends Topic<TaskView, ProgressEvent> {
       return true;
     }
     // Before the verdict: of a watch of it that was let go, on its way still.
-    if (this.place.epoch === null) return true;
+    if (!this.#folded) return !this.told;
     const kind = step(this.place, frame.epoch, frame.from ?? frame.seq, frame.seq);
     if (kind !== "take") return kind === "repeat";
     if (frame.event_type === "log") this.#log([{ ...frame.data, timestamp: frame.timestamp }]);
-    if (this.#folded) this.#folded = fold(this.#folded, frame);
+    this.#folded = fold(this.#folded, frame);
     for (const sink of this.sinks) sink.offer(frame);
     if (frame.event_type === "complete") this.end();
     this.host.changed(this);
@@ -43,15 +43,20 @@ export class TaskTopic extends Topic<TaskView, ProgressEvent> {
   }
 
   recap(): Frame | null {
-    const { snapshot, place, done, id } = this;
-    if (!this.#folded || !snapshot) return null;
-    const { begun, declared } = this.#folded;
-    const recap: Recap = { logs: this.#logs, begun: [...begun], declared: [...declared] };
-    const resume = done ? "ended" : "fresh";
+    const { place, done, id } = this;
+    const known = this.#folded;
     return {
       event_type: "subscribed",
       task_id: id,
-      data: { epoch: place.epoch, seq: snapshot.seq, last: place.last, resume, snapshot, ...recap },
+      data: known
+        ? {
+            ...place,
+            seq: known.snapshot.seq,
+            resume: done ? "ended" : "fresh",
+            snapshot: known.snapshot,
+            ...({ logs: this.#logs, begun: [...known.begun], declared: [...known.declared] } satisfies Recap),
+          }
+        : { resume: "unknown" },
     };
   }
 
@@ -69,12 +74,16 @@ export class TaskTopic extends Topic<TaskView, ProgressEvent> {
 
   #control(frame: ControlFrame): void {
     const entered = this.enter(frame);
-    const { snapshot, resume, logs, begun, declared } = (frame.data ?? {}) as NonNullable<ControlFrame["data"]> & Recap;
+    const { seq, snapshot, resume, logs, begun, declared } = (frame.data ?? {}) as NonNullable<ControlFrame["data"]> & Recap;
     if (entered === "other") {
       this.#folded = null;
       this.#logs = [];
     }
+    const { place, replay } = this;
     if (logs) this.#log(logs);
+    // From here on, also if the connection is lost before anything has come. An end is told all the same.
+    else if (resume === "fresh" && replay !== "all")
+      place.last ??= Math.max(0, seq! - (replay === "none" && !isOver(snapshot!) ? 0 : 1));
     // There is none of a task that a server does not know yet.
     if (!entered || !snapshot) return;
     const known = this.#folded;

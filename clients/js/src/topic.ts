@@ -2,8 +2,8 @@
 
 import { enter, positionOf, type Place } from "./continuity.js";
 import { ProgressError } from "./error.js";
-import { topicKey, type ControlFrame, type Frame, type Replay, type Wanted } from "./frames.js";
-import type { ConnectionState } from "./types.js";
+import { topicKey, type ControlFrame, type Frame, type Wanted } from "./frames.js";
+import type { ConnectionState, Replay } from "./types.js";
 
 /** What a topic needs of its client. */
 export interface TopicHost {
@@ -129,7 +129,11 @@ export abstract class Topic<V = unknown, E = unknown> {
       if (reason === "ahead") place.last = from - 1;
       return "same";
     }
-    if (epoch == null) return null;
+    if (epoch == null) {
+      // Of what was known it is not the state by now.
+      this.told = place.epoch === null;
+      return null;
+    }
     const same = enter(place, epoch);
     this.told = true;
     this.error = null;

@@ -110,7 +110,7 @@ export interface ChannelEvent<D = any> {
  *
  * - `idle`: nobody watches.
  * - `connecting`: there is no word of the server yet.
- * - `live`: events come as they happen.
+ * - `live`: events come as they happen. A task without a snapshot is one that the server does not know yet.
  * - `stale`: what is shown may be old: the connection is lost or silent, and is being made again.
  * - `resyncing`: the connection is back, and what was missed is on its way.
  * - `polling`: nothing streams here; the state is asked for again and again.
@@ -122,7 +122,7 @@ export type ConnectionState = "idle" | "connecting" | "live" | "stale" | "resync
 export interface TaskView {
   readonly taskId: string;
   readonly connection: ConnectionState;
-  /** Null until the server has told the first. */
+  /** Null until there is one: before the server's first word, and for a task that it does not know yet. */
   readonly snapshot: Snapshot | null;
   /** The newest lines of its log, the oldest first: at most `logLines`. */
   readonly logs: readonly LogLine[];
@@ -130,7 +130,15 @@ export interface TaskView {
   readonly error: ProgressError | null;
 }
 
+/** What a watch begins with: all that is retained, the newest event, or what happens from now on. */
+export type Replay = "all" | "latest" | "none";
+
 export interface TaskOptions {
+  /**
+   * What a first watch begins with (default `all`). With less a task that ran long is there at once, by its snapshot;
+   * log lines and events from before are not told, but to `for await`, which asks for them.
+   */
+  replay?: Replay;
   /** Once, when the task has ended `completed`; also if it had before anybody watched. */
   onComplete?: (result: unknown, snapshot: Snapshot) => void;
   /** Once, when the task has ended in any other way, or cannot be watched. */
@@ -155,6 +163,8 @@ export interface TaskHandle extends AsyncIterable<ProgressEvent> {
 export interface TaskGroup extends AsyncIterable<ProgressEvent> {
   readonly views: ReadonlyMap<string, TaskView>;
   subscribe(listener: (views: ReadonlyMap<string, TaskView>) => void): () => void;
+  /** Asks each to stop that is not known to have ended; rejects with the first refusal, when all were asked. */
+  cancel(reason?: string): Promise<void>;
 }
 
 export interface ChannelView {
@@ -169,7 +179,7 @@ export interface ChannelOptions {
   /** Every event, in order. */
   onEvent?: (event: ChannelEvent) => void;
   /** What a first watch begins with (default `none`: what happens from now on). */
-  replay?: "all" | "latest" | "none";
+  replay?: Replay;
 }
 
 export interface ChannelHandle extends AsyncIterable<ChannelEvent> {

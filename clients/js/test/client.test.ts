@@ -170,17 +170,62 @@ describe("a task", () => {
   });
 });
 
+describe("a group", () => {
+  it("asks those to stop that have not ended, and rejects with what was said against it", async () => {
+    for (const id of ["a", "b", "c"]) world.server.start(id);
+    world.server.complete("b");
+    const group = world.client().tasks(["a", "b", "c"]);
+    group.subscribe(() => {});
+    await world.pass(100);
+    const cancelled = group.cancel("enough");
+    await world.pass();
+    await cancelled;
+    expect(world.requests.map(({ url, body }) => [url, body])).toEqual([
+      ["/tasks/a/cancel", '{"reason":"enough"}'],
+      ["/tasks/c/cancel", '{"reason":"enough"}'],
+    ]);
+    world.blocked.set("poll", 403);
+    const refused = expect(group.cancel()).rejects.toMatchObject({ code: "HTTP_403" });
+    await world.pass();
+    await refused;
+    expect(world.requests).toHaveLength(4);
+  });
+});
+
 describe("a task that is not there", () => {
   it("is shown when it appears", async () => {
     const task = world.client().task("late");
     task.subscribe(() => {});
     await world.pass(5000);
-    expect(task.view).toMatchObject({ connection: "connecting", snapshot: null });
+    expect(task.view).toMatchObject({ connection: "live", snapshot: null });
     world.server.start("late");
     world.server.progress("late", 7);
     await world.pass();
     expect(task.view).toMatchObject({ connection: "live", snapshot: { progress: 7 } });
   });
+
+  it.each(["websocket", "fetch-sse", "event-source", "poll"] as const)(
+    "is told apart from one of a server that does not answer, by %s",
+    async (transport) => {
+      world.blocked.set(transport, "silent");
+      const task = world.client({ transports: [transport] }).task("late");
+      const states: string[] = [];
+      task.subscribe(({ connection }) => states.push(connection));
+      await world.pass(3000);
+      expect(task.view).toMatchObject({ connection: "connecting", snapshot: null });
+      world.blocked.clear();
+      await world.pass(15_000);
+      const link = transport === "poll" ? "polling" : "live";
+      expect(task.view).toMatchObject({ connection: link, snapshot: null, error: null });
+      world.server.closeAll();
+      world.blocked.set(transport, "closed");
+      await world.pass(100);
+      world.server.start("late");
+      world.blocked.clear();
+      await world.pass(15_000);
+      expect(task.view).toMatchObject({ connection: link, snapshot: { progress: 0 } });
+    },
+  );
 
   it("any more is waited for on the same connection, and shown as it was", async () => {
     world.server.start("t");

@@ -1,7 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { World } from "./support/world.js";
 import { LINGER_MS } from "../src/client.js";
-import type { ChannelEvent, ConnectionState, ProgressEvent } from "../src/types.js";
+import type {
+  ChannelEvent,
+  ClientOptions,
+  ConnectionState,
+  ProgressEvent,
+  Replay,
+  TaskHandle,
+  TransportName,
+} from "../src/types.js";
 
 let world: World;
 beforeEach(() => {
@@ -195,6 +203,127 @@ describe("iteration", () => {
     world.server.emit("jobs", "two");
     await world.pass(1000);
     expect(got.map(({ event }) => event.event_type)).toEqual(["one", "two"]);
+  });
+});
+
+describe("a task that ran for long", () => {
+  const transports = ["websocket", "fetch-sse", "event-source", "poll"] as const;
+
+  /** Watches a task of 21 events, ten of them log lines, from where `replay` says. */
+  const watch = async (
+    transport: TransportName,
+    replay: Replay,
+    more: Partial<ClientOptions> = {},
+  ): Promise<{ readonly seqs: number[]; readonly ends: string[]; readonly task: TaskHandle }> => {
+    const seqs: number[] = [];
+    const ends: string[] = [];
+    const task = world.client({ transports: [transport], ...more }).task("t", {
+      replay,
+      onEvent: ({ seq }) => seqs.push(seq),
+      onComplete: () => ends.push("complete"),
+    });
+    task.subscribe(() => {});
+    await world.pass(100);
+    return { seqs, ends, task };
+  };
+
+  const run = (): void => {
+    world.server.start("t");
+    for (let n = 1; n <= 10; n++) {
+      world.server.publish("t", "log", { n, level: "INFO", message: `${n}` });
+      world.server.progress("t", n);
+    }
+  };
+
+  it.each(transports)("is told from where on one asks, by %s", async (transport) => {
+    run();
+    const all = await watch(transport, "all");
+    const latest = await watch(transport, "latest");
+    const none = await watch(transport, "none");
+    for (const { task } of [all, latest, none]) expect(task.snapshot).toEqual(world.server.snapshot("t"));
+    expect([all, latest, none].map(({ seqs }) => seqs.at(0))).toEqual([1, 21, undefined]);
+    expect([all, latest, none].map(({ task }) => task.view.logs.length)).toEqual([10, 0, 0]);
+    world.server.publish("t", "log", { n: 11, level: "INFO", message: "11" });
+    world.server.complete("t");
+    await world.pass(1000);
+    expect(latest.seqs).toEqual([21, 22, 23]);
+    expect(none.seqs).toEqual([22, 23]);
+    for (const { task, ends } of [all, latest, none]) {
+      expect(task.snapshot).toEqual(world.server.snapshot("t"));
+      expect(ends).toEqual(["complete"]);
+    }
+  });
+
+  it.each(transports)("misses nothing by a connection that is lost before anything has come, by %s", async (transport) => {
+    run();
+    const { seqs } = await watch(transport, "none");
+    world.server.closeAll();
+    world.blocked.set(transport, "closed");
+    world.server.publish("t", "part", {});
+    await world.pass(100);
+    world.blocked.clear();
+    world.server.publish("t", "part", {});
+    await world.pass(40_000);
+    expect(seqs).toEqual([22, 23]);
+  });
+
+  it.each(transports)("and has ended is told as that, whatever was asked for, by %s", async (transport) => {
+    run();
+    world.server.complete("t");
+    for (const replay of ["all", "latest", "none"] as const) {
+      const { ends, task } = await watch(transport, replay);
+      expect(ends).toEqual(["complete"]);
+      expect(task.view).toMatchObject({ connection: "ended", snapshot: { state: "completed" } });
+    }
+  });
+
+  it.each(transports)("is told from its beginning where it begins again, by %s", async (transport) => {
+    run();
+    const { seqs } = await watch(transport, "none");
+    world.server.start("t");
+    world.server.publish("t", "part", {});
+    await world.pass(30_000);
+    expect(seqs).toEqual([1, 2]);
+  });
+
+  it("is told by the grant of an event source from where one asks, too", async () => {
+    run();
+    const { seqs, task } = await watch("event-source", "none", { getGrant: (id) => `grant-${id}` });
+    expect(world.opened.at(-1)!.url).toBe("http://server/sse/progress/t?grant=grant-t&replay=none");
+    expect(seqs).toEqual([]);
+    expect(task.snapshot).toEqual(world.server.snapshot("t"));
+  });
+
+  it("is awaited from its first event all the same", async () => {
+    run();
+    world.server.complete("t");
+    const task = world.client().task("t", { replay: "none" });
+    const seqs: number[] = [];
+    const all = (async () => {
+      for await (const { seq } of task) seqs.push(seq);
+    })();
+    await world.pass(100);
+    await all;
+    expect([seqs.at(0), seqs.at(-1)]).toEqual([1, 22]);
+  });
+
+  it("is told to other tabs from there on as well, and to a group", async () => {
+    run();
+    const tabs = [world.tab(), world.tab()];
+    const seen = tabs.map((tab) => {
+      const seqs: number[] = [];
+      const group = tab.client().tasks(["t"], { replay: "none", onEvent: ({ seq }) => seqs.push(seq) });
+      tab.run(() => group.subscribe(() => {}));
+      return { seqs, group };
+    });
+    await world.pass(100);
+    world.server.publish("t", "part", {});
+    await world.pass(100);
+    tabs[0]!.close();
+    world.server.publish("t", "part", {});
+    await world.pass(1000);
+    expect(seen[1]!.seqs).toEqual([22, 23]);
+    expect(seen[1]!.group.views.get("t")!.snapshot).toEqual(world.server.snapshot("t"));
   });
 });
 

@@ -91,6 +91,32 @@ describe("a connection that is lost", () => {
     }
   });
 
+  it("is tried again after up to half a second, doubled up to thirty, for ever, if nothing else was asked for", async () => {
+    const tries: number[] = [];
+    const getToken = (): null => {
+      tries.push(Date.now());
+      return null;
+    };
+    const waits = async (luck: number): Promise<number[]> => {
+      world.luck = luck;
+      tries.length = 0;
+      const tab = world.tab();
+      const client = tab.client({ share: false, transports: ["websocket"], getToken });
+      tab.run(() => client.task("t").subscribe(() => {}));
+      await world.pass(3_600_000);
+      expect(client.task("t").connection).toBe("connecting");
+      client.close();
+      // Without the way there and back, and a millisecond that timers round.
+      return tries.slice(1).map((at, index) => Math.round((at - tries[index]! - 1) / 25) * 25);
+    };
+    world.blocked.set("websocket", "closed");
+    const longest = await waits(0.999_999);
+    expect(longest.slice(0, 9)).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+    expect(longest.slice(9).every((wait) => wait === 30_000)).toBe(true);
+    expect(longest.length).toBeGreaterThan(115);
+    expect((await waits(0.25)).slice(0, 8)).toEqual([125, 250, 500, 1000, 2000, 4000, 7500, 7500]);
+  });
+
   it("is let go of while the page is kept for `back`, and made anew when it is shown", async () => {
     world.server.start("t");
     const tab = world.tab();
@@ -237,6 +263,46 @@ describe("close codes", () => {
     await world.pass(5000);
     expect(client.task("t").connection).toBe("live");
     expect(world.count("websocket")).toBe(1);
+  });
+
+  it.each(["websocket", "fetch-sse", "poll"] as const)("a token is asked for before each attempt, by %s", async (transport) => {
+    let tokens = 0;
+    const used: (string | null)[] = [];
+    world.server.start("t");
+    world.judge = (token) => {
+      used.push(token);
+      return null;
+    };
+    world.blocked.set(transport, "closed");
+    const task = world.client({ transports: [transport], getToken: () => `token-${++tokens}` }).task("t");
+    task.subscribe(() => {});
+    await world.pass(20_000);
+    const failed = [...world.opened, ...world.requests].map(({ token }) => token);
+    expect(failed.length).toBeGreaterThan(5);
+    expect(failed).toEqual(failed.map((_, at) => `token-${at + 1}`));
+    world.blocked.clear();
+    await world.pass(31_000);
+    expect(used[0]).toBe(`token-${failed.length + 1}`);
+    const asked = tokens;
+    void task.cancel();
+    await world.pass();
+    expect(tokens).toBe(asked + 1);
+    expect(world.requests.at(-1)!.token).toBe(`token-${tokens}`);
+  });
+
+  it("a grant is asked for before each attempt as well", async () => {
+    let grants = 0;
+    world.server.start("t");
+    world.blocked.set("event-source", "closed");
+    const task = world.client({ transports: ["event-source"], getGrant: (id) => `${id}-${++grants}` }).task("t");
+    task.subscribe(() => {});
+    await world.pass(20_000);
+    world.blocked.clear();
+    await world.pass(31_000);
+    expect(task.connection).toBe("live");
+    const used = world.opened.map(({ token }) => token);
+    expect(used.length).toBeGreaterThan(5);
+    expect(used).toEqual(used.map((_, at) => `t-${at + 1}`));
   });
 
   it("a token that cannot be had is asked for again", async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Client } from "../src/client.js";
 import { ALIVE_MS, ANSWER_MS } from "../src/share/tabs.js";
 import type { ProgressClient, TaskHandle } from "../src/types.js";
 import { World, type Tab } from "./support/world.js";
@@ -158,6 +159,40 @@ describe("a tab that comes late", () => {
     const second = [watch("t"), watch("secret")];
     await world.pass(50);
     for (const pair of [first, second]) expect(pair.map(({ ends }) => ends)).toEqual([["complete"], ["FORBIDDEN"]]);
+  });
+
+  it("is told at once that a watch was given up, though the server might be there by now", async () => {
+    world.server.start("t");
+    for (const name of ["websocket", "fetch-sse", "event-source", "poll"] as const) world.blocked.set(name, "closed");
+    const first = watch("t", { maxAttempts: 1 });
+    await world.pass(3000);
+    expect(first.ends).toEqual(["UNREACHABLE"]);
+    const late = watch("t", { maxAttempts: 1 });
+    await world.pass(50);
+    expect(late.ends).toEqual(["UNREACHABLE"]);
+    expect(late.task.connection).toBe("ended");
+  });
+
+  it("is told why credentials count no more, without asking again", async () => {
+    world.server.start("t");
+    world.judge = () => ({ code: 4401, reason: "UNAUTHENTICATED" });
+    const first = watch();
+    await world.pass(3000);
+    expect(first.ends).toEqual(["UNAUTHENTICATED"]);
+    const late = watch();
+    await world.pass(50);
+    expect(late.ends).toEqual(["UNAUTHENTICATED"]);
+  });
+
+  it("is told that a task is not there yet", async () => {
+    watch("late");
+    await world.pass(50);
+    const second = watch("late");
+    await world.pass(50);
+    expect(second.task.view).toMatchObject({ connection: "live", snapshot: null });
+    world.server.start("late");
+    await world.pass(50);
+    expect(second.task.snapshot).toEqual(world.server.snapshot("late"));
   });
 
   it("sees what happened in a channel before, if it wants that", async () => {
@@ -328,6 +363,16 @@ describe("when the leader's tab", () => {
     }
     expect(world.count("websocket")).toBe(1);
   });
+});
+
+it("what comes before the verdict about a topic that another tab wants counts for nothing", () => {
+  const client = world.client() as Client;
+  // It was let go here a moment ago: its last events are on their way still.
+  const wanted = { key: "tt", watch: 1, id: "t", isChannel: false, replay: "all", after: "e1:3" } as const;
+  const topic = client.lend(wanted);
+  const end = { task_id: "t", epoch: "e1", seq: 4, event_type: "complete", timestamp: "", data: { status: "completed" } };
+  expect(client.take(end)).toBe(true);
+  expect([topic.done, topic.place]).toEqual([false, { epoch: "e1", last: 3 }]);
 });
 
 it("a lost connection is seen by all tabs, and so is its return", async () => {

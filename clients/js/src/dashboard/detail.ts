@@ -1,7 +1,8 @@
 import { make, setAttribute, setHidden, setText } from "../element/dom.js";
 import { type Drawable, requestDraw } from "../element/frame.js";
 import { ProgressView } from "../element/index.js";
-import type { ProgressClient, Snapshot } from "../types.js";
+import { strings } from "../element/strings.js";
+import type { ProgressClient, Snapshot, TaskState } from "../types.js";
 import { count, words } from "./words.js";
 
 const LOG_LINES = 100;
@@ -110,7 +111,8 @@ export class Detail implements Drawable {
       facts.push([words.facts.parent, link]);
     }
     if (snapshot.children) {
-      const states = Object.entries(snapshot.children.by_state).map(([state, each]) => `${count(each)} ${state}`);
+      const named = (state: string) => strings.states[state as TaskState]?.toLowerCase() ?? state;
+      const states = Object.entries(snapshot.children.by_state).map(([state, each]) => `${count(each)} ${named(state)}`);
       facts.push([words.facts.children, `${count(snapshot.children.total)} (${states.join(", ")})`]);
     }
     this.#facts.replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));

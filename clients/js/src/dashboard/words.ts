@@ -1,7 +1,8 @@
+import { number, replace, type Some } from "../element/strings.js";
 import type { ConnectionState, TransportName } from "../types.js";
 import type { Sort } from "./query.js";
 
-/** What the dashboard says, beside the words of the element. */
+/** What the dashboard says, beside the words of the element; see {@link setWords}. */
 export const words = {
   title: "Tasks",
   search: "Search",
@@ -23,13 +24,13 @@ export const words = {
     progress: "By progress",
     eta: "Soonest done",
     state: "Attention first",
-  } satisfies Record<Sort, string>,
+  } as Record<Sort, string>,
   transports: {
     websocket: "WebSocket",
     "fetch-sse": "event stream",
     "event-source": "event stream",
     poll: "polling",
-  } satisfies Record<TransportName, string>,
+  } as Record<TransportName, string>,
   connections: {
     idle: "Not connected",
     connecting: "Connecting…",
@@ -38,7 +39,7 @@ export const words = {
     resyncing: "Catching up…",
     polling: "Polling",
     ended: "Disconnected",
-  } satisfies Record<ConnectionState, string>,
+  } as Record<ConnectionState, string>,
   listPolls: "The list is asked for every few seconds: its changes cannot be streamed to you.",
   listFails: (message: string) => `The list cannot be loaded now: ${message}. It is tried again.`,
   loading: "Loading tasks…",
@@ -66,8 +67,24 @@ export const words = {
   solutions: "What may help",
 };
 
-const integers = new Intl.NumberFormat("en");
+/** All that the dashboard says beside the element. */
+export type Words = typeof words;
 
-export function count(value: number): string {
-  return integers.format(value);
+/** What may be given to {@link setWords}: any of the words. */
+export type SomeWords = Some<Words>;
+
+/**
+ * Replaces some of the words of dashboards that are made from now on. Those of states, times and errors are the
+ * element's: `setStrings`, which also says by which language numbers are written.
+ *
+ * @example
+ * setStrings({ locale: "de", states: { running: "Läuft" } });
+ * setWords({ title: "Aufgaben", search: "Suche", groups: { active: "Aktiv", ended: "Beendet", all: "Alle" } });
+ * document.body.append(new Dashboard({ url: "/api" }).root);
+ */
+export function setWords(some: SomeWords): void {
+  replace(words, some);
 }
+
+/** A number, by the language of `setStrings`. */
+export const count = number;

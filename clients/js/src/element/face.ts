@@ -78,6 +78,7 @@ export class Face {
     setText(this.#message, messageOf(snapshot));
     setText(this.#time, snapshot === null ? "" : timeWords(snapshot, now - heardAt));
     setText(this.#connection, connectionWords(view));
+    setAttribute(this.#connection, "class", view.connection === "stale" ? "odd" : null);
     this.#announce(view, now);
     this.#drawProblem(view);
     this.#drawCancel(view, wishes, cancelling);
@@ -85,22 +86,24 @@ export class Face {
     return this.#drawLogs(view, wishes, now);
   }
 
-  #stateWords({ snapshot, error }: TaskView): string {
+  #stateWords(view: TaskView): string {
+    const { snapshot, error } = view;
     if (snapshot !== null) return endWords(snapshot);
-    return error === null ? strings.waiting : "";
+    return error === null ? absent(view) : "";
   }
 
   #announce(view: TaskView, now: number): void {
     const { snapshot } = view;
     const state = snapshot?.state ?? view.error?.code ?? null;
-    const changed = state !== this.#announced;
-    if (!changed && now - this.#announcedAt < ANNOUNCE_MS) return;
-    this.#announcedAt = now;
     const bar = this.#bar.root;
     if (snapshot === null) {
       setAttribute(bar, "aria-valuenow", null);
-      setAttribute(bar, "aria-valuetext", view.error?.message ?? strings.waiting);
-    } else {
+      setAttribute(bar, "aria-valuetext", view.error?.message ?? absent(view));
+    }
+    const changed = state !== this.#announced;
+    if (!changed && now - this.#announcedAt < ANNOUNCE_MS) return;
+    this.#announcedAt = now;
+    if (snapshot !== null) {
       const words = [percent(snapshot.progress), strings.states[snapshot.state], messageOf(snapshot), eta(snapshot.eta_ms)];
       setAttribute(bar, "aria-valuenow", String(Math.floor(snapshot.progress)));
       setAttribute(bar, "aria-valuetext", words.filter((word) => word !== "").join(", "));
@@ -162,6 +165,11 @@ export class Face {
     }
     return !this.#logs.draw(logs, wishes.logLines, snapshot?.dropped_logs ?? 0, now);
   }
+}
+
+/** Why there is nothing to show: the server has said that it knows no such task yet, or nothing so far. */
+function absent({ connection }: TaskView): string {
+  return connection === "live" || connection === "polling" ? strings.unknown : strings.waiting;
 }
 
 function toneOf({ snapshot, error }: TaskView): Tone {

@@ -97,7 +97,8 @@ class Row {
 function noteOf(stage: Stage): string {
   const { current, total, unit } = stage;
   const parts: string[] = [];
-  if (typeof current === "number") {
+  // Nothing, of nobody knows how much, says nothing.
+  if (typeof current === "number" && (current > 0 || typeof total === "number")) {
     const counted = typeof total === "number" ? `${number(current)}/${number(total)}` : number(current);
     parts.push(unit ? `${counted} ${unit}` : counted);
   }

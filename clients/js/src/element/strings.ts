@@ -1,6 +1,6 @@
 import type { ConnectionState, TaskState } from "../types.js";
 
-/** All that the element and the dashboard say, in one place; see {@link setStrings}. */
+/** All that the element says, in one place, and what the dashboard has in common with it; see {@link setStrings}. */
 export interface Strings {
   /** The language of the words, for numbers and units (BCP 47). */
   locale: string;
@@ -8,6 +8,8 @@ export interface Strings {
   untitled: string;
   /** Before the server's first word. */
   waiting: string;
+  /** Of a task that the server does not know yet. */
+  unknown: string;
   states: Record<TaskState, string>;
   /** States of stages; one that is not here is shown as the server says it. */
   stageStates: Record<string, string>;
@@ -40,6 +42,7 @@ const ENGLISH: Strings = {
   locale: "en",
   untitled: "Task",
   waiting: "Waiting for the first state",
+  unknown: "Not started yet",
   states: {
     queued: "Queued",
     running: "Running",
@@ -95,28 +98,33 @@ const ENGLISH: Strings = {
 /** The words in use. */
 export const strings: Strings = { ...ENGLISH };
 
-/** What may be given to {@link setStrings}: any of the words. */
-export type SomeStrings = { [K in keyof Strings]?: Strings[K] extends (...args: never[]) => string ? Strings[K] : Partial<Strings[K]> };
+/** Any of the words, and of a table of them any. */
+export type Some<W> = { [K in keyof W]?: W[K] extends (...args: never[]) => string ? W[K] : Partial<W[K]> };
+
+/** What may be given to {@link setStrings}. */
+export type SomeStrings = Some<Strings>;
 
 /**
- * Replaces some of the words, for all elements of the page; shown at their next change.
+ * Replaces some of the words, for all elements of the page; shown at their next change. The dashboard has some more,
+ * which `setWords` of it replaces.
  *
  * @example
  * setStrings({ locale: "de", cancel: "Abbrechen", states: { running: "Läuft" } });
  */
 export function setStrings(some: SomeStrings): void {
-  const target = strings as unknown as Record<string, unknown>;
+  replace(strings, some);
+  formats.clear();
+}
+
+/** Puts some words in place of those that are there. */
+export function replace<W extends object>(words: W, some: Some<W>): void {
+  const target = words as Record<string, unknown>;
   for (const [name, value] of Object.entries(some)) {
     target[name] = typeof value === "object" ? { ...(target[name] as object), ...value } : value;
   }
-  resetFormats();
 }
 
 const formats = new Map<string, Intl.NumberFormat>();
-
-function resetFormats(): void {
-  formats.clear();
-}
 
 function format(key: string, options: Intl.NumberFormatOptions): Intl.NumberFormat {
   let known = formats.get(key);

@@ -65,8 +65,8 @@ const CSS = `
 @keyframes slide { from { transform: translateX(0); } to { transform: translateX(233%); } }
 .meta > :empty { display: none; }
 .stages { list-style: none; margin-top: 10px; display: grid; grid-template-columns: minmax(6em, auto) minmax(3em, 1fr) auto; gap: 5px 14px; }
-.stage { grid-column: 1 / -1; display: grid; grid-template-columns: subgrid; row-gap: 0; align-items: center; font-size: 13px; }
-.stage .track { height: 5px; margin: 0; }
+.stage { grid-column: 1 / -1; display: grid; grid-template-columns: subgrid; row-gap: 0; align-items: baseline; font-size: 13px; }
+.stage .track { height: 5px; margin: 0; align-self: center; }
 .stage .name { display: flex; gap: 7px; align-items: baseline; min-width: 0; }
 .stage .note { text-align: right; }
 :host(:dir(rtl)) .note { text-align: left; }

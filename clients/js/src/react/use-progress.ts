@@ -1,6 +1,6 @@
 import { useContext, useEffect, useInsertionEffect, useMemo, useRef } from "react";
 import { isActive, type Outcome, outcomeOf } from "../element/outcome.js";
-import type { ProgressClient, ProgressError, Snapshot, TaskHandle, TaskView } from "../types.js";
+import type { ProgressClient, ProgressError, Replay, Snapshot, TaskHandle, TaskView } from "../types.js";
 import { ClientContext, required } from "./context.js";
 import { shallowEqual } from "./equal.js";
 import { useSelected, whole } from "./selected.js";
@@ -11,6 +11,8 @@ export interface UseProgressOptions {
   client?: ProgressClient | undefined;
   /** The least time between two renders in ms (default: a frame; 0: every change). Ends and errors do not wait. */
   throttleMs?: number | undefined;
+  /** What a first watch begins with (default `all`): less has no log lines from before. */
+  replay?: Replay | undefined;
   /** Once, when the task has completed, or had before. Always the newest function is called. */
   onComplete?: ((result: unknown, snapshot: Snapshot) => void) | undefined;
   /** Once, when it has ended in any other way, or cannot be watched. */
@@ -31,17 +33,20 @@ export interface SelectOptions<T> {
  * const { snapshot } = useProgress(taskId);
  * const percent = useProgress(taskId, { select: (view) => Math.floor(view.snapshot?.progress ?? 0) });
  */
-export function useProgress(taskId: string | null, options?: UseProgressOptions): TaskView;
 export function useProgress<T>(taskId: string | null, options: UseProgressOptions & SelectOptions<T>): T;
+export function useProgress(taskId: string | null, options?: UseProgressOptions): TaskView;
 export function useProgress<T>(
   taskId: string | null,
   options: UseProgressOptions & Partial<SelectOptions<T>> = {},
 ): T | TaskView {
-  const { throttleMs, select, isEqual } = options;
+  const { throttleMs, replay, select, isEqual } = options;
   const provided = useContext(ClientContext);
   const client = taskId === null ? null : required(options.client ?? provided);
   const initial = useMemo(() => initialView(taskId ?? ""), [taskId]);
-  const handle = useMemo(() => (client === null ? null : client.task(taskId!)), [client, taskId]);
+  const handle = useMemo(
+    () => (client === null ? null : client.task(taskId!, replay && { replay })),
+    [client, taskId, replay],
+  );
   const store = useMemo(
     () => (handle === null ? null : new Store<TaskView>(handle, throttleMs ?? null, hasEnded)),
     [handle, throttleMs],

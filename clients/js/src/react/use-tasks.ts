@@ -1,6 +1,6 @@
 import { useContext, useMemo } from "react";
 import { isActive } from "../element/outcome.js";
-import type { ProgressClient, TaskView } from "../types.js";
+import type { ProgressClient, Replay, TaskView } from "../types.js";
 import { ClientContext, required } from "./context.js";
 import { useSelected, whole } from "./selected.js";
 import { type Source, Store } from "./store.js";
@@ -10,6 +10,8 @@ export interface UseTasksOptions {
   client?: ProgressClient | undefined;
   /** The least time between two renders in ms (default: a frame; 0: every change). Ends do not wait. */
   throttleMs?: number | undefined;
+  /** What a first watch begins with (default `all`): less has no log lines from before. */
+  replay?: Replay | undefined;
 }
 
 export type Views = ReadonlyMap<string, TaskView>;
@@ -25,14 +27,14 @@ const NONE: Views = new Map();
  * const done = [...views.values()].filter((view) => view.snapshot?.state === "completed").length;
  */
 export function useTasks(ids: readonly string[], options: UseTasksOptions = {}): Views {
-  const { throttleMs } = options;
+  const { throttleMs, replay } = options;
   const provided = useContext(ClientContext);
   const client = ids.length === 0 ? null : required(options.client ?? provided);
   // No id has a blank in it.
   const key = ids.join(" ");
   const store = useMemo(() => {
     if (client === null) return null;
-    const group = client.tasks(key.split(" "));
+    const group = client.tasks(key.split(" "), replay && { replay });
     const source: Source<Views> = {
       get view() {
         return group.views;
@@ -40,7 +42,7 @@ export function useTasks(ids: readonly string[], options: UseTasksOptions = {}):
       subscribe: (listener) => group.subscribe(listener),
     };
     return new Store(source, throttleMs ?? null, moreEnded);
-  }, [client, key, throttleMs]);
+  }, [client, key, replay, throttleMs]);
   return useSelected(store, NONE, whole, Object.is);
 }
 

@@ -50,6 +50,7 @@ export class Tabs implements Source, Watcher {
   readonly #channel: BroadcastChannel;
   /** Gives up the locks, and what waits for them. */
   readonly #abort = new AbortController();
+  readonly #closed = new Promise<void>((resolve) => this.#abort.signal.addEventListener("abort", () => resolve()));
   /** There while this tab leads. */
   #connection: Connection | null = null;
   #isLeading = false;
@@ -78,7 +79,7 @@ export class Tabs implements Source, Watcher {
     void this.#lock(`${this.#name}:tab:${this.#id}`, () => {
       this.#isHere = true;
       this.refresh();
-      return this.#closed();
+      return this.#closed;
     });
     this.#queue();
     this.#ask();
@@ -147,21 +148,13 @@ export class Tabs implements Source, Watcher {
     }
   }
 
-  #closed(): Promise<void> {
-    const { signal } = this.#abort;
-    return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      signal.addEventListener("abort", () => resolve());
-    });
-  }
-
   #queue(options?: LockOptions): void {
     void this.#lock(
       this.#name,
       async () => {
         if (this.#abort.signal.aborted) return;
         this.#lead();
-        await this.#closed();
+        await this.#closed;
       },
       options,
     ).then(() => {
@@ -354,7 +347,7 @@ function recap(topic: Topic): Frame | null {
     ? ({
         event_type: "rejected",
         ...(isChannel ? { channel: id } : { task_id: id }),
-        data: error.error,
+        data: { ...error.error, final: topic.done },
       } as ControlFrame)
     : topic.recap();
 }

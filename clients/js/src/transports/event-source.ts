@@ -51,6 +51,6 @@ async function urlOf({ url, options }: Env, topics: readonly Wanted[]): Promise<
   const first = topics[0]!;
   if (!options.getGrant || first.isChannel) return `${url}/sse?${queryOf(topics)}`;
   const grant = await options.getGrant(first.id);
-  const query = [grant ? `grant=${encodeURIComponent(grant)}` : "", first.after === null ? "" : `after=${first.after}`];
-  return `${url}/sse/progress/${first.id}?${query.filter(Boolean).join("&")}`;
+  const from = first.after === null ? `replay=${first.replay}` : `after=${first.after}`;
+  return `${url}/sse/progress/${first.id}?${grant ? `grant=${encodeURIComponent(grant)}&` : ""}${from}`;
 }

@@ -154,16 +154,17 @@ async function ask(
     const { error } = loss;
     if (error?.code === "TASK_NOT_FOUND" && !one.isMissing) {
       one.isMissing = true;
-      // An answer, though not what was asked for.
-      return tell({ event_type: "heartbeat" });
+      return tell({ event_type: "subscribed", task_id: id, data: { epoch: null, resume: "unknown" } });
     }
     if (!error || error.is_retryable !== false || error.code === "UNAUTHENTICATED") throw new Refused(loss);
     return tell({ event_type: "rejected", task_id: id, data: error });
   }
   const snapshot = (await response.json()) as Snapshot;
   const { epoch, seq } = snapshot;
-  tell({ event_type: "subscribed", task_id: id, data: { epoch, seq, resume: "fresh", snapshot } });
-  if (!one.after?.startsWith(`${epoch}:`)) one.after = `${epoch}:0`;
+  const isOther = !one.after?.startsWith(`${epoch}:`);
+  const resume = one.after && isOther ? "reset" : "fresh";
+  tell({ event_type: "subscribed", task_id: id, data: { epoch, seq, resume, snapshot } });
+  if (isOther) one.after = `${epoch}:${one.after || one.topic.replay === "all" ? 0 : Math.max(0, seq - 1)}`;
   for (let more = true; more;) {
     const page = await fetch(`${path}/history?limit=1000&after=${one.after}`, {
       headers: await headers(),

@@ -62,6 +62,17 @@ describe("what is shown", () => {
     expect(text(element, "state")).toBe("Waiting for the first state");
   });
 
+  it("is that the server knows no such task yet, where it has said so", () => {
+    const element = mount();
+    client.connect("live");
+    frame();
+    expect(text(element, "state")).toBe("Not started yet");
+    expect(part(element, "bar").getAttribute("aria-valuetext")).toBe("Not started yet");
+    client.task("a").update({});
+    frame();
+    expect(text(element, "state")).toBe("Running");
+  });
+
   it("is the name, the percent, the state, what it does and the time", () => {
     const element = mount();
     client.task("a").update({ name: "Video", progress: 42.9, message: "Rendering", eta_ms: 125_000, elapsed_ms: 61_000 });
@@ -72,6 +83,18 @@ describe("what is shown", () => {
     expect(text(element, "message")).toBe("Rendering");
     expect(text(element, "time")).toBe("about 2 minutes left · 1 min 1 sec so far");
     expect(text(element, "connection")).toBe("Live");
+  });
+
+  it("stands out where the connection is lost", () => {
+    const element = mount();
+    client.task("a").update({});
+    client.connect("stale");
+    frame();
+    expect(text(element, "connection")).toBe("Connection lost, reconnecting…");
+    expect(part(element, "connection").className).toBe("odd");
+    client.connect("live");
+    frame();
+    expect(part(element, "connection").className).toBe("");
   });
 
   it("never says 100 % before it is done", () => {
@@ -111,6 +134,22 @@ describe("what is shown", () => {
     element.removeAttribute("stages");
     frame();
     expect(element.shadowRoot!.querySelector("li")).toBeNull();
+  });
+
+  it("is nothing that was counted of a stage of which nobody knows how much, but whether it is done", () => {
+    const element = mount({ stages: "" });
+    const stage = { label: "", weight: 1, progress: 100, state: "completed", unit: "frames" };
+    client.task("a").update({
+      stages: [
+        { ...stage, path: "a", current: 0, total: null },
+        { ...stage, path: "b", current: 7, total: null },
+        { ...stage, path: "c", current: 0, total: 0 },
+        { ...stage, path: "d", current: 0, total: null, state: "running", progress: 5 },
+      ],
+    });
+    frame();
+    const notes = [...element.shadowRoot!.querySelectorAll("li .note")].map((note) => note.textContent);
+    expect(notes).toEqual(["Done", "7 frames", "0/0 frames", "5%"]);
   });
 
   it("is as many lines of the log as are wished for", () => {

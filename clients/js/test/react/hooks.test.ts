@@ -199,6 +199,14 @@ describe("useProgress", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it("begins where it is told to, as many tasks do", () => {
+    const [one, many] = [vi.spyOn(client, "task"), vi.spyOn(client, "tasks")];
+    render(() => useProgress("a", { replay: "none" }), undefined);
+    render(() => useTasks(["a", "b"], { replay: "latest" }), undefined);
+    expect(one.mock.calls[0]).toEqual(["a", { replay: "none" }]);
+    expect(many.mock.calls[0]).toEqual([["a", "b"], { replay: "latest" }]);
+  });
+
   it("says what is missing where there is no client", () => {
     const quiet = vi.spyOn(console, "error").mockImplementation(() => {});
     expect(() => renderHook(() => useProgress("a"))).toThrow("ProgressProvider");

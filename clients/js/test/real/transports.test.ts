@@ -5,6 +5,7 @@ import {
   createProgressClient,
   type ProgressClient,
   type ProgressEvent,
+  type Replay,
   type Snapshot,
   type TransportName,
 } from "../../src/index.js";
@@ -146,6 +147,59 @@ describe.skipIf(!PROGRAM)("against a real server", () => {
         client.tasks(names, { onComplete: () => done++ }).subscribe(() => {});
         await Promise.all(names.map((id) => server.publish(id, ["complete", { status: "completed" }])));
         await until("all have ended", () => done === names.length);
+      }));
+
+    it("begins where it is told to, and tells an end from before all the same", () =>
+      withClient(transport, async () => {
+        const id = await newTask(transport);
+        const lines = (from: number, to: number): [string, object][] =>
+          Array.from({ length: to - from }, (_, n) => ["log", { message: `${from + n}` }]);
+        await server.publish(id, ...lines(0, 50));
+        const watch = (replay: Replay): { types: string[]; ends: unknown[]; logs(): number; there(): boolean; close(): void } => {
+          const types: string[] = [];
+          const ends: unknown[] = [];
+          // Each by itself: the first watch of a client decides.
+          const other = createProgressClient({ url: server.url, transports: [transport] });
+          const task = other.task(id, {
+            replay,
+            onEvent: ({ event_type, data }) => types.push(data.message ?? event_type),
+            onComplete: (result) => ends.push(result),
+          });
+          task.subscribe(() => {});
+          return {
+            types,
+            ends,
+            logs: () => task.view.logs.length,
+            there: () => task.snapshot !== null,
+            close: () => other.close(),
+          };
+        };
+        const [all, latest, none] = [watch("all"), watch("latest"), watch("none")];
+        await until("all has come", () => all.logs() === 50);
+        await until("the latest has come", () => latest.types.length === 1);
+        await until("nothing is to come from before", () => none.there());
+        await server.publish(id, ...lines(50, 53), ["complete", { status: "completed", result: 1 }]);
+        await until("the end is told", () => [all, latest, none].every(({ ends }) => ends.length === 1));
+        await until("all is told", () => [all, latest, none].every(({ types }) => types.at(-1) === "complete"));
+        const late = watch("none");
+        await until("the end from before is told", () => late.ends.length === 1);
+        expect(none.types).toEqual(["50", "51", "52", "complete"]);
+        expect(latest.types).toEqual(["49", ...none.types]);
+        expect(all.types.slice(-54, -4)).toEqual(Array.from({ length: 50 }, (_, n) => `${n}`));
+        expect(late.types.filter((type) => type !== "complete")).toEqual([]);
+        for (const { close } of [all, latest, none, late]) close();
+      }));
+
+    it("says of a task that is not there yet that it is not, and shows it when it begins", () =>
+      withClient(transport, async (client) => {
+        const id = `${transport}-later`;
+        const task = client.task(id);
+        task.subscribe(() => {});
+        const link = transport === "poll" ? "polling" : "live";
+        await until("the server has answered", () => task.connection === link);
+        expect(task.view).toMatchObject({ snapshot: null, error: null });
+        await server.post("/tasks", { task_id: id });
+        await until("it is there", () => task.snapshot !== null);
       }));
 
     it("tells an end from before, and an unknown task", () =>

@@ -169,6 +169,10 @@ class FakeGroup implements TaskGroup {
     return () => leave.forEach((each) => each());
   }
 
+  async cancel(reason?: string): Promise<void> {
+    await Promise.all(this.tasks.map((task) => task.cancel(reason)));
+  }
+
   #now(): ReadonlyMap<string, TaskView> {
     return new Map(this.tasks.map((task) => [task.taskId, task.view]));
   }

@@ -192,8 +192,9 @@ export class Session {
     }
     const { head, floor } = place;
     const isSame = epoch === place.epoch;
-    const after = isSame ? Number(seq) : { all: 0, latest: Math.max(0, head - 1), none: head }[replay as "all"];
-    const hasEndedBy = log && hasEnded(log.folded.snapshot.state) && isSame && after >= head;
+    const isOver = log !== undefined && hasEnded(log.folded.snapshot.state);
+    const after = isSame ? Number(seq) : { all: 0, latest: Math.max(0, head - 1), none: isOver ? head - 1 : head }[replay as "all"];
+    const hasEndedBy = isOver && isSame && after >= head;
     const isGap = isSame ? after < floor || after > head : !epoch && floor > 0 && replay === "all";
     const resume = epoch && !isSame ? "reset" : hasEndedBy ? "ended" : isGap ? "gap" : isSame ? "resumed" : "fresh";
     const snapshot = log ? { snapshot: log.folded.snapshot } : {};

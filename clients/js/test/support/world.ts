@@ -5,6 +5,7 @@
  */
 
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
+import { setMaxListeners } from "node:events";
 import { vi } from "vitest";
 import type { Frame } from "../../src/frames.js";
 import { createProgressClient } from "../../src/index.js";
@@ -99,6 +100,7 @@ export class World {
   /** What chance gives, in place of one number after another that only look as if. */
   luck: number | undefined;
   #chance = 1_234_567_890;
+  #restore = (): void => {};
   /** The tab in which everything happens that is not said to happen in another: that of the newest client. */
   only: Tab | undefined;
 
@@ -128,10 +130,13 @@ export class World {
       toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"],
       now: 1_800_000_000_000,
     });
-    vi.spyOn(Math, "random").mockImplementation(() => {
+    const { random } = Math;
+    // Not a spy: vitest keeps each that was ever made, and looks at all of them when one is taken back.
+    this.#restore = () => (Math.random = random);
+    Math.random = () => {
       this.#chance = (this.#chance * 48_271) % 0x7fff_ffff;
       return this.luck ?? this.#chance / 0x7fff_ffff;
-    });
+    };
     const { setTimeout: once, setInterval: every } = globalThis;
     const inTab = (call: () => void): (() => void) => {
       const tab = isOutside.getStore() ? undefined : this.here;
@@ -161,7 +166,7 @@ export class World {
   }
 
   uninstall(): void {
-    vi.restoreAllMocks();
+    this.#restore();
     vi.unstubAllGlobals();
     vi.useRealTimers();
   }
@@ -430,6 +435,7 @@ class Locks {
       let isGranted = false;
       const leave = (): void => {
         tab.locks.delete(leave);
+        signal?.removeEventListener("abort", abort);
         const at = queue.indexOf(entry);
         if (at < 0) return;
         queue.splice(at, 1);
@@ -445,11 +451,14 @@ class Locks {
           tab.do(() => reject(new DOMException("stolen", "AbortError")));
         },
       };
-      signal?.addEventListener("abort", () => {
+      const abort = (): void => {
         if (isGranted) return;
         leave();
         reject(new DOMException("aborted", "AbortError"));
-      });
+      };
+      signal?.addEventListener("abort", abort);
+      // As many tabs as there are may be waited for.
+      if (signal) setMaxListeners(0, signal);
       tab.locks.add(leave);
       const arrive = (): void => {
         if (steal) {
