@@ -1,0 +1,8 @@
+//! Typed multi-stage inference pipelines on ONNX Runtime, whose every step a watcher can see.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod cancel;
+
+pub use cancel::Cancel;
