@@ -13,6 +13,7 @@ impl Cancel {
     }
 
     /// A flag that is set with this one, or by itself.
+    #[must_use]
     pub fn child(&self) -> Self {
         Self(self.0.child_token())
     }

@@ -4,5 +4,7 @@
 #![warn(missing_docs)]
 
 mod cancel;
+#[cfg(feature = "__runtime")]
+pub mod onnx;
 
 pub use cancel::Cancel;
