@@ -7,5 +7,6 @@ mod loading;
 mod numbers;
 mod outputs;
 mod placement;
+mod real;
 mod running;
 mod support;
