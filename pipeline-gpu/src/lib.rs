@@ -25,6 +25,8 @@ mod stage;
 mod stopwatch;
 mod sync;
 mod threads;
+#[cfg(feature = "__runtime")]
+pub mod onnx;
 
 pub use self::{
     admission::{Admitted, Device},
