@@ -16,6 +16,10 @@
 mod admission;
 mod batch;
 mod breaker;
+#[cfg(feature = "vision")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vision")))]
+pub mod vision;
+
 mod cancel;
 mod context;
 mod error;
