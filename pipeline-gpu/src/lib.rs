@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "audio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audio")))]
+pub mod audio;
 #[cfg(feature = "vision")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vision")))]
 pub mod vision;
