@@ -14,6 +14,9 @@
 )]
 
 mod admission;
+#[cfg(feature = "audio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audio")))]
+pub mod audio;
 mod batch;
 mod breaker;
 #[cfg(feature = "vision")]
