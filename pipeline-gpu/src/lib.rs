@@ -26,14 +26,15 @@ pub mod vision;
 mod cancel;
 mod context;
 mod error;
+#[cfg(feature = "__runtime")]
+pub mod onnx;
 mod pipeline;
 mod prior;
 mod stage;
+pub mod stages;
 mod stopwatch;
 mod sync;
 mod threads;
-#[cfg(feature = "__runtime")]
-pub mod onnx;
 
 pub use self::{
     admission::{Admitted, Device},
