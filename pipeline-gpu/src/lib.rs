@@ -6,6 +6,9 @@
 #[cfg(feature = "audio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "audio")))]
 pub mod audio;
+#[cfg(feature = "remote")]
+#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+pub mod remote;
 #[cfg(feature = "vision")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vision")))]
 pub mod vision;
