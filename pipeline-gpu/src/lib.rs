@@ -19,6 +19,9 @@ mod admission;
 pub mod audio;
 mod batch;
 mod breaker;
+#[cfg(feature = "remote")]
+#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+pub mod remote;
 #[cfg(feature = "vision")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vision")))]
 pub mod vision;
