@@ -74,6 +74,7 @@ impl ModelBuilder {
 
     /// Sets the library of ONNX Runtime, or the folder that it is in (default: `ORT_DYLIB_PATH`, then beside the program,
     /// then where the system looks). A process can use only one.
+    #[cfg(feature = "onnx")]
     pub fn library(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.library = Some(path.into());
         self

@@ -31,6 +31,8 @@ mod placement;
 mod port;
 mod profile;
 mod reshape;
+#[cfg(feature = "onnx")]
+mod search;
 mod session;
 mod source;
 mod task_error;

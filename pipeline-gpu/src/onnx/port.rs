@@ -63,8 +63,9 @@ impl Port {
         &self.shape
     }
 
-    /// Its shape if every dimension is fixed.
-    pub(super) fn fixed_shape(&self) -> Option<Vec<usize>> {
+    /// Returns its shape if every dimension is fixed.
+    #[must_use]
+    pub fn fixed_shape(&self) -> Option<Vec<usize>> {
         let sizes = self.shape.iter().map(|dim| match dim {
             Dim::Fixed(size) => Some(*size),
             Dim::Free(_) => None,
