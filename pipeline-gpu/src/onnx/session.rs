@@ -12,7 +12,7 @@ use ort::{
 use tempfile::TempDir;
 
 use super::{
-    error::{NotANumber, OnnxError},
+    error::{NotANumber, OnnxError, said},
     interrupt::Interrupt,
     library,
     options::{Options, WarmUp},
@@ -277,7 +277,7 @@ fn registered(
         ))
     })?;
     let added: BuilderResult = builder.with_execution_providers(providers);
-    added.map_err(|error| unavailable(error.message().to_owned()))
+    added.map_err(|error| unavailable(said(error.message())))
 }
 
 #[cfg(feature = "cuda")]
