@@ -22,7 +22,7 @@ pub struct GpuMonitor {
     driver: Result<Nvml, String>,
 }
 
-/// What a GPU does at this moment, whoever uses it.
+/// What a GPU does at this moment, whoever uses it. Watchers are told with `reporter.metadata("gpu", &usage)`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct GpuUsage {

@@ -199,7 +199,7 @@ pub(super) fn runtime(configured: Option<&Path>) -> Result<&'static Runtime, Lib
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    if std::env::var_os(SILENCE).is_none() {
+    if !std::env::var(SILENCE).is_ok_and(|value| !["", "0", "false"].contains(&&*value)) {
         tracing::warn!(
             "ONNX Runtime as Microsoft builds it, from 1.29 on, tells Microsoft that it was started; \
              {SILENCE}=1 in the environment of the process keeps it from that"

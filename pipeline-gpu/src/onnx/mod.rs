@@ -35,6 +35,7 @@ mod reshape;
 mod search;
 mod session;
 mod source;
+mod stack;
 mod task_error;
 mod tensor;
 mod worker;

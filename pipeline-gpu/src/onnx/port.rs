@@ -201,6 +201,12 @@ impl<N: Into<String>, const LEN: usize> From<[(N, Tensor); LEN]> for Inputs {
     }
 }
 
+impl<N: Into<String>> From<Vec<(N, Tensor)>> for Inputs {
+    fn from(tensors: Vec<(N, Tensor)>) -> Self {
+        tensors.into_iter().collect()
+    }
+}
+
 impl<N: Into<String>> FromIterator<(N, Tensor)> for Inputs {
     fn from_iter<I: IntoIterator<Item = (N, Tensor)>>(tensors: I) -> Self {
         let named = tensors

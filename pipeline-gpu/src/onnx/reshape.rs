@@ -229,11 +229,16 @@ mod tests {
         };
         assert!(error(b"\x3a\x7fgarbage").contains("Protocol Buffers"));
         assert!(error(b"").contains("no input `x`; there are: "));
-        let model = model("prosody");
+        let mut model = model("prosody");
         assert!(error(&model).contains("no input `x`; there are: audio"));
         for end in 0..model.len() {
-            // However it is cut, it is refused or changed, and nothing panics.
+            // However it is cut or damaged, it is refused or changed, and nothing panics.
             drop(with_input_shapes("m", &model[..end], &shapes));
+        }
+        for bit in 0..model.len() * 8 {
+            model[bit / 8] ^= 1 << (bit % 8);
+            drop(with_input_shapes("m", &model, &shapes));
+            model[bit / 8] ^= 1 << (bit % 8);
         }
     }
 }

@@ -27,6 +27,8 @@ impl OnnxError {
             Self::InputShape { .. } => "ONNX_INPUT_SHAPE",
             Self::Tensor(TensorError::Length { .. }) => "ONNX_TENSOR_LENGTH",
             Self::Tensor(TensorError::Type { .. }) => "ONNX_TENSOR_TYPE",
+            Self::Tensor(TensorError::Unlike { .. }) => "ONNX_TENSOR_UNLIKE",
+            Self::Tensor(TensorError::Parts { .. }) => "ONNX_TENSOR_PARTS",
             Self::OutOfMemory { .. } => "ONNX_OUT_OF_MEMORY",
             Self::RunFailed { .. } => "ONNX_RUN_FAILED",
             Self::OutputNotFinite { .. } => "ONNX_OUTPUT_NOT_FINITE",

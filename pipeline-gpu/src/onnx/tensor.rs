@@ -18,8 +18,8 @@ use std::fmt;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
-    shape: Vec<usize>,
-    data: TensorData,
+    pub(super) shape: Vec<usize>,
+    pub(super) data: TensorData,
 }
 
 impl Tensor {
@@ -256,6 +256,22 @@ macro_rules! elements {
                 self.len() == 0
             }
 
+            /// Moves the elements of `other` to the end; not if they are of another type.
+            pub(super) fn append(&mut self, other: &mut Self) -> bool {
+                match (self, other) {
+                    $((Self::$variant(all), Self::$variant(more)) => all.append(more),)*
+                    _ => return false,
+                }
+                true
+            }
+
+            /// Takes the elements from `at` on.
+            pub(super) fn split_off(&mut self, at: usize) -> Self {
+                match self {
+                    $(Self::$variant(values) => Self::$variant(values.split_off(at)),)*
+                }
+            }
+
             fn zeros(kind: ElementType, len: usize) -> Self {
                 match kind {
                     $(ElementType::$variant => Self::$variant(vec![$rust::default(); len]),)*
@@ -361,6 +377,18 @@ pub enum TensorError {
         /// The type that they have.
         found: ElementType,
     },
+    /// Tensors that are to be one are of different types, or of shapes that differ in more than the first dimension.
+    Unlike {
+        /// Which of them is unlike the first, counted from 0.
+        index: usize,
+    },
+    /// A tensor has no first dimension that parts of equal size can be made of.
+    Parts {
+        /// Its shape.
+        shape: Vec<usize>,
+        /// How many parts were asked for.
+        parts: usize,
+    },
 }
 
 impl fmt::Display for TensorError {
@@ -376,6 +404,18 @@ impl fmt::Display for TensorError {
             ),
             Self::Length { shape, .. } => write!(f, "a tensor of shape {shape:?} is too large"),
             Self::Type { asked, found } => write!(f, "the tensor holds {found}, not {asked}"),
+            Self::Unlike { index } => {
+                write!(
+                    f,
+                    "tensor {index} is of another type or shape than the first"
+                )
+            }
+            Self::Parts { shape, parts } => {
+                write!(
+                    f,
+                    "a tensor of shape {shape:?} cannot be made {parts} equal parts"
+                )
+            }
         }
     }
 }
