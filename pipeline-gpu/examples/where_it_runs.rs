@@ -1,11 +1,13 @@
-//! Says where a model runs, and how long a run takes: which library, which device, and why not another.
+//! Says where a model runs, and how long a run takes: which library, which device, and why not
+//! another.
 //!
 //! ```text
 //! cargo run -p pipeline-gpu --example where_it_runs -- DEVICE MODEL.onnx [INPUT=SHAPE]...
 //! cargo run -p pipeline-gpu --example where_it_runs -- auto pitch.onnx audio=1x16000
 //! ```
 //!
-//! DEVICE is `auto`, `cpu`, `cuda` or `tensorrt`. Inputs of free shapes need one. ONNX Runtime is found by `ORT_DYLIB_PATH`.
+//! DEVICE is `auto`, `cpu`, `cuda` or `tensorrt`. Inputs of free shapes need one. ONNX Runtime is
+//! found by `ORT_DYLIB_PATH`.
 
 use std::{env, error::Error, time::Instant};
 

@@ -12,7 +12,8 @@ use super::{
 /// What went wrong with a model.
 ///
 /// It is written for who runs the service: it may name paths. What users are to see is the
-/// [`TaskError`](progress_core::TaskError) made of it, which has a stable code, says what can be done, and names no path.
+/// [`TaskError`](progress_core::TaskError) made of it, which has a stable code, says what can be
+/// done, and names no path.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum OnnxError {
@@ -100,7 +101,8 @@ pub enum OnnxError {
         /// Whether it is the device that failed, so that the same may succeed later.
         device: bool,
     },
-    /// An output holds NaN or infinity, and [finite ones](super::ModelBuilder::check_finite) were asked for.
+    /// An output holds NaN or infinity, and [finite ones](super::ModelBuilder::check_finite) were
+    /// asked for.
     OutputNotFinite {
         /// Its name.
         name: String,

@@ -42,7 +42,8 @@ impl Library {
         self.origin
     }
 
-    /// Returns its file, or the name under which the system found it; empty where it is part of the program.
+    /// Returns its file, or the name under which the system found it; empty where it is part of the
+    /// program.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -83,8 +84,9 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Set, the runtime neither tells anything to its makers nor notes an id for that. It is read when the runtime is started,
-/// and a library cannot set it: in a process that has threads that is not safe.
+/// Set, the runtime neither tells anything to its makers nor notes an id for that. It is read when
+/// the runtime is started, and a library cannot set it: in a process that has threads that is not
+/// safe.
 const SILENCE: &str = "ORT_DISABLE_TELEMETRY";
 
 /// A place where no library was found that can be used, and why.
@@ -227,8 +229,9 @@ pub(super) fn runtime(configured: Option<&Path>) -> Result<&'static Runtime, Lib
     }))
 }
 
-/// The least level at which somebody listens to what the runtime logs through `tracing`: what nobody hears it need not
-/// say. Asked once, so it is that of the subscriber that is there when the first model is loaded.
+/// The least level at which somebody listens to what the runtime logs through `tracing`: what
+/// nobody hears it need not say. Asked once, so it is that of the subscriber that is there when the
+/// first model is loaded.
 fn heard() -> LogLevel {
     if tracing::enabled!(target: "ort::logging", tracing::Level::TRACE) {
         LogLevel::Verbose

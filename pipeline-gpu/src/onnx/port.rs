@@ -16,7 +16,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// Reads what the runtime says of it; an error names what is no tensor of a type that this crate has.
+    /// Reads what the runtime says of it; an error names what is no tensor of a type that this
+    /// crate has.
     pub(super) fn of(outlet: &ort::value::Outlet) -> Result<Self, String> {
         let unsupported = || format!("`{}` is a {}", outlet.name(), outlet.dtype());
         let ort::value::ValueType::Tensor {

@@ -69,8 +69,8 @@ impl<'de> Visitor<'de> for Count {
             args,
         }) = events.next_element()?
         {
-            // Each operation has an event for what its kernel did, and may have others around it. A copy between devices
-            // is no operation of the model.
+            // Each operation has an event for what its kernel did, and may have others around it. A
+            // copy between devices is no operation of the model.
             let is_kernel = cat == "Node" && name.ends_with("_kernel_time");
             if is_kernel && !args.provider.is_empty() && !args.op_name.starts_with("Memcpy") {
                 let share = shares.entry(args.provider).or_default();

@@ -10,7 +10,8 @@ use super::library::{LibraryError, Origin, Tried};
 /// The variable that other programs on ONNX Runtime know too.
 const VARIABLE: &str = "ORT_DYLIB_PATH";
 
-/// The API that is asked of the library: `api-24` in the manifest, unless another crate asks for more.
+/// The API that is asked of the library: `api-24` in the manifest, unless another crate asks for
+/// more.
 fn needed() -> String {
     format!("1.{}", ort::MINOR_VERSION)
 }
@@ -71,7 +72,8 @@ enum Place {
     Nothing(Tried),
 }
 
-/// What to try, in order. A path that somebody gave is the only one: another library in its place would be a surprise.
+/// What to try, in order. A path that somebody gave is the only one: another library in its place
+/// would be a surprise.
 fn places(configured: Option<&Path>, variable: Option<&Path>, folder: Option<&Path>) -> Vec<Place> {
     let nothing = |origin, reason: &str| {
         Place::Nothing(Tried {
@@ -131,7 +133,8 @@ fn given(origin: Origin, path: &Path) -> Vec<Place> {
         .collect()
 }
 
-/// The libraries in a folder, the newest version first; packages name them `libonnxruntime.so.1.31.1`.
+/// The libraries in a folder, the newest version first; packages name them
+/// `libonnxruntime.so.1.31.1`.
 fn libraries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries

@@ -3,12 +3,13 @@
 use super::tensor::{Tensor, TensorError};
 
 impl Tensor {
-    /// Makes one tensor of several, along the first dimension: of three `[1, 3, 64, 64]` one `[3, 3, 64, 64]`.
+    /// Makes one tensor of several, along the first dimension: of three `[1, 3, 64, 64]` one `[3,
+    /// 3, 64, 64]`.
     ///
     /// # Errors
     ///
-    /// [`TensorError::Unlike`] if they are not of one type, and of one shape but for the first dimension; if there are
-    /// none, or they have no dimension.
+    /// [`TensorError::Unlike`] if they are not of one type, and of one shape but for the first
+    /// dimension; if there are none, or they have no dimension.
     ///
     /// # Examples
     ///
@@ -39,7 +40,8 @@ impl Tensor {
         Ok(whole)
     }
 
-    /// Parts a tensor along the first dimension: of one `[6, 84, 64]` in 3 parts, three `[2, 84, 64]`.
+    /// Parts a tensor along the first dimension: of one `[6, 84, 64]` in 3 parts, three `[2, 84,
+    /// 64]`.
     ///
     /// # Errors
     ///

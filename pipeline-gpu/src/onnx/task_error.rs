@@ -41,8 +41,8 @@ impl OnnxError {
         }
     }
 
-    /// Tells whether the same thing may succeed if tried again: where memory or a device was short, and where a
-    /// session's thread was lost. A model and its inputs are the same the next time.
+    /// Tells whether the same thing may succeed if tried again: where memory or a device was short,
+    /// and where a session's thread was lost. A model and its inputs are the same the next time.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -209,8 +209,8 @@ fn sentence(text: &str) -> String {
     }
 }
 
-/// What the runtime says names files of this machine and of the one that it was built on: of each only the last part
-/// is left, and no more than watchers can use.
+/// What the runtime says names files of this machine and of the one that it was built on: of each
+/// only the last part is left, and no more than watchers can use.
 pub(super) fn without_paths(text: &str) -> String {
     const LONGEST: usize = 500;
     let words = text.split_whitespace().map(|word| {

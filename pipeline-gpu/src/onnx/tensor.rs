@@ -4,8 +4,8 @@ use std::fmt;
 
 /// The values of one input or output of a model: a shape and its elements in row-major order.
 ///
-/// The tensor owns its elements, so that it can wait in a queue and go to the thread of a session. Giving one to a
-/// model moves it there; the elements are not copied.
+/// The tensor owns its elements, so that it can wait in a queue and go to the thread of a session.
+/// Giving one to a model moves it there; the elements are not copied.
 ///
 /// ```
 /// use pipeline_gpu::onnx::Tensor;
@@ -377,7 +377,8 @@ pub enum TensorError {
         /// The type that they have.
         found: ElementType,
     },
-    /// Tensors that are to be one are of different types, or of shapes that differ in more than the first dimension.
+    /// Tensors that are to be one are of different types, or of shapes that differ in more than the
+    /// first dimension.
     Unlike {
         /// Which of them is unlike the first, counted from 0.
         index: usize,

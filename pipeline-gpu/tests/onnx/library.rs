@@ -1,4 +1,5 @@
-//! Where the runtime is looked for. A process has one for good, so each test has a process of its own.
+//! Where the runtime is looked for. A process has one for good, so each test has a process of its
+//! own.
 
 use std::{
     env, fs,

@@ -1,4 +1,5 @@
-//! Models of others, which `cargo xtask models` fetches: that they run here, and give what they are known for.
+//! Models of others, which `cargo xtask models` fetches: that they run here, and give what they are
+//! known for.
 
 use std::{env, process::Command};
 

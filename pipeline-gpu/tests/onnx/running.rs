@@ -34,7 +34,8 @@ async fn begun(
     run
 }
 
-/// The runtime looks at the flag between operations, here of a millisecond or so; the rest is for a busy machine.
+/// The runtime looks at the flag between operations, here of a millisecond or so; the rest is for a
+/// busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
