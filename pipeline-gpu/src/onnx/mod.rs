@@ -43,6 +43,8 @@ mod task_error;
 mod tensor;
 mod worker;
 
+pub use half::{bf16, f16};
+
 #[cfg(feature = "cuda")]
 pub use self::gpu::{GpuMonitor, GpuUsage};
 pub use self::{

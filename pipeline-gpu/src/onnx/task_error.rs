@@ -26,6 +26,7 @@ impl OnnxError {
             Self::InputType { .. } => "ONNX_INPUT_TYPE",
             Self::InputShape { .. } => "ONNX_INPUT_SHAPE",
             Self::Tensor(TensorError::Length { .. }) => "ONNX_TENSOR_LENGTH",
+            Self::Tensor(TensorError::TooLarge { .. }) => "ONNX_TENSOR_TOO_LARGE",
             Self::Tensor(TensorError::Type { .. }) => "ONNX_TENSOR_TYPE",
             Self::Tensor(TensorError::Unlike { .. }) => "ONNX_TENSOR_UNLIKE",
             Self::Tensor(TensorError::Parts { .. }) => "ONNX_TENSOR_PARTS",

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use half::{bf16, f16};
+
 /// The values of one input or output of a model: a shape and its elements in row-major order.
 ///
 /// The tensor owns its elements, so that it can wait in a queue and go to the thread of a session.
@@ -59,19 +61,12 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`TensorError::Length`] if no memory could hold that many elements.
+    /// [`TensorError::TooLarge`] if there is no memory for that many elements.
     pub fn zeros(kind: ElementType, shape: impl Into<Vec<usize>>) -> Result<Self, TensorError> {
         let shape = shape.into();
-        match elements(&shape).filter(|len| len.checked_mul(kind.bytes()).is_some()) {
-            Some(len) => Ok(Self {
-                shape,
-                data: TensorData::zeros(kind, len),
-            }),
-            None => Err(TensorError::Length {
-                shape,
-                expected: None,
-                given: 0,
-            }),
+        match elements(&shape).and_then(|len| TensorData::zeros(kind, len)) {
+            Some(data) => Ok(Self { shape, data }),
+            None => Err(TensorError::TooLarge { shape }),
         }
     }
 
@@ -152,6 +147,8 @@ impl Tensor {
         match &self.data {
             TensorData::F32(values) => find(values.iter().copied().map(f64::from)),
             TensorData::F64(values) => find(values.iter().copied()),
+            TensorData::F16(values) => find(values.iter().copied().map(f64::from)),
+            TensorData::Bf16(values) => find(values.iter().copied().map(f64::from)),
             _ => None,
         }
     }
@@ -169,6 +166,14 @@ pub(super) fn elements(shape: &[usize]) -> Option<usize> {
     shape
         .iter()
         .try_fold(1_usize, |len, size| len.checked_mul(*size))
+}
+
+/// None if there is no memory for it, which otherwise would end the process.
+fn zeroed<T: Element>(len: usize) -> Option<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).ok()?;
+    values.resize(len, T::default());
+    Some(values)
 }
 
 /// A type that elements of a [`Tensor`] can have.
@@ -272,9 +277,9 @@ macro_rules! elements {
                 }
             }
 
-            fn zeros(kind: ElementType, len: usize) -> Self {
+            fn zeros(kind: ElementType, len: usize) -> Option<Self> {
                 match kind {
-                    $(ElementType::$variant => Self::$variant(vec![$rust::default(); len]),)*
+                    $(ElementType::$variant => zeroed(len).map(Self::$variant),)*
                 }
             }
         }
@@ -300,7 +305,9 @@ macro_rules! elements {
                 let sizes: Vec<usize> = sizes.collect();
                 let data = match kind {
                     // Where there is nothing, the runtime has no address to give.
-                    _ if sizes.contains(&0) => TensorData::zeros(kind, 0),
+                    $(ElementType::$variant if sizes.contains(&0) => {
+                        TensorData::$variant(Vec::new())
+                    })*
                     $(ElementType::$variant => {
                         TensorData::$variant(value.try_extract_tensor::<$rust>()?.1.to_vec())
                     })*
@@ -340,6 +347,8 @@ macro_rules! elements {
 elements! {
     F32(f32) = Float32;
     F64(f64) = Float64;
+    F16(f16) = Float16;
+    Bf16(bf16) = Bfloat16;
     I8(i8) = Int8;
     I16(i16) = Int16;
     I32(i32) = Int32;
@@ -365,10 +374,15 @@ pub enum TensorError {
     Length {
         /// The shape.
         shape: Vec<usize>,
-        /// How many elements it has; none if that is past what memory can hold.
+        /// How many elements it has; none if that is past what can be counted.
         expected: Option<usize>,
         /// How many were given.
         given: usize,
+    },
+    /// There is no memory for that many elements.
+    TooLarge {
+        /// The shape.
+        shape: Vec<usize>,
     },
     /// The elements are of another type.
     Type {
@@ -403,7 +417,9 @@ impl fmt::Display for TensorError {
                 f,
                 "a tensor of shape {shape:?} has {expected} elements, not {given}"
             ),
-            Self::Length { shape, .. } => write!(f, "a tensor of shape {shape:?} is too large"),
+            Self::Length { shape, .. } | Self::TooLarge { shape } => {
+                write!(f, "a tensor of shape {shape:?} is too large")
+            }
             Self::Type { asked, found } => write!(f, "the tensor holds {found}, not {asked}"),
             Self::Unlike { index } => {
                 write!(

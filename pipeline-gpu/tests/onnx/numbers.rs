@@ -1,6 +1,6 @@
 //! What the committed models give, to the digits that their generator promises.
 
-use pipeline_gpu::onnx::{Dim, ElementType, Inputs, Tensor, TensorError};
+use pipeline_gpu::onnx::{Dim, ElementType, Inputs, Tensor, TensorError, bf16, f16};
 
 use crate::support::{close, model, picture, red_on_grey, run, sine};
 
@@ -92,6 +92,11 @@ fn tensors_of_every_type_come_back_as_they_went() {
     let inputs = Inputs::new()
         .with("f32", Tensor::new([2], vec![-0.5_f32, f32::MAX]).unwrap())
         .with("f64", Tensor::new([2], vec![-0.5_f64, f64::MAX]).unwrap())
+        .with("f16", Tensor::new([2], vec![f16::MIN, f16::ONE]).unwrap())
+        .with(
+            "bf16",
+            Tensor::new([2], vec![bf16::MIN, bf16::ONE]).unwrap(),
+        )
         .with("i8", Tensor::new([2], vec![i8::MIN, i8::MAX]).unwrap())
         .with("i16", Tensor::new([2], vec![i16::MIN, i16::MAX]).unwrap())
         .with("i32", Tensor::new([2], vec![i32::MIN, i32::MAX]).unwrap())
