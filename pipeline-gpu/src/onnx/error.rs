@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::{
+    element::ElementType,
     library::LibraryError,
     placement::Fallback,
     port::{Dim, shown},
-    tensor::{ElementType, TensorError},
+    tensor::TensorError,
 };
 
 /// What went wrong with a model.

@@ -22,6 +22,7 @@
 //!   [code](OnnxError::code).
 
 mod builder;
+mod element;
 mod error;
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -49,11 +50,12 @@ pub use half::{bf16, f16};
 pub use self::gpu::{GpuMonitor, GpuUsage};
 pub use self::{
     builder::ModelBuilder,
+    element::{Element, ElementType, TensorData},
     error::{NotANumber, OnnxError},
     library::{Library, LibraryError, Origin, Tried},
     model::OnnxModel,
     placement::{Device, Fallback, Placement, Provider, Share},
     port::{Dim, Inputs, Outputs, Port},
     source::ModelSource,
-    tensor::{Element, ElementType, Tensor, TensorData, TensorError},
+    tensor::{Tensor, TensorError},
 };

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{
+    element::{Element, ElementType},
     error::OnnxError,
-    tensor::{Element, ElementType, Tensor},
+    tensor::Tensor,
 };
 
 /// An input or output of a model: a name, a type and a shape.
