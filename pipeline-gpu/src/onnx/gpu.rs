@@ -6,8 +6,8 @@ use nvml_wrapper::{Device, Nvml, error::NvmlError};
 
 /// Asks NVIDIA's driver about its GPUs.
 ///
-/// The library of the driver (NVML) is loaded when the program runs. Where there is none, the monitor says why, and knows
-/// no GPU; that is no error.
+/// The library of the driver (NVML) is loaded when the program runs. Where there is none, the
+/// monitor says why, and knows no GPU; that is no error.
 ///
 /// ```
 /// use pipeline_gpu::onnx::GpuMonitor;
@@ -22,7 +22,8 @@ pub struct GpuMonitor {
     driver: Result<Nvml, String>,
 }
 
-/// What a GPU does at this moment, whoever uses it.
+/// What a GPU does at this moment, whoever uses it. Watchers are told with
+/// `reporter.metadata("gpu", &usage)`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct GpuUsage {
@@ -32,7 +33,8 @@ pub struct GpuUsage {
     pub memory_used: u64,
     /// The bytes of its memory.
     pub memory_total: u64,
-    /// The percent of the last second or less in which it worked; none where the driver does not say.
+    /// The percent of the last second or less in which it worked; none where the driver does not
+    /// say.
     pub busy_percent: Option<u32>,
 }
 
@@ -59,8 +61,8 @@ impl GpuMonitor {
             .unwrap_or(0)
     }
 
-    /// Returns what the GPU does that CUDA counts as number `gpu`, in the order of the bus and of `CUDA_VISIBLE_DEVICES`;
-    /// none if there is no such GPU, or it does not answer.
+    /// Returns what the GPU does that CUDA counts as number `gpu`, in the order of the bus and of
+    /// `CUDA_VISIBLE_DEVICES`; none if there is no such GPU, or it does not answer.
     #[must_use]
     pub fn usage(&self, gpu: u32) -> Option<GpuUsage> {
         let driver = self.driver.as_ref().ok()?;

@@ -36,7 +36,7 @@ impl Loader {
         let mut fallbacks: Vec<Fallback> = Vec::new();
         for (at, provider) in providers.iter().copied().enumerate() {
             let is_last = at + 1 == providers.len();
-            let error = match self.open(provider, self.options.profile) {
+            let error = match self.open(provider, self.options.profile, 1) {
                 Ok(mut session) => {
                     let shares = session.measured();
                     let gpu = self.options.device.gpu();
@@ -82,11 +82,12 @@ impl Loader {
     }
 
     /// Opens another session on the provider that the first one has.
-    pub(super) fn another(&self, provider: Provider) -> Result<Session, OnnxError> {
-        self.open(provider, false)
+    pub(super) fn another(&self, provider: Provider, number: u64) -> Result<Session, OnnxError> {
+        self.open(provider, false, number)
     }
 
-    fn open(&self, provider: Provider, record: bool) -> Result<Session, OnnxError> {
+    /// Opens the session that makes them `number`.
+    fn open(&self, provider: Provider, record: bool, number: u64) -> Result<Session, OnnxError> {
         let workers = self.options.workers.get() as u64;
         let stage = |name: &str, said: String| {
             let prefix = self
@@ -110,7 +111,8 @@ impl Loader {
         let interrupt = &self.interrupt;
         let opened = Session::open(&self.source, provider, &self.options, record, interrupt);
         let mut session = opened?;
-        loading.inc(1);
+        // Set, not added to: of two providers that are tried one may get so far, and the other too.
+        loading.set(number);
         // What is refused here is what was given, not what the provider makes of it.
         if let Some(inputs) = session.warm_up_inputs(&self.options.warm_up)? {
             let warming = stage("warm-up", format!("running {name} for the first time"));
@@ -125,7 +127,7 @@ impl Loader {
                 },
                 error => error,
             })?;
-            warming.inc(1);
+            warming.set(number);
         }
         Ok(session)
     }
@@ -138,8 +140,9 @@ fn is_idle(placement: &Placement, provider: Provider) -> bool {
         .is_some_and(|share| share.operations == 0)
 }
 
-/// Whether another provider may do what this one could not. The runtime's words for a model that is damaged and for a
-/// device that fails are not always apart; a damaged one fails on the next provider too.
+/// Whether another provider may do what this one could not. The runtime's words for a model that is
+/// damaged and for a device that fails are not always apart; a damaged one fails on the next
+/// provider too.
 fn may_be_of_provider(error: &OnnxError) -> bool {
     matches!(
         error,

@@ -21,9 +21,10 @@ use crate::Cancel;
 
 /// A model that is loaded, and the sessions that run it.
 ///
-/// A cheap clone, `Send` and `Sync`. Each session is held by a thread of its own and runs one request at a time; the
-/// others wait in one bounded queue, first come, first served. When the last clone is dropped the threads end, and with
-/// them the sessions and their memory; [`close`](Self::close) waits for that.
+/// A cheap clone, `Send` and `Sync`. Each session is held by a thread of its own and runs one
+/// request at a time; the others wait in one bounded queue, first come, first served. When the last
+/// clone is dropped the threads end, and with them the sessions and their memory;
+/// [`close`](Self::close) waits for that.
 ///
 /// ```no_run
 /// use pipeline_gpu::{Cancel, onnx::{Device, OnnxModel, Tensor}};
@@ -57,11 +58,13 @@ pub(super) struct Shared {
 }
 
 impl OnnxModel {
-    /// Loads a model with what is usual: one session, warmed up and measured if the shapes of its inputs are fixed.
+    /// Loads a model with what is usual: one session, warmed up and measured if the shapes of its
+    /// inputs are fixed.
     ///
     /// # Errors
     ///
-    /// [`OnnxError`] if there is no runtime, the model cannot be loaded, or the device cannot be used.
+    /// [`OnnxError`] if there is no runtime, the model cannot be loaded, or the device cannot be
+    /// used.
     ///
     /// # Cancel safety
     ///
@@ -129,20 +132,24 @@ impl OnnxModel {
 
     /// Runs the model once.
     ///
-    /// Names, types and shapes are checked first. Then it waits for room in the queue and for a session. When `cancel` is
-    /// set it stops: at once while it waits, and before the next of the model's operations while it runs. It returns only
-    /// when the session is free again.
+    /// Names, types and shapes are checked first. Then it waits for room in the queue and for a
+    /// session. When `cancel` is set it stops: at once while it waits, and before the next of the
+    /// model's operations while it runs. It returns only when the session is free again.
     ///
     /// # Errors
     ///
     /// - [`InputUnknown`](OnnxError::InputUnknown), [`InputMissing`](OnnxError::InputMissing),
     ///   [`InputRepeated`](OnnxError::InputRepeated), [`InputType`](OnnxError::InputType),
-    ///   [`InputShape`](OnnxError::InputShape): the inputs are not what the model takes; nothing was run.
+    ///   [`InputShape`](OnnxError::InputShape): the inputs are not what the model takes; nothing
+    ///   was run.
     /// - [`Cancelled`](OnnxError::Cancelled): `cancel` was set before there was a result.
-    /// - [`RunFailed`](OnnxError::RunFailed), [`OutOfMemory`](OnnxError::OutOfMemory): from the runtime.
-    /// - [`OutputNotFinite`](OnnxError::OutputNotFinite), [`OutputTooLarge`](OnnxError::OutputTooLarge),
+    /// - [`RunFailed`](OnnxError::RunFailed), [`OutOfMemory`](OnnxError::OutOfMemory): from the
+    ///   runtime.
+    /// - [`OutputNotFinite`](OnnxError::OutputNotFinite),
+    ///   [`OutputTooLarge`](OnnxError::OutputTooLarge),
     ///   [`OutputUnsupported`](OnnxError::OutputUnsupported): the outputs are not what they may be.
-    /// - [`Closed`](OnnxError::Closed), [`Thread`](OnnxError::Thread): there is no session any more.
+    /// - [`Closed`](OnnxError::Closed), [`Thread`](OnnxError::Thread): there is no session any
+    ///   more.
     ///
     /// # Cancel safety
     ///
@@ -166,7 +173,8 @@ impl OnnxModel {
             () = cancel.cancelled() => return Err(OnnxError::Cancelled),
             room = queue.reserve_owned() => room.map_err(|_| OnnxError::Closed)?,
         };
-        // The sender that comes back is dropped: a model that is closed waits for none that is idle.
+        // The sender that comes back is dropped: a model that is closed waits for none that is
+        // idle.
         drop(room.send(Request {
             inputs,
             call: Arc::clone(&call),
@@ -178,7 +186,8 @@ impl OnnxModel {
             () = cancel.cancelled() => {
                 call.stop();
                 if call.has_begun() {
-                    // Whatever it says: it was told to stop. But the device is taken until it has said it.
+                    // Whatever it says: it was told to stop. But the device is taken until it has
+                    // said it.
                     drop(answer.await);
                 }
                 Err(OnnxError::Cancelled)
@@ -188,7 +197,8 @@ impl OnnxModel {
         result
     }
 
-    /// Does what [`run`](Self::run) does, and blocks the thread meanwhile. Not for threads of an asynchronous runtime.
+    /// Does what [`run`](Self::run) does, and blocks the thread meanwhile. Not for threads of an
+    /// asynchronous runtime.
     ///
     /// # Errors
     ///
@@ -201,7 +211,8 @@ impl OnnxModel {
         pollster::block_on(self.run(inputs, cancel))
     }
 
-    /// Takes no more runs, lets those that wait or run end, and waits until the sessions are gone. For all clones.
+    /// Takes no more runs, lets those that wait or run end, and waits until the sessions are gone.
+    /// For all clones.
     ///
     /// # Cancel safety
     ///

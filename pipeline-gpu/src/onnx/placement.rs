@@ -10,15 +10,17 @@ use super::task_error::without_paths;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Device {
-    /// The first GPU by CUDA if there is one, the CPU otherwise. [`Placement`] says which it is, and why.
+    /// The first GPU by CUDA if there is one, the CPU otherwise. [`Placement`] says which it is,
+    /// and why.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
     /// A GPU by CUDA; loading fails if it cannot be used. GPUs count from 0 as CUDA counts them.
     Cuda(u32),
-    /// A GPU by TensorRT, with CUDA for what TensorRT cannot run; loading fails if it cannot be used. TensorRT builds its
-    /// engine when the model is loaded, which takes minutes unless a [cache](super::ModelBuilder::engine_cache) holds it.
+    /// A GPU by TensorRT, with CUDA for what TensorRT cannot run; loading fails if it cannot be
+    /// used. TensorRT builds its engine when the model is loaded, which takes minutes unless a
+    /// [cache](super::ModelBuilder::engine_cache) holds it.
     TensorRt(u32),
 }
 
@@ -102,8 +104,8 @@ pub(super) type Shares = BTreeMap<String, Share>;
 
 /// Where a model really runs.
 ///
-/// A provider that takes a model may still run none of it: each operation that it does not know goes to the CPU, without
-/// a word. So the first run is measured, and this says what was seen.
+/// A provider that takes a model may still run none of it: each operation that it does not know
+/// goes to the CPU, without a word. So the first run is measured, and this says what was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     provider: Provider,
@@ -182,15 +184,16 @@ impl Placement {
         self.shares.is_some()
     }
 
-    /// Returns how many operations of the measured run were `provider`'s; none if no run was measured.
+    /// Returns how many operations of the measured run were `provider`'s; none if no run was
+    /// measured.
     #[must_use]
     pub fn share(&self, provider: Provider) -> Option<Share> {
         let shares = self.shares.as_ref()?;
         Some(shares.get(provider.name()).copied().unwrap_or_default())
     }
 
-    /// Says it to whoever watches `reporter`, as metadata: `device`, `provider`, `provider_proven`, and
-    /// `fallback_reason` where there is one.
+    /// Says it to whoever watches `reporter`, as metadata: `device`, `provider`, `provider_proven`,
+    /// and `fallback_reason` where there is one.
     pub fn report(&self, reporter: &Reporter) {
         reporter.metadata("device", self.device());
         reporter.metadata("provider", self.provider.name());
@@ -213,7 +216,8 @@ fn most_by(shares: &Shares, taken: Provider) -> Option<Provider> {
 /// Why most of it is not by `taken`.
 fn elsewhere(shares: &Shares, taken: Provider, most: Option<Provider>) -> Option<String> {
     let most = most.filter(|most| *most != taken)?;
-    // TensorRT leaves what it does not know to CUDA by design, yet most of it is not what was asked for.
+    // TensorRT leaves what it does not know to CUDA by design, yet most of it is not what was asked
+    // for.
     let all: u64 = shares.values().map(|share| share.operations).sum();
     let own = shares.get(taken.name()).map_or(0, |share| share.operations);
     Some(match own {

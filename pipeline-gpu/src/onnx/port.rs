@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{
+    element::{Element, ElementType},
     error::OnnxError,
-    tensor::{Element, ElementType, Tensor},
+    tensor::Tensor,
 };
 
 /// An input or output of a model: a name, a type and a shape.
@@ -16,7 +17,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// Reads what the runtime says of it; an error names what is no tensor of a type that this crate has.
+    /// Reads what the runtime says of it; an error names what is no tensor of a type that this
+    /// crate has.
     pub(super) fn of(outlet: &ort::value::Outlet) -> Result<Self, String> {
         let unsupported = || format!("`{}` is a {}", outlet.name(), outlet.dtype());
         let ort::value::ValueType::Tensor {
@@ -63,8 +65,9 @@ impl Port {
         &self.shape
     }
 
-    /// Its shape if every dimension is fixed.
-    pub(super) fn fixed_shape(&self) -> Option<Vec<usize>> {
+    /// Returns its shape if every dimension is fixed.
+    #[must_use]
+    pub fn fixed_shape(&self) -> Option<Vec<usize>> {
         let sizes = self.shape.iter().map(|dim| match dim {
             Dim::Fixed(size) => Some(*size),
             Dim::Free(_) => None,
@@ -196,6 +199,12 @@ impl Inputs {
 
 impl<N: Into<String>, const LEN: usize> From<[(N, Tensor); LEN]> for Inputs {
     fn from(tensors: [(N, Tensor); LEN]) -> Self {
+        tensors.into_iter().collect()
+    }
+}
+
+impl<N: Into<String>> From<Vec<(N, Tensor)>> for Inputs {
+    fn from(tensors: Vec<(N, Tensor)>) -> Self {
         tensors.into_iter().collect()
     }
 }

@@ -1,12 +1,16 @@
 //! What the runtime's own record of a run says about who ran it.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, BufReader, Read as _},
     path::Path,
 };
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer as _,
+    de::{SeqAccess, Visitor},
+};
 
 use super::placement::Shares;
 
@@ -31,7 +35,7 @@ struct Args {
     op_name: String,
 }
 
-/// The runtime stops recording at a million events, of some hundred bytes each.
+/// More than the million events at which the runtime stops recording, of some hundred bytes each.
 const LARGEST: u64 = 512 << 20;
 
 /// Reads the file that the runtime wrote.
@@ -40,21 +44,42 @@ pub(super) fn shares(file: &Path) -> io::Result<Shares> {
 }
 
 fn parse(record: impl io::Read) -> io::Result<Shares> {
-    let events: Vec<Event> = serde_json::from_reader(record)?;
-    let mut shares = Shares::new();
-    for event in events {
-        // Each operation has an event for what its kernel did, and may have others around it. A copy between devices is
-        // no operation of the model.
-        let is_kernel = event.cat == "Node" && event.name.ends_with("_kernel_time");
-        if !is_kernel || event.args.provider.is_empty() || event.args.op_name.starts_with("Memcpy")
-        {
-            continue;
-        }
-        let share = shares.entry(event.args.provider).or_default();
-        share.operations += 1;
-        share.micros += event.dur;
-    }
+    let mut reader = serde_json::Deserializer::from_reader(record);
+    let shares = reader.deserialize_seq(Count)?;
+    reader.end()?;
     Ok(shares)
+}
+
+/// Counts events as they are read, so that none is kept.
+struct Count;
+
+impl<'de> Visitor<'de> for Count {
+    type Value = Shares;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the events of a run")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<Shares, A::Error> {
+        let mut shares = Shares::new();
+        while let Some(Event {
+            name,
+            cat,
+            dur,
+            args,
+        }) = events.next_element()?
+        {
+            // Each operation has an event for what its kernel did, and may have others around it. A
+            // copy between devices is no operation of the model.
+            let is_kernel = cat == "Node" && name.ends_with("_kernel_time");
+            if is_kernel && !args.provider.is_empty() && !args.op_name.starts_with("Memcpy") {
+                let share = shares.entry(args.provider).or_default();
+                share.operations += 1;
+                share.micros += dur;
+            }
+        }
+        Ok(shares)
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Gives the inputs of a model other shapes, before it is loaded.
 //!
-//! Some models are exported for one size though they would work with any. The runtime refuses what is not of the shape
-//! that the file declares, and has no option for that; so the declaration is changed. A model is a message of Protocol
-//! Buffers, and of it only the few fields on the way to the shapes are looked into; all else is copied as it is.
+//! Some models are exported for one size though they would work with any. The runtime refuses what
+//! is not of the shape that the file declares, and has no option for that; so the declaration is
+//! changed. A model is a message of Protocol Buffers, and of it only the few fields on the way to
+//! the shapes are looked into; all else is copied as it is.
 
 use super::error::OnnxError;
 
@@ -21,8 +22,8 @@ const TENSOR_SHAPE: u64 = 2;
 const SHAPE_DIM: u64 = 1;
 const DIM_VALUE: u64 = 1;
 
-/// Returns the model with other shapes for the named inputs. What it declares of the shapes of its outputs and of what
-/// is in between follows from them, and is left for the runtime to infer.
+/// Returns the model with other shapes for the named inputs. What it declares of the shapes of its
+/// outputs and of what is in between follows from them, and is left for the runtime to infer.
 pub(super) fn with_input_shapes(
     name: &str,
     model: &[u8],
@@ -124,7 +125,8 @@ enum Edit {
     Replace(Vec<u8>),
 }
 
-/// Copies a message, with `edit` applied to each of its fields that can hold a message. None if it is no message.
+/// Copies a message, with `edit` applied to each of its fields that can hold a message. None if it
+/// is no message.
 fn rewrite(message: &[u8], mut edit: impl FnMut(u64, &[u8]) -> Option<Edit>) -> Option<Vec<u8>> {
     let mut copy = Vec::with_capacity(message.len());
     let mut rest = message;
@@ -229,11 +231,16 @@ mod tests {
         };
         assert!(error(b"\x3a\x7fgarbage").contains("Protocol Buffers"));
         assert!(error(b"").contains("no input `x`; there are: "));
-        let model = model("prosody");
+        let mut model = model("prosody");
         assert!(error(&model).contains("no input `x`; there are: audio"));
         for end in 0..model.len() {
-            // However it is cut, it is refused or changed, and nothing panics.
+            // However it is cut or damaged, it is refused or changed, and nothing panics.
             drop(with_input_shapes("m", &model[..end], &shapes));
+        }
+        for bit in 0..model.len() * 8 {
+            model[bit / 8] ^= 1 << (bit % 8);
+            drop(with_input_shapes("m", &model, &shapes));
+            model[bit / 8] ^= 1 << (bit % 8);
         }
     }
 }

@@ -12,7 +12,7 @@ use ort::{
 use tempfile::TempDir;
 
 use super::{
-    error::{NotANumber, OnnxError},
+    error::{NotANumber, OnnxError, said},
     interrupt::Interrupt,
     library,
     options::{Options, WarmUp},
@@ -23,8 +23,8 @@ use super::{
     tensor::Tensor,
 };
 
-/// A session and what it takes and gives. It stays on the thread that opened it: the runtime's runs are not thread
-/// safe.
+/// A session and what it takes and gives. It stays on the thread that opened it: the runtime's runs
+/// are not thread safe.
 pub(super) struct Session {
     runtime: Runtime,
     inputs: Vec<Port>,
@@ -36,7 +36,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Loads the model for `provider`. On a GPU this takes its memory; with TensorRT it builds the engine.
+    /// Loads the model for `provider`. On a GPU this takes its memory; with TensorRT it builds the
+    /// engine.
     pub(super) fn open(
         source: &ModelSource,
         provider: Provider,
@@ -156,8 +157,8 @@ impl Session {
         run.map(drop)
     }
 
-    /// Ends the record of what was done since the session was opened, and reads from it who ran what; nothing if it was
-    /// not asked for, or nothing was run.
+    /// Ends the record of what was done since the session was opened, and reads from it who ran
+    /// what; nothing if it was not asked for, or nothing was run.
     pub(super) fn measured(&mut self) -> Option<Shares> {
         let _folder = self.record.take()?;
         let file = self
@@ -171,7 +172,8 @@ impl Session {
         (!shares.is_empty()).then_some(shares)
     }
 
-    /// Runs the model until it is done, or `options` terminate it: between two operations, never within one.
+    /// Runs the model until it is done, or `options` terminate it: between two operations, never
+    /// within one.
     pub(super) fn run(
         &mut self,
         inputs: Inputs,
@@ -225,7 +227,8 @@ pub(super) fn run_options() -> Result<Arc<RunOptions>, OnnxError> {
     Ok(Arc::new(options))
 }
 
-/// How many bytes the elements take; nothing for what is no tensor of ours, which is refused in another way.
+/// How many bytes the elements take; nothing for what is no tensor of ours, which is refused in
+/// another way.
 fn size(kind: &ort::value::ValueType) -> usize {
     let element = kind.tensor_type().and_then(super::ElementType::of_runtime);
     match (element, kind.tensor_shape()) {
@@ -251,7 +254,8 @@ fn configured(
     })
 }
 
-/// Adds the provider, and takes an error from it for one: by default the runtime logs it and goes on without.
+/// Adds the provider, and takes an error from it for one: by default the runtime logs it and goes
+/// on without.
 fn registered(
     builder: SessionBuilder,
     provider: Provider,
@@ -277,7 +281,7 @@ fn registered(
         ))
     })?;
     let added: BuilderResult = builder.with_execution_providers(providers);
-    added.map_err(|error| unavailable(error.message().to_owned()))
+    added.map_err(|error| unavailable(said(error.message())))
 }
 
 #[cfg(feature = "cuda")]
@@ -290,7 +294,8 @@ fn cuda(options: &Options) -> Option<ep::ExecutionProviderDispatch> {
         .with_device_id(gpu(options))
         .with_tf32(options.tf32);
     if let Some(limit) = options.gpu_memory_limit {
-        // By the default strategy a pool doubles, and is at its limit long before the model needs it.
+        // By the default strategy a pool doubles, and is at its limit long before the model needs
+        // it.
         cuda = cuda
             .with_memory_limit(limit)
             .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested);
@@ -317,7 +322,8 @@ fn tensorrt(options: &Options) -> Option<Vec<ep::ExecutionProviderDispatch>> {
             .with_timing_cache(true)
             .with_timing_cache_path(&folder);
     }
-    // CUDA runs what TensorRT does not know; without it that would be the CPU, and the measured run says so.
+    // CUDA runs what TensorRT does not know; without it that would be the CPU, and the measured run
+    // says so.
     let cuda = cuda(options);
     Some(
         std::iter::once(tensorrt.build().error_on_failure())

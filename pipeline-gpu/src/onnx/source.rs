@@ -55,8 +55,8 @@ impl ModelSource {
         }
     }
 
-    /// Looks whether there is anything to load: what the runtime says of a file that is not there, or empty, does not
-    /// always tell.
+    /// Looks whether there is anything to load: what the runtime says of a file that is not there,
+    /// or empty, does not always tell.
     pub(super) fn check(&self) -> Result<(), OnnxError> {
         let len = match &self.kind {
             Kind::File(path) => {

@@ -26,7 +26,10 @@ impl OnnxError {
             Self::InputType { .. } => "ONNX_INPUT_TYPE",
             Self::InputShape { .. } => "ONNX_INPUT_SHAPE",
             Self::Tensor(TensorError::Length { .. }) => "ONNX_TENSOR_LENGTH",
+            Self::Tensor(TensorError::TooLarge { .. }) => "ONNX_TENSOR_TOO_LARGE",
             Self::Tensor(TensorError::Type { .. }) => "ONNX_TENSOR_TYPE",
+            Self::Tensor(TensorError::Unlike { .. }) => "ONNX_TENSOR_UNLIKE",
+            Self::Tensor(TensorError::Parts { .. }) => "ONNX_TENSOR_PARTS",
             Self::OutOfMemory { .. } => "ONNX_OUT_OF_MEMORY",
             Self::RunFailed { .. } => "ONNX_RUN_FAILED",
             Self::OutputNotFinite { .. } => "ONNX_OUTPUT_NOT_FINITE",
@@ -39,8 +42,8 @@ impl OnnxError {
         }
     }
 
-    /// Tells whether the same thing may succeed if tried again: where memory or a device was short, and where a
-    /// session's thread was lost. A model and its inputs are the same the next time.
+    /// Tells whether the same thing may succeed if tried again: where memory or a device was short,
+    /// and where a session's thread was lost. A model and its inputs are the same the next time.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -207,8 +210,8 @@ fn sentence(text: &str) -> String {
     }
 }
 
-/// What the runtime says names files of this machine and of the one that it was built on: of each only the last part
-/// is left, and no more than watchers can use.
+/// What the runtime says names files of this machine and of the one that it was built on: of each
+/// only the last part is left, and no more than watchers can use.
 pub(super) fn without_paths(text: &str) -> String {
     const LONGEST: usize = 500;
     let words = text.split_whitespace().map(|word| {

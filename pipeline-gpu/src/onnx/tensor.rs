@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use super::element::{Element, ElementType, TensorData};
+
 /// The values of one input or output of a model: a shape and its elements in row-major order.
 ///
-/// The tensor owns its elements, so that it can wait in a queue and go to the thread of a session. Giving one to a
-/// model moves it there; the elements are not copied.
+/// The tensor owns its elements, so that it can wait in a queue and go to the thread of a session.
+/// Giving one to a model moves it there; the elements are not copied.
 ///
 /// ```
 /// use pipeline_gpu::onnx::Tensor;
@@ -18,8 +20,8 @@ use std::fmt;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
-    shape: Vec<usize>,
-    data: TensorData,
+    pub(super) shape: Vec<usize>,
+    pub(super) data: TensorData,
 }
 
 impl Tensor {
@@ -59,19 +61,12 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`TensorError::Length`] if no memory could hold that many elements.
+    /// [`TensorError::TooLarge`] if there is no memory for that many elements.
     pub fn zeros(kind: ElementType, shape: impl Into<Vec<usize>>) -> Result<Self, TensorError> {
         let shape = shape.into();
-        match elements(&shape).filter(|len| len.checked_mul(kind.bytes()).is_some()) {
-            Some(len) => Ok(Self {
-                shape,
-                data: TensorData::zeros(kind, len),
-            }),
-            None => Err(TensorError::Length {
-                shape,
-                expected: None,
-                given: 0,
-            }),
+        match elements(&shape).and_then(|len| TensorData::zeros(kind, len)) {
+            Some(data) => Ok(Self { shape, data }),
+            None => Err(TensorError::TooLarge { shape }),
         }
     }
 
@@ -152,6 +147,8 @@ impl Tensor {
         match &self.data {
             TensorData::F32(values) => find(values.iter().copied().map(f64::from)),
             TensorData::F64(values) => find(values.iter().copied()),
+            TensorData::F16(values) => find(values.iter().copied().map(f64::from)),
+            TensorData::Bf16(values) => find(values.iter().copied().map(f64::from)),
             _ => None,
         }
     }
@@ -171,176 +168,6 @@ pub(super) fn elements(shape: &[usize]) -> Option<usize> {
         .try_fold(1_usize, |len, size| len.checked_mul(*size))
 }
 
-/// A type that elements of a [`Tensor`] can have.
-pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + fmt::Debug + 'static {
-    /// Its name.
-    const TYPE: ElementType;
-
-    #[doc(hidden)]
-    fn into_data(values: Vec<Self>) -> TensorData;
-
-    #[doc(hidden)]
-    fn from_data(data: TensorData) -> Option<Vec<Self>>;
-
-    #[doc(hidden)]
-    fn of(data: &TensorData) -> Option<&[Self]>;
-}
-
-mod sealed {
-    #[expect(unnameable_types, reason = "that is what seals it")]
-    pub trait Sealed {}
-}
-
-/// One row a type: what it is called here, in Rust, and in the runtime.
-macro_rules! elements {
-    ($($variant:ident($rust:ident) = $runtime:ident;)*) => {
-        /// The type of a tensor's elements.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum ElementType {
-            $(#[doc = concat!("`", stringify!($rust), "`")] $variant,)*
-        }
-
-        impl ElementType {
-            /// Returns how many bytes an element takes.
-            #[must_use]
-            pub const fn bytes(self) -> usize {
-                match self {
-                    $(Self::$variant => size_of::<$rust>(),)*
-                }
-            }
-
-            /// Its name in Rust.
-            const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => stringify!($rust),)*
-                }
-            }
-
-            /// Ours for the runtime's; none for text, halves, complex and packed numbers.
-            pub(super) fn of_runtime(kind: ort::value::TensorElementType) -> Option<Self> {
-                match kind {
-                    $(ort::value::TensorElementType::$runtime => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-        }
-
-        /// The elements of a [`Tensor`].
-        #[derive(Debug, Clone, PartialEq)]
-        #[non_exhaustive]
-        pub enum TensorData {
-            $(#[doc = concat!("Elements of type `", stringify!($rust), "`")] $variant(Vec<$rust>),)*
-        }
-
-        impl TensorData {
-            /// Returns the type of the elements.
-            #[must_use]
-            pub const fn element_type(&self) -> ElementType {
-                match self {
-                    $(Self::$variant(_) => ElementType::$variant,)*
-                }
-            }
-
-            /// Returns how many elements there are.
-            #[must_use]
-            pub const fn len(&self) -> usize {
-                match self {
-                    $(Self::$variant(values) => values.len(),)*
-                }
-            }
-
-            /// Tells whether there are no elements.
-            #[must_use]
-            pub const fn is_empty(&self) -> bool {
-                self.len() == 0
-            }
-
-            fn zeros(kind: ElementType, len: usize) -> Self {
-                match kind {
-                    $(ElementType::$variant => Self::$variant(vec![$rust::default(); len]),)*
-                }
-            }
-        }
-
-        impl Tensor {
-            /// Gives the elements to the runtime.
-            pub(super) fn into_value(self) -> ort::Result<ort::value::DynValue> {
-                let shape = self.shape;
-                match self.data {
-                    $(TensorData::$variant(values) => {
-                        Ok(ort::value::Tensor::from_array((shape, values))?.into_dyn())
-                    })*
-                }
-            }
-
-            /// Copies out what the runtime holds; none for types that this crate has not.
-            pub(super) fn of_value(value: &ort::value::DynValue) -> ort::Result<Option<Self>> {
-                let kind = value.dtype().tensor_type().and_then(ElementType::of_runtime);
-                let (Some(kind), Some(shape)) = (kind, value.dtype().tensor_shape()) else {
-                    return Ok(None);
-                };
-                let sizes = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0));
-                let sizes: Vec<usize> = sizes.collect();
-                let data = match kind {
-                    // Where there is nothing, the runtime has no address to give.
-                    _ if sizes.contains(&0) => TensorData::zeros(kind, 0),
-                    $(ElementType::$variant => {
-                        TensorData::$variant(value.try_extract_tensor::<$rust>()?.1.to_vec())
-                    })*
-                };
-                Ok(Some(Self { shape: sizes, data }))
-            }
-        }
-
-        $(
-            impl sealed::Sealed for $rust {}
-
-            impl Element for $rust {
-                const TYPE: ElementType = ElementType::$variant;
-
-                fn into_data(values: Vec<Self>) -> TensorData {
-                    TensorData::$variant(values)
-                }
-
-                fn from_data(data: TensorData) -> Option<Vec<Self>> {
-                    match data {
-                        TensorData::$variant(values) => Some(values),
-                        _ => None,
-                    }
-                }
-
-                fn of(data: &TensorData) -> Option<&[Self]> {
-                    match data {
-                        TensorData::$variant(values) => Some(values),
-                        _ => None,
-                    }
-                }
-            }
-        )*
-    };
-}
-
-elements! {
-    F32(f32) = Float32;
-    F64(f64) = Float64;
-    I8(i8) = Int8;
-    I16(i16) = Int16;
-    I32(i32) = Int32;
-    I64(i64) = Int64;
-    U8(u8) = Uint8;
-    U16(u16) = Uint16;
-    U32(u32) = Uint32;
-    U64(u64) = Uint64;
-    Bool(bool) = Bool;
-}
-
-impl fmt::Display for ElementType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// What is wrong with how a [`Tensor`] is made or read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -349,10 +176,15 @@ pub enum TensorError {
     Length {
         /// The shape.
         shape: Vec<usize>,
-        /// How many elements it has; none if that is past what memory can hold.
+        /// How many elements it has; none if that is past what can be counted.
         expected: Option<usize>,
         /// How many were given.
         given: usize,
+    },
+    /// There is no memory for that many elements.
+    TooLarge {
+        /// The shape.
+        shape: Vec<usize>,
     },
     /// The elements are of another type.
     Type {
@@ -360,6 +192,19 @@ pub enum TensorError {
         asked: ElementType,
         /// The type that they have.
         found: ElementType,
+    },
+    /// Tensors that are to be one are of different types, or of shapes that differ in more than the
+    /// first dimension.
+    Unlike {
+        /// Which of them is unlike the first, counted from 0.
+        index: usize,
+    },
+    /// A tensor has no first dimension that parts of equal size can be made of.
+    Parts {
+        /// Its shape.
+        shape: Vec<usize>,
+        /// How many parts were asked for.
+        parts: usize,
     },
 }
 
@@ -374,8 +219,22 @@ impl fmt::Display for TensorError {
                 f,
                 "a tensor of shape {shape:?} has {expected} elements, not {given}"
             ),
-            Self::Length { shape, .. } => write!(f, "a tensor of shape {shape:?} is too large"),
+            Self::Length { shape, .. } | Self::TooLarge { shape } => {
+                write!(f, "a tensor of shape {shape:?} is too large")
+            }
             Self::Type { asked, found } => write!(f, "the tensor holds {found}, not {asked}"),
+            Self::Unlike { index } => {
+                write!(
+                    f,
+                    "tensor {index} is of another type or shape than the first"
+                )
+            }
+            Self::Parts { shape, parts } => {
+                write!(
+                    f,
+                    "a tensor of shape {shape:?} cannot be made {parts} equal parts"
+                )
+            }
         }
     }
 }

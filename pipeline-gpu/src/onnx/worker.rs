@@ -99,8 +99,8 @@ impl Workers {
     }
 }
 
-/// Starts a worker. It tells `opened` what came of opening its session, which `open` does on the worker's thread, and
-/// serves requests until their queue is closed and empty.
+/// Starts a worker. It tells `opened` what came of opening its session, which `open` does on the
+/// worker's thread, and serves requests until their queue is closed and empty.
 pub(super) fn start<T: Send + 'static>(
     name: String,
     workers: Arc<Workers>,

@@ -227,6 +227,8 @@ def kinds():
     types = {
         "f32": FLOAT,
         "f64": TensorProto.DOUBLE,
+        "f16": TensorProto.FLOAT16,
+        "bf16": TensorProto.BFLOAT16,
         "i8": TensorProto.INT8,
         "i16": TensorProto.INT16,
         "i32": TensorProto.INT32,
@@ -249,6 +251,13 @@ def kinds():
     )
 
 
+def sequence():
+    """Gives a list of tensors, which is no tensor."""
+    nodes = [helper.make_node("SplitToSequence", ["x"], ["parts"], axis=0)]
+    parts = helper.make_tensor_sequence_value_info("parts", FLOAT, None)
+    save("sequence", nodes, [port("x", ["n", 2])], [parts])
+
+
 detector(64)
 detector(320)
 matte("blob_mask64", [1, 3, 64, 64], [1, 1, 64, 64])
@@ -258,3 +267,4 @@ slow()
 heavy()
 not_finite()
 kinds()
+sequence()

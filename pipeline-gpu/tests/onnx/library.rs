@@ -1,4 +1,5 @@
-//! Where the runtime is looked for. A process has one for good, so each test has a process of its own.
+//! Where the runtime is looked for. A process has one for good, so each test has a process of its
+//! own.
 
 use std::{
     env, fs,
@@ -8,7 +9,16 @@ use std::{
 use pipeline_gpu::onnx::{Device, Library, LibraryError, OnnxError, OnnxModel, Origin, Tried};
 use progress_core::TaskError;
 
-use crate::support::{committed, fetched, in_own_process, in_process_of, load, runtime};
+use crate::support::{committed, fetched, in_own_process, in_process_of, load};
+
+/// A library that will do, and one that is too old.
+fn new() -> PathBuf {
+    fetched("onnxruntime-1.31.1/libonnxruntime.so.1.31.1")
+}
+
+fn old() -> PathBuf {
+    fetched("onnxruntime-1.23.2/libonnxruntime.so.1.23.2")
+}
 
 /// Loads a model with the library of that path, or without saying which.
 fn with(library: Option<&Path>) -> Result<OnnxModel, OnnxError> {
@@ -58,7 +68,7 @@ fn a_missing_library_is_a_typed_error_and_a_later_one_is_taken() {
             assert!(!format!("{error:?}").contains("/nowhere"), "{error:?}");
 
             assert_eq!(Library::in_use(), None);
-            with(Some(&runtime())).unwrap();
+            with(Some(&new())).unwrap();
             assert_eq!(Library::in_use().unwrap().origin(), Origin::Configured);
         },
     );
@@ -91,7 +101,7 @@ fn every_place_that_was_tried_is_listed_with_its_reason() {
 
 #[test]
 fn a_library_that_is_too_old_is_refused_with_its_version() {
-    let old = fetched("onnxruntime-1.23.2/libonnxruntime.so.1.23.2");
+    let old = old();
     let name = "library::a_library_that_is_too_old_is_refused_with_its_version";
     in_own_process(name, &[("ORT_DYLIB_PATH", &old)], || {
         let error = with(None).unwrap_err();
@@ -147,14 +157,15 @@ fn what_is_no_library_is_said_so() {
 #[test]
 fn the_variable_names_a_file_or_its_folder() {
     let name = "library::the_variable_names_a_file_or_its_folder";
-    let library = runtime();
+    let library = new();
     let folder = library.parent().unwrap();
     in_own_process(
         name,
         &[("ORT_DYLIB_PATH", folder), ("FILE", &library)],
         || {
             let file = PathBuf::from(env::var_os("FILE").unwrap());
-            with(None).unwrap();
+            let loaded = OnnxModel::load(committed("blob_det64"), Device::Auto);
+            pollster::block_on(loaded).unwrap();
             let used = Library::in_use().unwrap();
             assert_eq!(used.origin(), Origin::Environment);
             assert_eq!(
@@ -178,7 +189,7 @@ fn a_library_beside_the_program_is_found() {
     let (lib, copy) = (folder.path().join("lib"), folder.path().join("program"));
     fs::create_dir(&lib).unwrap();
     fs::hard_link(&program, &copy).unwrap();
-    let library = runtime();
+    let library = new();
     fs::hard_link(&library, lib.join("libonnxruntime.so.1.31.1")).unwrap();
     let name = "library::a_library_beside_the_program_is_found";
     in_process_of(&copy, name, &[], || {
@@ -194,10 +205,10 @@ fn a_library_beside_the_program_is_found() {
 
 #[test]
 fn a_second_library_in_one_process_is_a_conflict() {
-    let old = fetched("onnxruntime-1.23.2/libonnxruntime.so.1.23.2");
+    let old = old();
     let name = "library::a_second_library_in_one_process_is_a_conflict";
     in_own_process(name, &[("OLD", &old)], || {
-        let first = runtime();
+        let first = new();
         with(Some(&first)).unwrap();
         let other = PathBuf::from(env::var_os("OLD").unwrap());
         let error = with(Some(&other)).unwrap_err();

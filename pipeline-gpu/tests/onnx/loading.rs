@@ -19,7 +19,8 @@ fn refused(source: impl Into<ModelSource>) -> OnnxError {
 #[test]
 fn a_model_that_was_cut_off_is_invalid() {
     let whole = fs::read(committed("blob_det320")).unwrap();
-    // Of a message of Protocol Buffers some beginnings are messages too; then what is in it is not enough.
+    // Of a message of Protocol Buffers some beginnings are messages too; then what is in it is not
+    // enough.
     for part in [1, 10, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
         let error = refused(ModelSource::bytes("cut", &whole[..part]));
         assert_eq!(error.code(), "ONNX_MODEL_INVALID", "{part} bytes: {error}");

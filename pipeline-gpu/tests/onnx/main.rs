@@ -1,4 +1,5 @@
-//! Models under a real ONNX Runtime, which `cargo xtask models` fetches; without it these tests fail.
+//! Models under a real ONNX Runtime, which `cargo xtask models` fetches; without it these tests
+//! fail.
 #![cfg(feature = "onnx")]
 
 mod inputs;

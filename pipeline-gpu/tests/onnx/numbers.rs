@@ -1,6 +1,6 @@
 //! What the committed models give, to the digits that their generator promises.
 
-use pipeline_gpu::onnx::{Dim, ElementType, Inputs, Tensor};
+use pipeline_gpu::onnx::{Dim, ElementType, Inputs, Tensor, TensorError, bf16, f16};
 
 use crate::support::{close, model, picture, red_on_grey, run, sine};
 
@@ -92,6 +92,11 @@ fn tensors_of_every_type_come_back_as_they_went() {
     let inputs = Inputs::new()
         .with("f32", Tensor::new([2], vec![-0.5_f32, f32::MAX]).unwrap())
         .with("f64", Tensor::new([2], vec![-0.5_f64, f64::MAX]).unwrap())
+        .with("f16", Tensor::new([2], vec![f16::MIN, f16::ONE]).unwrap())
+        .with(
+            "bf16",
+            Tensor::new([2], vec![bf16::MIN, bf16::ONE]).unwrap(),
+        )
         .with("i8", Tensor::new([2], vec![i8::MIN, i8::MAX]).unwrap())
         .with("i16", Tensor::new([2], vec![i16::MIN, i16::MAX]).unwrap())
         .with("i32", Tensor::new([2], vec![i32::MIN, i32::MAX]).unwrap())
@@ -122,4 +127,46 @@ fn a_tensor_of_nothing_is_given_and_taken() {
     let empty = Tensor::new([0], Vec::<f32>::new()).unwrap();
     let mut outputs = run(&model("not_finite"), [("x", empty.clone())]);
     assert_eq!(outputs.take("root").unwrap(), empty);
+}
+
+#[test]
+fn pictures_of_one_run_are_as_if_each_had_its_own() {
+    let model = model("blob_mask_dyn");
+    let pictures: Vec<_> = [10, 20, 30]
+        .map(|edge| picture(40, 30, move |x, _| x < edge))
+        .into();
+    let all = Tensor::stack(pictures.clone()).unwrap();
+    assert_eq!(all.shape(), [3, 3, 30, 40]);
+    let mattes = run(&model, [("images", all)]).take("matte").unwrap();
+    for (picture, matte) in pictures.into_iter().zip(mattes.split(3).unwrap()) {
+        assert_eq!(
+            run(&model, [("images", picture)]).take("matte").unwrap(),
+            matte
+        );
+    }
+}
+
+#[test]
+fn tensors_that_are_unlike_are_not_stacked() {
+    let zeros = |kind, shape: &[usize]| Tensor::zeros(kind, shape).unwrap();
+    let first = || zeros(ElementType::F32, &[1, 2]);
+    for other in [
+        zeros(ElementType::F64, &[1, 2]),
+        zeros(ElementType::F32, &[1, 3]),
+        zeros(ElementType::F32, &[1, 2, 1]),
+        zeros(ElementType::F32, &[]),
+    ] {
+        let error = Tensor::stack(vec![first(), first(), other]).unwrap_err();
+        assert_eq!(error, TensorError::Unlike { index: 2 });
+    }
+    assert!(Tensor::stack(Vec::new()).is_err());
+    assert!(Tensor::stack(vec![Tensor::scalar(1.0_f32)]).is_err());
+    // More rows in one than in another are fine.
+    let whole = Tensor::stack(vec![first(), zeros(ElementType::F32, &[3, 2])]).unwrap();
+    assert_eq!(whole.shape(), [4, 2]);
+    for parts in [0, 3] {
+        assert!(whole.clone().split(parts).is_err());
+    }
+    assert_eq!(whole.split(4).unwrap().len(), 4);
+    assert_eq!(zeros(ElementType::U8, &[0, 5]).split(2).unwrap().len(), 2);
 }

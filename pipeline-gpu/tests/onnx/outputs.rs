@@ -80,3 +80,29 @@ fn outputs_past_the_limit_are_not_copied() {
     let model = load(builder("blob_det64").output_limit(bytes)).unwrap();
     run(&model, [("images", red_on_grey(64))]);
 }
+
+#[test]
+fn a_run_that_fails_says_why_and_the_session_goes_on() {
+    // Made for 64 cells, and told that it takes pictures of any size.
+    let free = [Some(1), Some(3), None, None];
+    let model = load(builder("blob_det64").input_shape("images", free)).unwrap();
+    let error = model
+        .run_blocking([("images", red_on_grey(56))], &Cancel::new())
+        .unwrap_err();
+    let error = TaskError::from(error);
+    assert_eq!(
+        (error.code(), error.is_retryable()),
+        ("ONNX_RUN_FAILED", false)
+    );
+    let reason = error.details().get("reason").unwrap().as_str().unwrap();
+    assert!(reason.contains("Reshape"), "{reason}");
+    assert!(!error.solutions().is_empty());
+    run(&model, [("images", red_on_grey(64))]);
+}
+
+#[test]
+fn a_model_that_gives_no_tensor_is_refused_when_it_is_loaded() {
+    let error = load(builder("sequence")).unwrap_err();
+    assert_eq!(error.code(), "ONNX_MODEL_UNSUPPORTED");
+    assert!(error.to_string().contains("`parts`"), "{error}");
+}

@@ -1,10 +1,15 @@
-//! Models of others, which `cargo xtask models` fetches: that they run here, and give what they are known for.
+//! Models of others, which `cargo xtask models` fetches: that they run here, and give what they are
+//! known for.
 
 use std::{env, process::Command};
 
-use pipeline_gpu::onnx::{ElementType, OnnxModel, Tensor};
+use pipeline_gpu::{
+    Cancel,
+    onnx::{ElementType, OnnxError, OnnxModel, Tensor},
+};
+use progress_core::ProgressTracker;
 
-use crate::support::{fetched, load, on_cpu, run, sine};
+use crate::support::{fetched, load, on_cpu, run, sine, soon, until};
 
 fn real(name: &str) -> pipeline_gpu::onnx::ModelBuilder {
     on_cpu(OnnxModel::builder(fetched(name))).check_finite(true)
@@ -176,4 +181,18 @@ fn center_face_takes_pictures_of_other_sizes_than_it_was_exported_for() {
             assert_eq!(shape, [1, channels, height / 4, width / 4]);
         }
     }
+}
+
+#[tokio::test]
+async fn loading_a_model_of_some_size_stops() {
+    let task = ProgressTracker::new().task("models").start().unwrap();
+    let cancel = Cancel::new();
+    let loading = tokio::spawn({
+        let (reporter, cancel) = (task.reporter(), cancel.clone());
+        async move { real("u2netp.onnx").load(&reporter, &cancel).await.map(drop) }
+    });
+    // Before it is run for the first time, which alone takes longer than this.
+    until(|| task.snapshot().stage("u2netp/load").is_some()).await;
+    cancel.cancel();
+    assert_eq!(soon(loading).await.unwrap(), Err(OnnxError::Cancelled));
 }

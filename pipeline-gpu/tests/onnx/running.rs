@@ -34,7 +34,8 @@ async fn begun(
     run
 }
 
-/// The runtime looks at the flag between operations, here of a millisecond or so; the rest is for a busy machine.
+/// The runtime looks at the flag between operations, here of a millisecond or so; the rest is for a
+/// busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -201,4 +202,62 @@ fn handles_go_between_threads() {
     shared(&model);
     sent(model.run([("images", red_on_grey(64))], &Cancel::new()));
     run(&model, [("images", red_on_grey(64))]);
+}
+
+/// A number that looks like chance, and is the same each time.
+fn next(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_are_stopped_at_any_moment_leave_the_model_whole() {
+    let two = NonZeroUsize::new(2).unwrap();
+    let model = load(builder("heavy").workers(two).queue(two)).unwrap();
+    let grey = || [("images", crate::support::picture(320, 320, |_, _| false))];
+    let mut seed = 0x9e37_79b9_7f4a_7c15;
+    let (mut done, mut stopped) = (0, 0);
+    for _ in 0..12 {
+        let runs = (0..8).map(|_| {
+            let (model, cancel) = (model.clone(), Cancel::new());
+            let (moment, how) = (
+                Duration::from_millis(next(&mut seed) % 120),
+                next(&mut seed) % 3,
+            );
+            let run = tokio::spawn({
+                let cancel = cancel.clone();
+                async move { model.run(grey(), &cancel).await.map(drop) }
+            });
+            tokio::spawn(async move {
+                tokio::time::sleep(moment).await;
+                match how {
+                    0 => cancel.cancel(),
+                    1 => run.abort(),
+                    _ => {
+                        tokio::time::sleep(moment).await;
+                        cancel.cancel();
+                    }
+                }
+                run.await
+            })
+        });
+        for run in runs.collect::<Vec<_>>() {
+            match soon(run).await.unwrap() {
+                Ok(Ok(())) => done += 1,
+                Ok(Err(OnnxError::Cancelled)) => stopped += 1,
+                Err(aborted) if aborted.is_cancelled() => stopped += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(done + stopped, 96);
+    assert!(stopped > 0);
+    until(|| model.running() == 0 && model.waiting() == 0).await;
+    let mean = soon(model.run(grey(), &Cancel::new()))
+        .await
+        .unwrap()
+        .take_vec::<f32>("mean");
+    crate::support::close(mean.unwrap()[0], 0.488_763, 1e-4);
 }

@@ -27,7 +27,8 @@ pub(crate) fn runtime() -> PathBuf {
     )
 }
 
-/// A file that `cargo xtask models` fetched to `models` below the target directory, in which this program is too.
+/// A file that `cargo xtask models` fetched to `models` below the target directory, in which this
+/// program is too.
 pub(crate) fn fetched(name: &str) -> PathBuf {
     let program = env::current_exe().unwrap();
     let mut folders = program
@@ -117,8 +118,8 @@ pub(crate) async fn until(so: impl Fn() -> bool) {
     .await;
 }
 
-/// Runs the test called `name` in a process of its own, with that environment, since a process has one library for good;
-/// there it runs `body`.
+/// Runs the test called `name` in a process of its own, with that environment, since a process has
+/// one library for good; there it runs `body`.
 pub(crate) fn in_own_process(name: &str, environment: &[(&str, &Path)], body: impl FnOnce()) {
     in_process_of(&env::current_exe().unwrap(), name, environment, body);
 }
