@@ -241,10 +241,14 @@ pub(crate) fn stage_timeout(stage: &str, limit: Duration) -> TaskError {
         .solution("Try again later, or with less to do")
 }
 
-pub(crate) fn deadline_exceeded() -> TaskError {
-    TaskError::new("DEADLINE_EXCEEDED", "It was not done in time")
+pub(crate) fn deadline_exceeded(stage: Option<&str>) -> TaskError {
+    let error = TaskError::new("DEADLINE_EXCEEDED", "It was not done in time")
         .retryable(true)
-        .solution("Try again when there is less to do, or allow more time")
+        .solution("Try again when there is less to do, or allow more time");
+    match stage {
+        Some(stage) => error.stage(stage),
+        None => error,
+    }
 }
 
 pub(crate) fn circuit_open(name: &str, wait: Duration) -> TaskError {

@@ -1,4 +1,4 @@
-//! Typed multi-stage inference pipelines on ONNX Runtime, whose every step a watcher can see.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(

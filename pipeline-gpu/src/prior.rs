@@ -58,7 +58,8 @@ impl Prior {
 
     /// Notes how long a stage took. A stage past [`STAGES`](Self::STAGES) is not noted.
     pub fn learn(&mut self, stage: &str, took: Duration) {
-        let took = took.min(Self::LONGEST).as_secs_f64() * 1e3;
+        // No longer in JSON than it is exact.
+        let took = took.min(Self::LONGEST).as_micros() as f64 / 1e3;
         if let Some(runs) = self.stages.get_mut(stage) {
             if runs.len() >= Self::RUNS {
                 runs.pop_front();
@@ -123,8 +124,9 @@ impl<'de> Deserialize<'de> for Prior {
                 .filter(|millis| millis.is_finite() && **millis >= 0.0);
             let newest = sound.clone().count().saturating_sub(Self::RUNS);
             for millis in sound.skip(newest) {
-                let millis = millis.min(Self::LONGEST.as_secs_f64() * 1e3);
-                prior.learn(&stage, Duration::from_secs_f64(millis / 1e3));
+                let longest = Self::LONGEST.as_secs_f64();
+                let seconds = (millis / 1e3).min(longest);
+                prior.learn(&stage, Duration::from_secs_f64(seconds));
             }
         }
         Ok(prior)

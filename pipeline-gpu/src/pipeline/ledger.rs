@@ -23,8 +23,8 @@ pub(super) type Complete<Out> = Box<dyn FnOnce(Task, &Out) -> Result<Position, E
 #[derive(Debug)]
 pub(super) enum Failure {
     Failed(TaskError),
-    /// As it was asked to.
-    Stopped,
+    /// As it was asked to; in this stage, if it was worked on.
+    Stopped(Option<Arc<str>>),
 }
 
 /// Ends items, of whatever type their outputs are.
@@ -35,7 +35,7 @@ pub(super) trait Ends: Send + Sync {
     /// Ends an item that nobody holds any more.
     fn lose(&self, item: &Item) {
         let failure = match item.is_stopped() {
-            true => Failure::Stopped,
+            true => Failure::Stopped(None),
             false => Failure::Failed(error::item_lost()),
         };
         self.fail(item, failure);
@@ -168,8 +168,8 @@ impl<Out> Ledger<Out> {
         let result = match outcome {
             Ok(output) => finish(task, complete, output),
             Err(Failure::Failed(error)) => Err(fail(task, error)),
-            Err(Failure::Stopped) => Err(match item.stop() {
-                Some(Stop::Deadline) => fail(task, error::deadline_exceeded()),
+            Err(Failure::Stopped(stage)) => Err(match item.stop() {
+                Some(Stop::Deadline) => fail(task, error::deadline_exceeded(stage.as_deref())),
                 Some(Stop::Cancelled(reason)) => cancel(task, reason.clone()),
                 None => cancel(task, None),
             }),

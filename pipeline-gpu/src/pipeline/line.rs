@@ -32,6 +32,8 @@ struct Waiting<T> {
     /// What each was told last, from 1.
     told: VecDeque<u64>,
     shut: bool,
+    /// Nobody takes from it any more, and nobody will.
+    abandoned: bool,
 }
 
 /// Which of a pipeline's lines it is.
@@ -72,6 +74,7 @@ impl<T> Line<T> {
                 jobs: VecDeque::new(),
                 told: VecDeque::new(),
                 shut: false,
+                abandoned: false,
             }),
             telling: Mutex::new(()),
             arrived: Notify::new(),
@@ -91,12 +94,13 @@ impl<T> Line<T> {
         self.room.try_acquire().ok()
     }
 
-    /// Puts an item into a place that was kept.
+    /// Puts an item into a place that was kept; gives it back if it is to stop, or nobody would take
+    /// it.
     pub(super) fn put(&self, place: SemaphorePermit<'_>, job: Job<T>) -> Result<(), Job<T>> {
         {
             let mut waiting = self.waiting.lock();
             // Under the lock: who stops it looks for it here afterwards.
-            if job.ticket.item.is_stopped() {
+            if waiting.abandoned || job.ticket.item.is_stopped() {
                 return Err(job);
             }
             place.forget();
@@ -137,6 +141,19 @@ impl<T> Line<T> {
                 () = self.done.cancelled() => return None,
             }
         }
+    }
+
+    /// Loses all who wait: the workers are gone before their time, with their runtime.
+    pub(super) fn abandon(&self) {
+        if self.done.is_cancelled() {
+            return;
+        }
+        let lost = {
+            let mut waiting = self.waiting.lock();
+            waiting.abandoned = true;
+            std::mem::take(&mut waiting.jobs)
+        };
+        drop(lost);
     }
 
     fn try_take(&self) -> Option<(Job<T>, Option<Turn>)> {

@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Pipeline, Run,
     item::{Birth, Item, Job, Stop, Ticket},
-    ledger::{Complete, Ends, Entry, Failure, Seat},
+    ledger::{Complete, Ends, Entry, Seat},
     shop::Floor,
 };
 use crate::error::{Refusal, SubmitError};
@@ -253,12 +253,11 @@ where
         });
         let ends = Arc::clone(&parts.ledger) as Arc<dyn Ends>;
         let job = Job {
-            ticket: Ticket::new(Arc::clone(&item), Arc::clone(&ends)),
+            ticket: Ticket::new(Arc::clone(&item), ends),
             value: input,
         };
-        if let Err(_job) = parts.first.put(admission.place, job) {
-            ends.fail(&item, Failure::Stopped);
-        }
+        // Given back, it is lost with the job.
+        drop(parts.first.put(admission.place, job));
         if item.reporter.task_id().is_some() || item.deadline.is_some() {
             parts
                 .runtime

@@ -72,7 +72,7 @@ impl Floor {
         // Its own code is dropped after it has ended.
         let withdrawn = self.lines.iter().find_map(|line| line.withdraw(item));
         if withdrawn.is_some() {
-            self.shop.ends.fail(item, Failure::Stopped);
+            self.shop.ends.fail(item, Failure::Stopped(None));
         }
     }
 

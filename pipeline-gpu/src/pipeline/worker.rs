@@ -38,6 +38,7 @@ where
     for _ in 0..workers {
         let (post, source, next) = (Arc::clone(&post), Arc::clone(source), Arc::clone(next));
         tokio::spawn(async move {
+            let _duty = Duty(&source);
             // What an item is made of may panic when it is dropped: its ticket ends it, and the
             // worker goes on.
             while AssertUnwindSafe(work(&post, &source, &next))
@@ -55,10 +56,20 @@ where
     Out: Send + 'static,
 {
     tokio::spawn(async move {
+        let _duty = Duty(&last);
         while let Some((Job { ticket, value }, _)) = last.take().await {
             ledger.complete(&ticket.item, value);
         }
     });
+}
+
+/// Whoever takes from a line.
+struct Duty<'a, T>(&'a Line<T>);
+
+impl<T> Drop for Duty<'_, T> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 async fn work<S, In, Out>(post: &Post<S>, source: &Line<In>, next: &Line<Out>)
@@ -72,7 +83,7 @@ where
         if source.kind() == Kind::First && !item.begin() {
             item.ask_to_stop(Stop::Cancelled(item.reporter.cancel_reason()));
         }
-        let failure = match post.serve(&item, value).await {
+        match post.serve(&item, value).await {
             Ok(value) => {
                 if let Some(turn) = &turn {
                     tokio::select! {
@@ -80,18 +91,11 @@ where
                         () = item.cancel.cancelled() => {}
                     }
                 }
-                match next.push(Job { ticket, value }).await {
-                    Ok(()) => continue,
-                    // The job, and what it is made of, is gone after the item has ended.
-                    Err(_job) => {
-                        post.shop.ends.fail(&item, Failure::Stopped);
-                        continue;
-                    }
-                }
+                // Given back, it ends with the job.
+                drop(next.push(Job { ticket, value }).await);
             }
-            Err(failure) => failure,
-        };
-        post.shop.ends.fail(&item, failure);
+            Err(failure) => post.shop.ends.fail(&item, failure),
+        }
     }
 }
 
@@ -105,7 +109,7 @@ impl<S> Post<S> {
         S: Stage<In, Out>,
     {
         if item.is_stopped() {
-            return Err(Failure::Stopped);
+            return Err(Failure::Stopped(None));
         }
         let plan = self.plan();
         let path = item.path(&plan.name);
@@ -139,7 +143,7 @@ impl<S> Post<S> {
                 () = item.cancel.cancelled() => {
                     // Whatever it comes to: the item is to stop.
                     let _ended = timeout(plan.grace, run).await;
-                    return Err(Failure::Stopped);
+                    return Err(Failure::Stopped(Some(path)));
                 }
                 () = Pace::keep(&mut pace) => {}
             }
@@ -153,7 +157,7 @@ impl<S> Post<S> {
                 Ok(output)
             }
             // It has seen the flag before this did.
-            Ok(Err(_)) if item.is_stopped() => Err(Failure::Stopped),
+            Ok(Err(_)) if item.is_stopped() => Err(Failure::Stopped(Some(path))),
             Ok(Err(error)) => Err(failed_in(error, &path)),
             // What it said was told to the panic hook.
             Err(_) => Err(failed_in(error::stage_panicked(&plan.name), &path)),

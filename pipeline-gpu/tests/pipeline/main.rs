@@ -1,0 +1,17 @@
+//! How pipelines behave, seen from outside.
+
+mod batches;
+mod breakers;
+mod building;
+mod cancelling;
+mod closing;
+mod common;
+mod devices;
+mod estimates;
+mod model;
+mod order;
+mod pausing;
+mod places;
+mod retries;
+mod tasks;
+mod threads;
