@@ -7,6 +7,7 @@
 //! | [`DetectYolo`] | [`Scene`] | [`Persons`] | `vision`, `onnx` |
 //! | [`CutOut`] | [`Region`] | [`Figure`] | `vision`, `onnx` |
 //! | [`MeasureProsody`] | [`Recording`] | [`Prosody`](crate::audio::Prosody) | `audio`, `onnx` |
+//! | [`Render`] | [`RenderJob`] | [`Video`] | `remote` |
 //!
 //! Each takes what it needs and no more; [`part`] puts it into a pipeline whose items are more:
 //!
@@ -57,7 +58,7 @@
 //! # Stopping, and failing
 //!
 //! A run of a model stops before its next operation, loops before their next round. Errors are those of
-//! [`onnx`](crate::onnx), [`vision`](crate::vision) and [`audio`](crate::audio), with their codes and solutions, and those that
+//! [`onnx`](crate::onnx), [`vision`](crate::vision), [`audio`](crate::audio) and [`remote`](crate::remote), with their codes and solutions, and those that
 //! each stage names. A model that is not of the kind that a stage takes is told when the stage is made: [`Misfit`].
 
 #[cfg(all(feature = "__runtime", feature = "vision"))]
@@ -75,12 +76,16 @@ mod misfit;
 mod part;
 #[cfg(all(feature = "__runtime", feature = "vision"))]
 mod persons;
+#[cfg(feature = "remote")]
+mod render;
 
 #[cfg(all(feature = "__runtime", feature = "audio"))]
 pub use self::measure_prosody::{MeasureProsody, Recording};
 #[cfg(feature = "__runtime")]
 pub use self::misfit::Misfit;
 pub use self::part::{Part, part};
+#[cfg(feature = "remote")]
+pub use self::render::{Render, RenderJob, Video};
 #[cfg(all(feature = "__runtime", feature = "vision"))]
 pub use self::{
     cut_out::{CutOut, Figure, Region},

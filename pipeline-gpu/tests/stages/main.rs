@@ -4,5 +4,6 @@
 
 mod faces;
 mod pictures;
+mod rendering;
 mod support;
 mod voices;
