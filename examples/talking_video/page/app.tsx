@@ -70,8 +70,8 @@ function App() {
         <h1>Make a picture speak</h1>
         <p className="lead">A portrait and a voice go in, a video comes out. Every step of the way can be watched.</p>
       </header>
-      <Form onAccepted={begin} onVoice={setVoice} />
       {task !== null && <Watched key={task.task_id} task={task} voice={voice} onForget={() => begin(null)} />}
+      <Form onAccepted={begin} onVoice={setVoice} />
     </main>
   );
 }
@@ -156,10 +156,14 @@ function Progress({ task, voice, onForget }: { task: Accepted; voice: File | nul
   const client = useProgressClient();
   const cancel = () => void client.task(task.task_id).cancel("not wanted any more").catch(() => undefined);
   const state = snapshot?.state ?? "waiting";
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => {
+    section.current?.scrollIntoView({ block: "nearest" });
+  }, []);
   const isOver = isDone || error !== null || ["completed", "failed", "cancelled", "abandoned"].includes(state);
   const percent = Math.floor(progress.progress);
   return (
-    <section className="card" aria-labelledby="task-title" data-testid="task" data-state={state}>
+    <section className="card" ref={section} aria-labelledby="task-title" data-testid="task" data-state={state}>
       <div className="head">
         <h2 id="task-title">Your video</h2>
         {!isOver && (
@@ -217,6 +221,7 @@ function Stages({ snapshot }: { snapshot: Snapshot | null }) {
         <li key={path} data-state={state} data-testid={`stage-${path}`}>
           <span>
             {label}
+            <span className="unseen">, {state}</span>
             {typeof metadata?.device === "string" && <span className="hint"> on {metadata.device}</span>}
           </span>
           {message && <small>{message}</small>}
