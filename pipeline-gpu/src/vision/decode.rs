@@ -41,10 +41,10 @@ impl DecodeLimits {
         self
     }
 
-    /// The most memory that decoding takes: up to 16 bytes a pixel (four channels of 32 bits), and
-    /// as much again for what the decoder keeps of the frame.
+    /// The most memory that decoding takes: four channels of 16 bits, and as much again for what the
+    /// decoder keeps of the frame.
     fn memory(&self) -> u64 {
-        self.pixels.saturating_mul(32).saturating_add(1 << 20)
+        self.pixels.saturating_mul(16).saturating_add(1 << 20)
     }
 }
 
