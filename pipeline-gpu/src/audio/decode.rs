@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Cursor},
+    panic,
     time::Duration,
 };
 
@@ -98,6 +99,16 @@ pub fn decode(bytes: &[u8], limits: &AudioLimits) -> Result<Sound, AudioError> {
             limit: limits.bytes,
         });
     }
+    // The decoders are others', and read what strangers send: where one gives up by a panic, the file
+    // is damaged, and nothing of the decoder is used again.
+    panic::catch_unwind(|| read(bytes, limits)).unwrap_or_else(|_| {
+        Err(AudioError::Corrupt {
+            reason: "its decoder gave up".to_owned(),
+        })
+    })
+}
+
+fn read(bytes: &[u8], limits: &AudioLimits) -> Result<Sound, AudioError> {
     // Not seekable: of an MP3 that does not say how long it is, the length would be guessed.
     let source = Box::new(ReadOnlySource::new(Cursor::new(bytes)));
     let stream = MediaSourceStream::new(source, Default::default());

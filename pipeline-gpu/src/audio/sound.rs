@@ -62,7 +62,8 @@ impl Sound {
     ///
     /// # Errors
     ///
-    /// [`AudioError::Rate`] if the rate is outside of [`RATES`](Self::RATES).
+    /// [`AudioError::Rate`] if the rate is outside of [`RATES`](Self::RATES), [`AudioError::NotFinite`]
+    /// if samples are so loud that they overflow.
     pub fn resampled(self, rate: u32) -> Result<Self, AudioError> {
         check_rate(rate)?;
         if rate == self.rate || self.samples.is_empty() {
@@ -83,10 +84,7 @@ impl Sound {
         let output = resampler
             .process_all(&input, frames, None)
             .map_err(|error| refused(&error))?;
-        Ok(Self {
-            rate,
-            samples: output.take_data(),
-        })
+        Self::new(rate, output.take_data())
     }
 
     /// Refuses another rate than that of voices.

@@ -92,7 +92,8 @@ impl SpeechOptions {
     /// use pipeline_gpu::audio::SpeechOptions;
     ///
     /// // A second: 0.32 s of silence, 0.48 s of speech, silence.
-    /// let probabilities: Vec<f32> = (0..32).map(|at| if (10..25).contains(&at) { 0.9 } else { 0.1 }).collect();
+    /// let mut probabilities = [0.1; 32];
+    /// probabilities[10..25].fill(0.9);
     /// let options = SpeechOptions::default().padding(Duration::ZERO);
     /// let speech = options.segments(&probabilities, Duration::from_secs(1))?;
     /// assert_eq!(speech.len(), 1);

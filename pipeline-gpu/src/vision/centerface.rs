@@ -22,6 +22,25 @@ pub struct Face {
     pub landmarks: [(f32, f32); 5],
 }
 
+impl Face {
+    /// Where in a picture of this size the rest of the person is likely to be: two faces to either
+    /// side of the middle, most of one above for hair and hat, and all that is below. Made for
+    /// [`Matte::within`](super::Matte::within), where a portrait shows more than one person.
+    #[must_use]
+    pub fn person(&self, picture: (u32, u32)) -> BoundingBox {
+        let face = &self.bounds;
+        let (width, height) = (picture.0 as f32, picture.1 as f32);
+        let middle = (face.left + face.right) / 2.0;
+        BoundingBox::new(
+            middle - 2.0 * face.width(),
+            face.top - 0.8 * face.height(),
+            middle + 2.0 * face.width(),
+            height,
+        )
+        .within(width, height)
+    }
+}
+
 /// The four outputs of one run of CenterFace: maps of the input's size divided by 4.
 #[derive(Debug, Clone, Copy)]
 #[expect(

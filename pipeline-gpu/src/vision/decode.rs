@@ -1,5 +1,7 @@
 //! From the bytes of a file to pixels that stand upright.
 
+use std::panic;
+
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Rgb, RgbImage,
     error::LimitErrorKind,
@@ -41,10 +43,10 @@ impl DecodeLimits {
         self
     }
 
-    /// The most memory that decoding takes: up to 16 bytes a pixel (four channels of 32 bits), and
-    /// as much again for what the decoder keeps of the frame.
+    /// The most memory that decoding takes: four channels of 16 bits, and as much again for what the
+    /// decoder keeps of the frame.
     fn memory(&self) -> u64 {
-        self.pixels.saturating_mul(32).saturating_add(1 << 20)
+        self.pixels.saturating_mul(16).saturating_add(1 << 20)
     }
 }
 
@@ -90,6 +92,20 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, VisionErr
     if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
         return Err(VisionError::Truncated);
     }
+    // The decoders are others', and read what strangers send: where one gives up by a panic, the file
+    // is damaged, and nothing of the decoder is used again.
+    panic::catch_unwind(|| whole(bytes, format, limits)).unwrap_or_else(|_| {
+        Err(VisionError::Corrupt {
+            reason: "its decoder gave up".to_owned(),
+        })
+    })
+}
+
+fn whole(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: &DecodeLimits,
+) -> Result<RgbImage, VisionError> {
     let source = Source::new(bytes);
     read(source.clone(), format, limits).map_err(|error| match error {
         // Decoders say in many ways that they miss something; that they asked for it is sure.

@@ -118,7 +118,8 @@ impl Yolo {
     /// What is in a picture, best score first. `shape` and `output` are of one picture's run, whose
     /// input `mapping` came with.
     ///
-    /// A box has one class, its best, also if that is none of the [wanted](Self::only); v5's score is that of the class times that of being anything.
+    /// A box has one class, its best, also if that is none of the [wanted](Self::only); v5's score is
+    /// that of the class times that of being anything.
     ///
     /// # Errors
     ///

@@ -207,6 +207,14 @@ fn what_is_wrong_is_told_with_a_code_and_a_way_out() {
     }
 }
 
+#[test]
+fn a_header_that_a_decoder_cannot_stand_is_an_error() {
+    let mut bytes = wav(8_000, 1, &[0.0; 100]);
+    // More channels than there are bytes for in a frame.
+    bytes[22..24].copy_from_slice(&0x8002u16.to_le_bytes());
+    assert!(read(&bytes).is_err());
+}
+
 proptest! {
     #[test]
     fn a_damaged_file_is_a_recording_or_an_error_and_never_a_panic(

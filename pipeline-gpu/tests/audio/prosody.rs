@@ -66,6 +66,44 @@ fn bursts_of_a_voice_are_counted_as_syllables() {
 }
 
 #[test]
+fn a_dip_of_two_decibels_parts_two_syllables_and_a_smaller_one_does_not() {
+    let count = |quiet: f32| {
+        let mut samples = sine(16_000, 200.0, 0.5, 4.0);
+        for (at, sample) in samples.iter_mut().enumerate() {
+            if at % 4_000 >= 2_000 {
+                *sample *= quiet;
+            }
+        }
+        let sound = voice(samples);
+        let speech = vec![Segment::new(0.0, 4.0)];
+        Prosody::measure(&sound, speech, voiced(&sound))
+            .unwrap()
+            .syllables
+    };
+    // -3.1 dB and -0.9 dB.
+    assert_eq!(count(0.7), 16);
+    assert_eq!(count(0.9), 1);
+}
+
+#[test]
+fn what_is_far_below_the_loudest_is_no_syllable() {
+    let count = |quiet: f32| {
+        let mut samples = bursts(5, 4).samples().to_vec();
+        for sample in &mut samples[32_000..] {
+            *sample *= quiet;
+        }
+        let sound = voice(samples);
+        let speech = vec![Segment::new(0.0, 4.0)];
+        Prosody::measure(&sound, speech, voiced(&sound))
+            .unwrap()
+            .syllables
+    };
+    // -14 dB and -30 dB.
+    assert_eq!(count(0.2), 20);
+    assert_eq!(count(0.0316), 10);
+}
+
+#[test]
 fn only_what_is_spoken_and_voiced_is_counted() {
     let sound = bursts(5, 4);
     let energy = Energy::of(&sound).unwrap();

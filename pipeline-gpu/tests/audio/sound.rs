@@ -76,7 +76,7 @@ fn a_recording_without_samples_stays_without() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn a_recording_keeps_its_duration_whatever_the_rates(

@@ -43,6 +43,8 @@ fn a_short_pause_does_not_part_and_a_long_one_does() {
         heard("########....########", bare()),
         [(0, 256), (384, 640)]
     );
+    let exact = bare().min_silence(Duration::from_millis(96));
+    assert_eq!(heard("########...########", exact), [(0, 256), (352, 608)]);
     let patient = bare().min_silence(Duration::from_millis(200));
     assert_eq!(heard("########....########", patient), [(0, 640)]);
 }

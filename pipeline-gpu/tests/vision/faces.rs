@@ -68,6 +68,23 @@ fn a_face_without_measure_fills_the_picture_and_no_more() {
 }
 
 #[test]
+fn a_face_tells_where_its_person_is_within_the_picture() {
+    let mapping = Letterbox::center_face(128).mapping(400, 200).unwrap();
+    let mut maps = empty(128, 64);
+    let cell = 8 * 32 + 16;
+    maps[0][cell] = 0.9;
+    maps[1][cell] = 8f32.ln();
+    maps[1][512 + cell] = 8f32.ln();
+    let face = CenterFace::new().detect(&output(&maps), &mapping).unwrap()[0];
+    // The face is 156 to 256 wide and 56 to 156 high.
+    assert_close(
+        &sides(&face.person((400, 200))),
+        &[6.25, 0.0, 400.0, 200.0],
+        1e-3,
+    );
+}
+
+#[test]
 fn maps_of_another_size_or_with_nan_are_refused() {
     let mapping = Letterbox::center_face(64).mapping(64, 64).unwrap();
     let mut maps = empty(64, 64);
