@@ -80,10 +80,10 @@ impl BatchContext {
 /// when its first item has waited [`max_wait`](Self::max_wait). So a batch costs nothing where
 /// there is little to do, and little time where there is much.
 ///
-/// An item that is cancelled leaves a batch that has not begun. An item that is retried joins a
-/// later batch. Clones share their batches, also from stages of different pipelines. Items come in
-/// the pipeline's order where the stage's [concurrency](crate::PipelineBuilder::concurrency), by
-/// default twice the size of a batch, is not set below that size.
+/// An item that is cancelled or paused leaves a batch that has not begun. An item that is retried
+/// joins a later batch. Clones share their batches, also from stages of different pipelines. Batches
+/// fill only where the stage's [concurrency](crate::PipelineBuilder::concurrency), by default twice
+/// the size of a batch, is not set below that size.
 ///
 /// ```
 /// use pipeline_gpu::{BatchContext, Batched, Pipeline};

@@ -171,10 +171,6 @@ impl<T> Line<T> {
         waiting.told.remove(first);
         let job = waiting.jobs.remove(first)?;
         let turn = self.turnstile.as_ref().map(Turnstile::next);
-        if !waiting.jobs.is_empty() {
-            // The word of its arrival may have woken one who took another.
-            self.arrived.notify_one();
-        }
         Some((job, turn))
     }
 

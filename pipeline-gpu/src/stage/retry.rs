@@ -7,7 +7,7 @@ use progress_core::{
     batch::{RetryPolicy, retry},
 };
 
-use crate::{context::Context, stage::Stage, sync::Mutex};
+use crate::{context::Context, error, stage::Stage, sync::Mutex};
 
 /// A stage whose failed attempts are repeated. See [`Stage::retry`].
 #[derive(Debug, Clone)]
@@ -34,11 +34,12 @@ where
         // Between attempts nothing is done that estimates should know of.
         let between = Arc::new(Mutex::new(Some(cx.hold())));
         let reporter = cx.reporter().clone();
-        retry(&reporter, self.policy, move || {
+        let (item, waits) = (cx.clone(), Arc::clone(&between));
+        let attempts = retry(&reporter, self.policy, move || {
             made += 1;
-            let cx = cx.in_attempt(made);
+            let cx = item.in_attempt(made);
             let input = input.clone();
-            let between = Arc::clone(&between);
+            let between = Arc::clone(&waits);
             async move {
                 cx.ready().await?;
                 if made > 1 && !opaque {
@@ -50,10 +51,25 @@ where
                 if result.is_err() {
                     *between.lock() = Some(cx.hold());
                 }
-                result
+                // Once it is to stop no other follows.
+                result.map_err(|error| match cx.is_cancelled() {
+                    true => error.retryable(false),
+                    false => error,
+                })
             }
-        })
-        .await
+        });
+        tokio::pin!(attempts);
+        tokio::select! {
+            biased;
+            result = &mut attempts => return result,
+            () = cx.cancel().cancelled() => {}
+        }
+        // An attempt comes to its end by itself; nobody waits for the next.
+        let waits = between.lock().is_some();
+        match waits {
+            true => Err(error::cancelled()),
+            false => attempts.await,
+        }
     }
 
     fn concurrency(&self) -> usize {
