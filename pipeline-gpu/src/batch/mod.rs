@@ -201,7 +201,7 @@ where
         while let Some(next) = input.take() {
             cx.ready().await?;
             let slot = Arc::new(Mutex::new(Some(next)));
-            let (reply, result) = oneshot::channel();
+            let (reply, mut result) = oneshot::channel();
             let entry = Entry {
                 waited: cx.hold(),
                 cx: cx.clone(),
@@ -212,15 +212,23 @@ where
             if self.collector().send(entry).await.is_err() {
                 break;
             }
-            tokio::select! {
+            let mut ended = tokio::select! {
                 biased;
-                result = result => match result {
-                    Ok(Ok(result)) => return result,
-                    Ok(Err(panic)) => std::panic::resume_unwind(Box::new(panic)),
-                    Err(_) => break,
-                },
+                result = &mut result => Some(result),
+                () = cx.paused() => None,
+            };
+            if ended.is_none() {
                 // It leaves a batch that has not begun, to come back when it goes on.
-                () = cx.paused() => input = slot.lock().take(),
+                input = slot.lock().take();
+                if input.is_none() {
+                    ended = Some(result.await);
+                }
+            }
+            match ended {
+                Some(Ok(Ok(result))) => return result,
+                Some(Ok(Err(panic))) => std::panic::resume_unwind(Box::new(panic)),
+                Some(Err(_)) => break,
+                None => {}
             }
         }
         Err(error::item_lost())
