@@ -8,7 +8,7 @@ use progress_core::TaskError;
 use tokio::sync::{mpsc, oneshot};
 
 use self::collector::{Collector, Entry, Limits};
-use crate::{cancel::Cancel, context::Context, error, stage::Stage, sync::Mutex};
+use crate::{cancel::Cancel, context::Context, stage::Stage, sync::Mutex};
 
 /// Work that is cheaper for many items at once: one run of a model on a batch.
 ///
@@ -231,7 +231,7 @@ where
                 None => {}
             }
         }
-        Err(error::item_lost())
+        Err(cx.lost())
     }
 
     fn concurrency(&self) -> usize {

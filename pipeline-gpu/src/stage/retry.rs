@@ -7,6 +7,8 @@ use progress_core::{
     batch::{RetryPolicy, retry},
 };
 
+use tokio::sync::Notify;
+
 use crate::{context::Context, error, stage::Stage, sync::Mutex};
 
 /// A stage whose failed attempts are repeated. See [`Stage::retry`].
@@ -34,12 +36,13 @@ where
         // Between attempts nothing is done that estimates should know of.
         let between = Arc::new(Mutex::new(Some(cx.hold())));
         let reporter = cx.reporter().clone();
-        let (item, waits) = (cx.clone(), Arc::clone(&between));
+        let broken_off = Arc::new(Notify::new());
+        let (item, waits, stops) = (cx.clone(), Arc::clone(&between), Arc::clone(&broken_off));
         let attempts = retry(&reporter, self.policy, move || {
             made += 1;
             let cx = item.in_attempt(made);
             let input = input.clone();
-            let between = Arc::clone(&waits);
+            let (between, over) = (Arc::clone(&waits), Arc::clone(&stops));
             async move {
                 cx.ready().await?;
                 if made > 1 && !opaque {
@@ -50,12 +53,13 @@ where
                 let result = self.stage.run(cx.clone(), input).await;
                 if result.is_err() {
                     *between.lock() = Some(cx.hold());
+                    if cx.is_cancelled() {
+                        // No other follows, and nobody need be told of this one.
+                        over.notify_one();
+                        std::future::pending::<()>().await;
+                    }
                 }
-                // Once it is to stop no other follows.
-                result.map_err(|error| match cx.is_cancelled() {
-                    true => error.retryable(false),
-                    false => error,
-                })
+                result
             }
         });
         tokio::pin!(attempts);
@@ -65,10 +69,14 @@ where
             () = cx.cancel().cancelled() => {}
         }
         // An attempt comes to its end by itself; nobody waits for the next.
-        let waits = between.lock().is_some();
-        match waits {
-            true => Err(error::cancelled()),
-            false => attempts.await,
+        let between_attempts = between.lock().is_some();
+        if between_attempts {
+            return Err(error::cancelled());
+        }
+        tokio::select! {
+            biased;
+            result = attempts => result,
+            () = broken_off.notified() => Err(error::cancelled()),
         }
     }
 
