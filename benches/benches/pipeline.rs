@@ -8,6 +8,7 @@ use std::{
     env,
     hint::black_box,
     process::{Command, ExitCode},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -156,9 +157,9 @@ fn run_counted(arguments: &[String]) -> ExitCode {
 
 /// Items through two stages of one thread each, beside the same work one after the other.
 fn overlap(effort: Effort, table: &mut Table) {
-    const WORK: u64 = 2_000_000;
+    const WORK: u64 = 6_000_000;
     let work = effort.repeat(WORK);
-    let items = effort.repeat(24);
+    let items = effort.repeat(16);
     let runtime = one_thread();
     let pool = CpuPool::new("bench", 2).unwrap();
     let pipeline = runtime.block_on(async {
@@ -188,11 +189,31 @@ fn overlap(effort: Effort, table: &mut Table) {
         runtime.block_on(join_all((0..items).map(|n| pipeline.run(&nobody, n))));
         micros(began.elapsed(), items) / 1e3
     };
-    let [pipelined, alone] = rounds(effort, [&mut { pipelined }, &mut { one_after_the_other }]);
+    // The most that two threads can bring on this machine now: no item is handed over.
+    let bare = || {
+        let stage = || (0..items).map(|n| spin(n, work)).fold(0, u64::wrapping_add);
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let other = scope.spawn(stage);
+            black_box((stage(), other.join().unwrap()));
+        });
+        micros(began.elapsed(), items) / 1e3
+    };
+    let [pipelined, alone, bare] = rounds(
+        effort,
+        [&mut { pipelined }, &mut { one_after_the_other }, &mut {
+            bare
+        }],
+    );
     table.push(
         Row::new("an item of two stages, overlapped", pipelined.value, "ms")
             .beside(alone.value, alone.ratio)
             .ratio_at_least(1.6),
+    );
+    table.push(
+        Row::new("the same beside two bare threads", pipelined.value, "ms")
+            .beside(bare.value, bare.ratio)
+            .ratio_at_least(0.8),
     );
 }
 
