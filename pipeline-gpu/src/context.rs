@@ -194,6 +194,14 @@ impl Context {
         }
     }
 
+    /// The error of work that whoever was to do it has dropped.
+    pub(crate) fn lost(&self) -> TaskError {
+        match self.is_cancelled() {
+            true => error::cancelled(),
+            false => error::item_lost(),
+        }
+    }
+
     /// The time until the guard is dropped is not the stage's.
     pub(crate) fn hold(&self) -> Held {
         self.site.stopwatch.hold()

@@ -8,7 +8,7 @@ use progress_core::TaskError;
 use tokio::sync::{mpsc, oneshot};
 
 use self::collector::{Collector, Entry, Limits};
-use crate::{cancel::Cancel, context::Context, error, stage::Stage, sync::Mutex};
+use crate::{cancel::Cancel, context::Context, stage::Stage, sync::Mutex};
 
 /// Work that is cheaper for many items at once: one run of a model on a batch.
 ///
@@ -80,10 +80,10 @@ impl BatchContext {
 /// when its first item has waited [`max_wait`](Self::max_wait). So a batch costs nothing where
 /// there is little to do, and little time where there is much.
 ///
-/// An item that is cancelled leaves a batch that has not begun. An item that is retried joins a
-/// later batch. Clones share their batches, also from stages of different pipelines. Items come in
-/// the pipeline's order where the stage's [concurrency](crate::PipelineBuilder::concurrency), by
-/// default twice the size of a batch, is not set below that size.
+/// An item that is cancelled or paused leaves a batch that has not begun. An item that is retried
+/// joins a later batch. Clones share their batches, also from stages of different pipelines. Batches
+/// fill only where the stage's [concurrency](crate::PipelineBuilder::concurrency), by default twice
+/// the size of a batch, is not set below that size.
 ///
 /// ```
 /// use pipeline_gpu::{BatchContext, Batched, Pipeline};
@@ -201,7 +201,7 @@ where
         while let Some(next) = input.take() {
             cx.ready().await?;
             let slot = Arc::new(Mutex::new(Some(next)));
-            let (reply, result) = oneshot::channel();
+            let (reply, mut result) = oneshot::channel();
             let entry = Entry {
                 waited: cx.hold(),
                 cx: cx.clone(),
@@ -212,18 +212,26 @@ where
             if self.collector().send(entry).await.is_err() {
                 break;
             }
-            tokio::select! {
+            let mut ended = tokio::select! {
                 biased;
-                result = result => match result {
-                    Ok(Ok(result)) => return result,
-                    Ok(Err(panic)) => std::panic::resume_unwind(Box::new(panic)),
-                    Err(_) => break,
-                },
+                result = &mut result => Some(result),
+                () = cx.paused() => None,
+            };
+            if ended.is_none() {
                 // It leaves a batch that has not begun, to come back when it goes on.
-                () = cx.paused() => input = slot.lock().take(),
+                input = slot.lock().take();
+                if input.is_none() {
+                    ended = Some(result.await);
+                }
+            }
+            match ended {
+                Some(Ok(Ok(result))) => return result,
+                Some(Ok(Err(panic))) => std::panic::resume_unwind(Box::new(panic)),
+                Some(Err(_)) => break,
+                None => {}
             }
         }
-        Err(error::item_lost())
+        Err(cx.lost())
     }
 
     fn concurrency(&self) -> usize {

@@ -51,6 +51,7 @@ pub(super) struct Ledger<Out> {
     pub(super) done: CancellationToken,
 }
 
+/// Locked before an item's own locks, and by nobody who holds one.
 struct Book<Out> {
     entries: HashMap<u64, Entry<Out>>,
     next_id: u64,
@@ -133,16 +134,13 @@ impl<Out> Ledger<Out> {
 
     /// Pauses all items, and those that are still to come; `None` has them go on.
     pub(super) fn pause(&self, paused: Option<&Option<Arc<str>>>) {
-        let items = {
-            let mut book = self.book.lock();
-            book.paused = paused.cloned();
-            let items = book.entries.values().map(|entry| Arc::clone(&entry.item));
-            items.collect::<Vec<_>>()
-        };
-        for item in items {
+        // Under the lock: what is asked for last is what each comes to.
+        let mut book = self.book.lock();
+        book.paused = paused.cloned();
+        for entry in book.entries.values() {
             match paused {
-                Some(reason) => item.pause(Pauser::Pipeline, reason.as_deref()),
-                None => drop(item.resume(Pauser::Pipeline)),
+                Some(reason) => entry.item.pause(Pauser::Pipeline, reason.as_deref()),
+                None => drop(entry.item.resume(Pauser::Pipeline)),
             }
         }
     }
@@ -207,15 +205,11 @@ pub(super) struct Seat<Out> {
 impl<Out> Seat<Out> {
     pub(super) fn take(mut self, entry: Entry<Out>) {
         self.taken = true;
-        let item = Arc::clone(&entry.item);
-        let paused = {
-            let mut book = self.ledger.book.lock();
-            book.entries.insert(self.id, entry);
-            book.paused.clone()
-        };
-        if let Some(reason) = paused {
-            item.pause(Pauser::Pipeline, reason.as_deref());
+        let mut book = self.ledger.book.lock();
+        if let Some(reason) = &book.paused {
+            entry.item.pause(Pauser::Pipeline, reason.as_deref());
         }
+        book.entries.insert(self.id, entry);
     }
 }
 

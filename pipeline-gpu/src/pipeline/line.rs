@@ -31,7 +31,6 @@ struct Waiting<T> {
     jobs: VecDeque<Job<T>>,
     /// What each was told last, from 1.
     told: VecDeque<u64>,
-    shut: bool,
     /// Nobody takes from it any more, and nobody will.
     abandoned: bool,
 }
@@ -50,9 +49,6 @@ pub(super) enum Kind {
 pub(super) trait Holds: Send + Sync {
     /// Takes an item out that is to stop, if it is here.
     fn withdraw(&self, item: &Item) -> Option<Box<dyn Any + Send>>;
-
-    /// Keeps all items, or lets them go on.
-    fn shut(&self, shut: bool);
 
     /// Looks again who may go on.
     fn wake(&self);
@@ -73,7 +69,6 @@ impl<T> Line<T> {
             waiting: Mutex::new(Waiting {
                 jobs: VecDeque::new(),
                 told: VecDeque::new(),
-                shut: false,
                 abandoned: false,
             }),
             telling: Mutex::new(()),
@@ -158,9 +153,6 @@ impl<T> Line<T> {
 
     fn try_take(&self) -> Option<(Job<T>, Option<Turn>)> {
         let mut waiting = self.waiting.lock();
-        if waiting.shut {
-            return None;
-        }
         let first = match self.kind {
             Kind::Last => 0,
             _ => {
@@ -171,10 +163,6 @@ impl<T> Line<T> {
         waiting.told.remove(first);
         let job = waiting.jobs.remove(first)?;
         let turn = self.turnstile.as_ref().map(Turnstile::next);
-        if !waiting.jobs.is_empty() {
-            // The word of its arrival may have woken one who took another.
-            self.arrived.notify_one();
-        }
         Some((job, turn))
     }
 
@@ -212,11 +200,6 @@ impl<T: Send + 'static> Holds for Line<T> {
         self.room.add_permits(1);
         self.tell_places();
         Some(Box::new(job))
-    }
-
-    fn shut(&self, shut: bool) {
-        self.waiting.lock().shut = shut && self.kind != Kind::Last;
-        self.wake();
     }
 
     fn wake(&self) {

@@ -185,14 +185,13 @@ impl<In, Out> Pipeline<In, Out> {
     /// `paused`, with the reason.
     pub fn pause<'a>(&self, reason: impl Into<Option<&'a str>>) {
         let reason: Option<Arc<str>> = reason.into().map(Arc::from);
-        self.parts().floor.shut(true);
         self.parts().ledger.pause(Some(&reason));
     }
 
     /// Goes on after a [pause](Self::pause); items that are paused by themselves stay so.
     pub fn resume(&self) {
         self.parts().ledger.pause(None);
-        self.parts().floor.shut(false);
+        self.parts().floor.wake();
     }
 
     /// Tells whether it is paused.

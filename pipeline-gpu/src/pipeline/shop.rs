@@ -76,12 +76,6 @@ impl Floor {
         }
     }
 
-    pub(super) fn shut(&self, shut: bool) {
-        for line in &self.lines {
-            line.shut(shut);
-        }
-    }
-
     pub(super) fn wake(&self) {
         for line in &self.lines {
             line.wake();

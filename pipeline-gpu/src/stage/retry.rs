@@ -7,7 +7,9 @@ use progress_core::{
     batch::{RetryPolicy, retry},
 };
 
-use crate::{context::Context, stage::Stage, sync::Mutex};
+use tokio::sync::Notify;
+
+use crate::{context::Context, error, stage::Stage, sync::Mutex};
 
 /// A stage whose failed attempts are repeated. See [`Stage::retry`].
 #[derive(Debug, Clone)]
@@ -34,11 +36,13 @@ where
         // Between attempts nothing is done that estimates should know of.
         let between = Arc::new(Mutex::new(Some(cx.hold())));
         let reporter = cx.reporter().clone();
-        retry(&reporter, self.policy, move || {
+        let broken_off = Arc::new(Notify::new());
+        let (item, waits, stops) = (cx.clone(), Arc::clone(&between), Arc::clone(&broken_off));
+        let attempts = retry(&reporter, self.policy, move || {
             made += 1;
-            let cx = cx.in_attempt(made);
+            let cx = item.in_attempt(made);
             let input = input.clone();
-            let between = Arc::clone(&between);
+            let (between, over) = (Arc::clone(&waits), Arc::clone(&stops));
             async move {
                 cx.ready().await?;
                 if made > 1 && !opaque {
@@ -49,11 +53,31 @@ where
                 let result = self.stage.run(cx.clone(), input).await;
                 if result.is_err() {
                     *between.lock() = Some(cx.hold());
+                    if cx.is_cancelled() {
+                        // No other follows, and nobody need be told of this one.
+                        over.notify_one();
+                        std::future::pending::<()>().await;
+                    }
                 }
                 result
             }
-        })
-        .await
+        });
+        tokio::pin!(attempts);
+        tokio::select! {
+            biased;
+            result = &mut attempts => return result,
+            () = cx.cancel().cancelled() => {}
+        }
+        // An attempt comes to its end by itself; nobody waits for the next.
+        let between_attempts = between.lock().is_some();
+        if between_attempts {
+            return Err(error::cancelled());
+        }
+        tokio::select! {
+            biased;
+            result = attempts => result,
+            () = broken_off.notified() => Err(error::cancelled()),
+        }
     }
 
     fn concurrency(&self) -> usize {

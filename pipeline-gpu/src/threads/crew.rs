@@ -11,7 +11,7 @@ use std::{
 use progress_core::TaskError;
 use tokio::sync::oneshot;
 
-use crate::{context::Context, error, stopwatch::Held, sync::Mutex};
+use crate::{context::Context, stopwatch::Held, sync::Mutex};
 
 /// What runs on a thread that has an `S` of its own.
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
@@ -73,7 +73,7 @@ impl<S: 'static> Crew<S> {
                 Err(_) => break,
             }
         }
-        Err(error::item_lost())
+        Err(cx.lost())
     }
 }
 

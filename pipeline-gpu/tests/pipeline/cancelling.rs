@@ -187,6 +187,7 @@ async fn a_wait_for_another_attempt_is_broken_off() {
             })
             .retry(RetryPolicy::new().first_delay(Duration::from_secs(60))),
         )
+        .grace(Duration::from_secs(20))
         .build()
         .unwrap();
     let run = pipeline.item(1).run(&Reporter::noop());
@@ -195,6 +196,34 @@ async fn a_wait_for_another_attempt_is_broken_off() {
     let began = Instant::now();
     assert_eq!(soon(run).await, cancelled("enough"));
     assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_follows_one_that_ends_after_it_is_to_stop() {
+    let log = Log::default();
+    let stage = {
+        let log = log.clone();
+        move |cx: Context, _: u32| {
+            log.note(cx.attempt().to_string());
+            async move {
+                cx.cancel().cancelled().await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Err::<u32, _>(TaskError::new("BUSY", "Busy").retryable(true))
+            }
+        }
+    };
+    let pipeline = Pipeline::builder("p")
+        .stage("s", stage.retry(RetryPolicy::new()))
+        .grace(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let run = pipeline.item(1).run(&Reporter::noop());
+    settle().await;
+    run.cancel("enough");
+    let began = Instant::now();
+    assert_eq!(soon(run).await, cancelled("enough"));
+    assert_eq!(began.elapsed().as_secs(), 1);
+    assert_eq!(log.all(), ["1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,11 +47,11 @@ async fn who_waits_for_a_device_sees_its_place() {
     let gate = Gate::new();
     let pipeline = Pipeline::builder("p")
         .stage("gate", gate.clone().on(&device))
-        .concurrency(3)
+        .concurrency(4)
         .build()
         .unwrap();
     let submit = |n: u32| pipeline.submit(tracker.task(format!("t{n}")), n).unwrap();
-    let (zero, one, two) = (submit(0), submit(1), submit(2));
+    let [zero, one, two, three] = [0, 1, 2, 3].map(submit);
     let told = async |id: &str| {
         // What a stage says of itself is published within a tick.
         tokio::time::sleep(Duration::from_millis(150)).await;
@@ -65,11 +65,13 @@ async fn who_waits_for_a_device_sees_its_place() {
     one.cancel(None);
     assert!(soon(one).await.is_err());
     assert_eq!(told("t2").await, ["cuda:0".into(), Value::from(1)]);
+    assert_eq!(told("t3").await, ["cuda:0".into(), Value::from(2)]);
     gate.let_through(1);
     assert_eq!(zero.await, Ok(0));
+    assert_eq!(told("t3").await, ["cuda:0".into(), Value::from(1)]);
     assert_eq!(told("t2").await, [Value::Null, Value::Null]);
-    gate.let_through(1);
-    assert_eq!(two.await, Ok(2));
+    gate.let_through(2);
+    assert_eq!((two.await, three.await), (Ok(2), Ok(3)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,5 +13,6 @@ mod order;
 mod pausing;
 mod places;
 mod retries;
+mod stress;
 mod tasks;
 mod threads;

@@ -172,8 +172,14 @@ async fn play(layouts: Vec<Layout>, fates: Vec<Fate>) {
             "{n}: {:?} came to {result:?}",
             fates[n]
         );
-        let ends: Vec<_> = events(&tracker, &format!("t{n}")).await;
-        let ends = ends.iter().filter_map(|event| match event.data() {
+        let told: Vec<_> = events(&tracker, &format!("t{n}")).await;
+        // Another attempt must not make up for it.
+        for event in &told {
+            if let Data::Error(error) = event.data() {
+                assert_eq!(error.code(), "MEANT", "{n}: {:?}", fates[n]);
+            }
+        }
+        let ends = told.iter().filter_map(|event| match event.data() {
             Data::Complete(complete) => Some(complete.status),
             _ => None,
         });

@@ -96,6 +96,62 @@ async fn a_pipeline_that_is_paused_starts_nothing_and_takes_items() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_item_is_paused_until_nobody_pauses_it() {
+    let tracker = ProgressTracker::new();
+    let gate = Gate::new();
+    let pipeline = Pipeline::builder("p")
+        .stage("gate", gate.clone())
+        .build()
+        .unwrap();
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    gate.begun().await;
+    let state = async || snapshot(&tracker, "t").await.state;
+    run.pause("by somebody");
+    pipeline.pause("by the service");
+    run.resume();
+    assert_eq!(state().await, TaskState::Paused);
+    run.pause("by somebody");
+    pipeline.resume();
+    assert_eq!(state().await, TaskState::Paused);
+    run.resume();
+    assert_eq!(state().await, TaskState::Running);
+    gate.let_through(1);
+    assert_eq!(soon(run).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_comes_while_all_is_paused_is_paused_too() {
+    let log = Log::default();
+    let looks = {
+        let log = log.clone();
+        move |cx: Context, n: u32| {
+            let log = log.clone();
+            async move {
+                log.note("taken");
+                cx.ready().await?;
+                log.note("ready");
+                Ok::<_, TaskError>(n)
+            }
+        }
+    };
+    let pipeline = Pipeline::builder("p")
+        .stage("looks", looks)
+        .build()
+        .unwrap();
+    let tracker = ProgressTracker::new();
+    pipeline.pause(None);
+    // Its owner has begun it already.
+    let task = tracker.task("t").start().unwrap();
+    let run = pipeline.submit(task, 1).unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(log.all(), [""; 0]);
+    assert_eq!(snapshot(&tracker, "t").await.state, TaskState::Paused);
+    pipeline.resume();
+    assert_eq!(soon(run).await, Ok(1));
+    assert_eq!(log.all(), ["taken", "ready"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_paused_can_be_cancelled() {
     let gate = Gate::new();
     let pipeline = Pipeline::builder("p")
@@ -195,6 +251,26 @@ async fn one_that_is_paused_leaves_a_batch_that_has_not_begun() {
     assert_eq!(log.all(), ["[0]", "[2]"]);
     one.resume();
     assert_eq!(soon(one).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_runs_comes_to_its_end_though_an_item_of_it_is_paused() {
+    let batched = Batched::new(|_cx: BatchContext, inputs: Vec<u32>| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(inputs.into_iter().map(Ok).collect())
+    });
+    let pipeline = Pipeline::builder("p")
+        .stage("batch", batched)
+        .build()
+        .unwrap();
+    let run = pipeline.item(1).run(&Reporter::noop());
+    settle().await;
+    run.pause(None);
+    assert_eq!(
+        soon(run).await,
+        Ok(1),
+        "there is no other stage to be kept from"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use pipeline_gpu::{Context, CpuPool, PerThread, Pipeline, RunError, Stage, blocking};
 use progress_core::{Reporter, TaskError};
 
-use crate::common::{soon, until};
+use crate::common::{Log, soon, until};
 
 fn thread_name() -> String {
     thread::current().name().unwrap_or_default().to_owned()
@@ -134,6 +134,43 @@ async fn code_that_does_not_look_keeps_its_thread_but_not_its_item() {
     let next = pipeline.item(1).run(&nobody);
     release.send(()).unwrap();
     assert_eq!(soon(next).await, Ok(1));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_thread_never_begins_once_it_is_to_stop_or_paused() {
+    let pool = CpuPool::new("one", 1).unwrap();
+    let log = Log::default();
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let work = {
+        let log = log.clone();
+        move |_cx: &Context, n: u32| {
+            log.note(n.to_string());
+            if n == 0 {
+                let _released = wait.lock().unwrap().recv();
+            }
+            Ok(n)
+        }
+    };
+    let pipeline = Pipeline::builder("p")
+        .pool(&pool)
+        .stage("s", blocking(work))
+        .concurrency(4)
+        .unordered()
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    let runs = [0, 1, 2, 3].map(|n| pipeline.item(n).run(&nobody));
+    until(|| pipeline.waiting() == 0).await;
+    let [holds, cancelled, paused, last] = runs;
+    cancelled.cancel(None);
+    paused.pause(None);
+    assert!(soon(cancelled).await.is_err());
+    release.send(()).unwrap();
+    assert_eq!((soon(holds).await, soon(last).await), (Ok(0), Ok(3)));
+    assert_eq!(log.all(), ["0", "3"]);
+    paused.resume();
+    assert_eq!(soon(paused).await, Ok(2));
 }
 
 #[tokio::test]
