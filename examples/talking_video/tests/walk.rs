@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::path::Path;
+
 use image::AnimationDecoder as _;
 use pipeline_gpu::stages::IfNobody;
 use progress_core::TaskId;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
-use talking_video::{server::Limits, users::Users};
+use talking_video::{models::ModelFiles, server::Limits, users::Users};
 
 use self::support::{Held, Host, form, meadow, portrait, spoken, stand_in};
 
@@ -386,6 +388,26 @@ async fn where_it_is_allowed_the_whole_picture_speaks_and_watchers_are_told() {
         ),
         (&json!(0), &json!(0))
     );
+}
+
+#[tokio::test]
+async fn a_yolo_of_ones_own_finds_people_too() {
+    // Built by hand: whatever is red is a person.
+    let yolo = "../../pipeline-gpu/tests/models/blob_det320.onnx";
+    let yolo = Path::new(env!("CARGO_MANIFEST_DIR")).join(yolo);
+    let models = ModelFiles::default().yolo(yolo);
+    let host = Host::on(models, Users::open(), stand_in().await, |settings| settings).await;
+    let response = host.post(form(meadow(), spoken("I am a barn."))).await;
+    let task = support::Accepted(response.json().await.unwrap());
+    let snapshot = host.end(&task).await;
+    assert_eq!(snapshot["state"], "completed", "{snapshot}");
+    let detected = &snapshot["stages"][1]["metadata"];
+    assert_eq!(detected["detected_persons"], 1);
+    let bounds: Vec<f64> =
+        serde_json::from_value(detected["selected_person"]["bounds"].clone()).unwrap();
+    for (found, side) in bounds.iter().zip([60.0, 50.0, 120.0, 120.0]) {
+        assert!((found - side).abs() < 8.0, "{bounds:?}");
+    }
 }
 
 #[tokio::test]

@@ -64,26 +64,14 @@ pub struct Person {
 }
 
 impl Person {
-    /// Where head, shoulders and what is below them are, in a picture of this width and height: the
-    /// [bounds](Self::bounds), or about a face as much as portraits show of a body, down to the lower edge.
+    /// Where the whole of them is, in a picture of this width and height: the [bounds](Self::bounds), or what is about a
+    /// [face](Face::person).
     #[must_use]
-    pub fn figure(&self, (width, height): (u32, u32)) -> BoundingBox {
-        let (width, height) = (width as f32, height as f32);
-        if self.face.is_none() {
-            return self.bounds.within(width, height);
+    pub fn figure(&self, picture: (u32, u32)) -> BoundingBox {
+        match &self.face {
+            Some(face) => face.person(picture),
+            None => self.bounds.within(picture.0 as f32, picture.1 as f32),
         }
-        let BoundingBox {
-            left, top, right, ..
-        } = self.bounds;
-        let (wide, high) = (self.bounds.width(), self.bounds.height());
-        // Shoulders are about three heads wide; hair is above what detectors take for a face.
-        BoundingBox::new(
-            left - 1.5 * wide,
-            top - 0.75 * high,
-            right + 1.5 * wide,
-            height,
-        )
-        .within(width, height)
     }
 }
 

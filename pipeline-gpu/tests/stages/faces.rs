@@ -49,7 +49,7 @@ async fn the_face_of_a_portrait_is_found_and_its_figure_cut_out() {
 
 #[tokio::test]
 async fn a_picture_without_a_face_has_none() {
-    let picture = crate::support::red_on_grey(320, 240, (40..100, 40..200));
+    let picture = crate::support::red_on_grey(320, 240, [40..100, 40..200]);
     let detect = DetectFaces::new(&center_face()).unwrap();
     let told = tell(detect, Scene::new(picture)).await;
     assert_eq!(told.result.unwrap_err().code(), "NO_PERSON_FOUND");

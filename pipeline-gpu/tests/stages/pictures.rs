@@ -30,7 +30,7 @@ fn cut_out(model: &OnnxModel) -> CutOut {
 
 /// Twice the size of the detector's input, so that the way there and back counts.
 fn somebody() -> Arc<RgbImage> {
-    red_on_grey(128, 128, (16..64, 32..96))
+    red_on_grey(128, 128, [16..64, 32..96])
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_person_is_found_and_watchers_are_told() {
 
 #[tokio::test]
 async fn where_nobody_is_found_the_item_fails_with_a_way_out() {
-    let grey = red_on_grey(64, 64, (0..0, 0..0));
+    let grey = red_on_grey(64, 64, [0..0, 0..0]);
     let told = tell(yolo(&model("blob_det64")), Scene::new(grey)).await;
     let error = told.result.as_ref().unwrap_err();
     assert_eq!(error.code(), "NO_PERSON_FOUND");
@@ -69,7 +69,7 @@ async fn where_nobody_is_found_the_item_fails_with_a_way_out() {
 
 #[tokio::test]
 async fn where_nobody_is_found_the_whole_picture_may_do_and_watchers_are_told() {
-    let grey = red_on_grey(64, 64, (0..0, 0..0));
+    let grey = red_on_grey(64, 64, [0..0, 0..0]);
     let stage = yolo(&model("blob_det64")).if_nobody(IfNobody::WholePicture);
     let told = tell(stage, Scene::new(grey)).await;
     let found = told.result.as_ref().unwrap();
@@ -146,7 +146,7 @@ async fn of_two_people_the_selected_one_is_kept() {
 
 #[tokio::test]
 async fn a_cut_out_of_nothing_fails_with_a_way_out() {
-    let grey = red_on_grey(64, 64, (0..0, 0..0));
+    let grey = red_on_grey(64, 64, [0..0, 0..0]);
     let told = tell(cut_out(&model("blob_mask64")), Region::new(grey)).await;
     let error = told.result.unwrap_err();
     assert_eq!(error.code(), "NOTHING_CUT_OUT");
@@ -233,7 +233,7 @@ async fn a_failure_names_its_stage_and_the_next_item_goes_through() {
     let tracker = ProgressTracker::new();
     let empty = Job {
         name: "nobody",
-        picture: red_on_grey(64, 64, (0..0, 0..0)),
+        picture: red_on_grey(64, 64, [0..0, 0..0]),
     };
     let failed = pipeline
         .item(empty)

@@ -4,7 +4,7 @@
 #[path = "../onnx/support.rs"]
 mod onnx;
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{ops::Range, path::Path, process::Command, sync::Arc};
 
 use image::{Rgb, RgbImage};
 use pipeline_gpu::{
@@ -61,10 +61,10 @@ pub(crate) async fn tell<In, Out>(stage: impl Stage<In, Out>, input: In) -> Told
 pub(crate) fn red_on_grey(
     width: u32,
     height: u32,
-    red: (std::ops::Range<u32>, std::ops::Range<u32>),
+    [columns, rows]: [Range<u32>; 2],
 ) -> Arc<RgbImage> {
-    Arc::new(RgbImage::from_fn(width, height, |x, y| {
-        match red.0.contains(&x) && red.1.contains(&y) {
+    Arc::new(RgbImage::from_fn(width, height, move |x, y| {
+        match columns.contains(&x) && rows.contains(&y) {
             true => Rgb([255, 0, 0]),
             false => Rgb([128; 3]),
         }

@@ -119,7 +119,16 @@ impl Host {
         rendering: Rendering,
         set: impl FnOnce(Settings) -> Settings,
     ) -> Self {
-        let models = ModelFiles::default().device(Device::Cpu);
+        Self::on(ModelFiles::default(), users, rendering, set).await
+    }
+
+    pub(crate) async fn on(
+        models: ModelFiles,
+        users: Users,
+        rendering: Rendering,
+        set: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
+        let models = models.device(Device::Cpu);
         let models = models.load(&Reporter::noop()).await.unwrap();
         let settings = Settings::new(users.clone(), rendering);
         let settings = set(settings.listen(([127, 0, 0, 1], 0).into()));
