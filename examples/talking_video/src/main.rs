@@ -97,7 +97,7 @@ struct TokenOptions {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -272,6 +272,8 @@ fn no_stand_in(error: &std::io::Error) -> TaskError {
     TaskError::new("STAND_IN_FAILED", error.to_string())
 }
 
+/// Of what was exported with odd names the runtime warns a hundred times.
+const QUIET: &str = "warn,ort::logging=error";
 const OPERATOR_FOR: Duration = Duration::from_secs(12 * 3_600);
 
 #[cfg(test)]

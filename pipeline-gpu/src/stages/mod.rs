@@ -9,7 +9,7 @@
 //! | [`MeasureProsody`] | [`Recording`] | [`Prosody`](crate::audio::Prosody) | `audio`, `onnx` |
 //! | [`Render`] | [`RenderJob`] | [`Video`] | `remote` |
 //!
-//! Each takes what it needs and no more; [`part`] puts it into a pipeline whose items are more:
+//! Each takes what it needs and no more; [`part()`] puts it into a pipeline whose items are more:
 //!
 //! ```no_run
 //! use std::sync::Arc;

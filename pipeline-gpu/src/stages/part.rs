@@ -6,7 +6,7 @@ use progress_core::TaskError;
 
 use crate::{context::Context, stage::Stage};
 
-/// A stage that works on a part of its items. See [`part`].
+/// A stage that works on a part of its items. See [`part()`].
 pub struct Part<S, Split, Join, In, Rest, Out> {
     stage: S,
     split: Split,
