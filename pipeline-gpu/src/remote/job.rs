@@ -81,11 +81,13 @@ impl Renderer {
         cancel: &Cancel,
         mut told: impl FnMut(&RenderUpdate),
     ) -> Result<u64, RemoteError> {
-        if cancel.is_cancelled() {
-            return Err(RemoteError::Cancelled);
-        }
+        let body = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(RemoteError::Cancelled),
+            body = self.prepare(request) => body?,
+        };
         // Not cut short by the flag: a job whose id is not known could not be deleted.
-        let talk = self.submit(request).await?;
+        let talk = self.create(body).await?;
         told(&RenderUpdate {
             id: talk.id.clone(),
             status: talk.status,

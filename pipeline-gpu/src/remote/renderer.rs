@@ -69,10 +69,20 @@ impl Renderer {
     ///
     /// If the future is dropped, uploads may have been made and the job may have been submitted.
     pub async fn submit(&self, request: &RenderRequest) -> Result<Talk, RemoteError> {
+        let body = self.prepare(request).await?;
+        self.create(body).await
+    }
+
+    /// Makes all that a job needs but the job: uploads its media. Gives the body of `POST /talks`.
+    pub(super) async fn prepare(&self, request: &RenderRequest) -> Result<Bytes, RemoteError> {
         request.check(self.settings().max_upload)?;
         let image = self.place("images", "image", &request.image).await?;
         let audio = self.place("audios", "audio", &request.audio).await?;
-        let body = Bytes::from(request.body(&image, &audio).to_string());
+        Ok(Bytes::from(request.body(&image, &audio).to_string()))
+    }
+
+    /// Makes the job, which costs.
+    pub(super) async fn create(&self, body: Bytes) -> Result<Talk, RemoteError> {
         let submitted = self
             .settings()
             .call(Repeat::UnlessTaken, || {

@@ -7,7 +7,7 @@ use std::{
 
 use pipeline_gpu::{
     Cancel,
-    remote::{RemoteError, RenderUpdate, Renderer, TalkStatus},
+    remote::{Media, RemoteError, RenderRequest, RenderUpdate, Renderer, TalkStatus},
 };
 use progress_core::TaskError;
 use serde_json::{Value, json};
@@ -163,6 +163,25 @@ async fn a_flag_that_is_set_before_submits_nothing() {
     cancel.cancel();
     let (result, updates) = render(&server.renderer(), &cancel).await;
     assert_eq!((result, updates.len()), (Err(RemoteError::Cancelled), 0));
+    assert!(server.heard("POST /talks").is_empty());
+}
+
+#[tokio::test]
+async fn a_flag_stops_an_upload_and_submits_nothing() {
+    let server = server([]).await;
+    server.replies("POST /images", [Reply::Silence]);
+    let image = Media::upload("face.png", "image/png", &b"the picture"[..]);
+    let request = RenderRequest::new(image, Media::url("https://example.com/voice.mp3"));
+    let (renderer, cancel) = (server.renderer(), Cancel::new());
+    let (_folder, file) = file();
+    let stopped = async {
+        while server.heard("POST /images").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(renderer.render(&request, &file, &cancel, |_| {}), stopped);
+    assert_eq!(result, Err(RemoteError::Cancelled));
     assert!(server.heard("POST /talks").is_empty());
 }
 
