@@ -73,10 +73,13 @@ where
 
     async fn gather(mut self) {
         let mut open = true;
-        while open || !self.forming.is_empty() {
+        loop {
             self.forming.retain(|entry| !entry.has_left());
             if self.forming.is_empty() {
                 self.opened = None;
+                if !open {
+                    break;
+                }
             }
             let due = self.due();
             if due.is_some_and(|due| due <= Instant::now()) {
@@ -197,5 +200,59 @@ where
     };
     for reply in replies {
         let _unwanted = reply.send(failed.clone().map(Err));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use progress_core::Reporter;
+
+    use super::*;
+
+    type Reply = oneshot::Receiver<Result<Result<u32, TaskError>, &'static str>>;
+
+    fn entry(input: u32) -> (Entry<u32, u32>, Reply) {
+        let cx = Context::detached("batch", Reporter::noop());
+        let (reply, result) = oneshot::channel();
+        let entry = Entry {
+            waited: cx.hold(),
+            cx,
+            input: Arc::new(Mutex::new(Some(input))),
+            reply,
+        };
+        (entry, result)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn comes_to_its_end_though_the_last_to_wait_has_left() {
+        let stage = |_cx: BatchContext, inputs: Vec<u32>| async move {
+            Ok(inputs.into_iter().map(Ok).collect())
+        };
+        let (sender, entries) = mpsc::channel(2);
+        let gathering = tokio::spawn(
+            Collector {
+                stage: Arc::new(stage),
+                limits: Limits {
+                    size: 2,
+                    wait: Duration::from_secs(60),
+                    at_once: 1,
+                },
+                entries,
+                forming: VecDeque::new(),
+                opened: None,
+                running: JoinSet::new(),
+                busy: None,
+            }
+            .gather(),
+        );
+        let (first, result) = entry(1);
+        assert!(sender.send(first).await.is_ok());
+        assert_eq!(result.await, Ok(Ok(Ok(1))));
+        // It has just been at work, so this one waits for more; then nobody is left.
+        let (second, result) = entry(2);
+        assert!(sender.send(second).await.is_ok());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop((result, sender));
+        gathering.await.expect("it panicked");
     }
 }

@@ -6,7 +6,6 @@ use progress_core::{
     TaskError,
     batch::{RetryPolicy, retry},
 };
-
 use tokio::sync::Notify;
 
 use crate::{context::Context, error, stage::Stage, sync::Mutex};
@@ -65,8 +64,9 @@ where
         tokio::pin!(attempts);
         tokio::select! {
             biased;
-            result = &mut attempts => return result,
+            // Before the attempts: one that only waits to begin would tell of it as an error.
             () = cx.cancel().cancelled() => {}
+            result = &mut attempts => return result,
         }
         // An attempt comes to its end by itself; nobody waits for the next.
         let between_attempts = between.lock().is_some();

@@ -194,6 +194,31 @@ async fn no_attempt_is_begun_while_it_is_paused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_cancelled_while_an_attempt_is_paused_has_no_error_of_it() {
+    let tracker = ProgressTracker::new();
+    let flaky = |_cx: Context, _: u32| async move {
+        Err::<u32, _>(TaskError::new("BUSY", "Busy").retryable(true))
+    };
+    let pipeline = Pipeline::builder("p")
+        .stage("flaky", flaky.retry(RetryPolicy::new()))
+        .grace(Duration::from_secs(9))
+        .build()
+        .unwrap();
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    settle().await;
+    run.pause(None);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    run.cancel(None);
+    assert!(matches!(soon(run).await, Err(RunError::Cancelled { .. })));
+    let events = events(&tracker, "t").await;
+    let errors = events.iter().filter_map(|event| match event.data() {
+        Data::Error(error) => Some(error.code()),
+        _ => None,
+    });
+    assert_eq!(errors.collect::<Vec<_>>(), ["BUSY"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_paused_is_not_admitted_and_holds_up_nobody() {
     let device = Device::new("gpu", 1);
     let gate = Gate::new();

@@ -102,6 +102,44 @@ async fn a_stage_that_fails_fails_its_task_with_code_stage_and_solutions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_that_names_a_part_of_a_stage_keeps_it() {
+    let pipeline = Pipeline::builder("p")
+        .stage("render", |_cx: Context, _: u32| async move {
+            Err::<u32, _>(TaskError::new("BROKEN", "Broken").stage("render/upload"))
+        })
+        .build()
+        .unwrap();
+    let Err(RunError::Failed(error)) = pipeline.run(&Reporter::noop(), 1).await else {
+        panic!("it is broken");
+    };
+    let error = serde_json::to_value(error).unwrap();
+    assert_eq!(error["stage"], "render/upload");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_item_goes_with_its_parent() {
+    let tracker = ProgressTracker::new();
+    let gate = Gate::new();
+    let pipeline = Pipeline::builder("p")
+        .stage("gate", gate.clone())
+        .build()
+        .unwrap();
+    let album = tracker.task("album").start().unwrap();
+    let [worked_on, waiting] = [1, 2].map(|n| {
+        pipeline
+            .submit(album.child(format!("a.{n}"), "files"), n)
+            .unwrap()
+    });
+    gate.begun().await;
+    album.cancel("enough").unwrap();
+    for run in [worked_on, waiting] {
+        assert!(matches!(soon(run).await, Err(RunError::Cancelled { .. })));
+    }
+    assert_eq!(gate.log.all(), ["1"]);
+    assert_eq!(pipeline.live(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stage_that_panics_fails_its_item_not_the_service() {
     let tracker = ProgressTracker::new();
     let pipeline = Pipeline::builder("p")
