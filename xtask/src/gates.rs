@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::needs::{self, User};
 use crate::report::Outcome;
-use crate::{Context, Gate, fuzz, interop, js};
+use crate::{Context, Gate, fuzz, interop, js, models};
 
 /// All quick gates: the cheapest first, so that a slip shows early.
 pub(crate) fn quick() -> impl Iterator<Item = &'static Gate> {
@@ -105,6 +105,7 @@ fn install_needs(context: &Context) -> Result<Outcome> {
     needs::ensure(User::Tests, &context.root)?;
     interop::ensure(context)?;
     js::install(context)?;
+    models::ensure(context)?;
     Ok(Outcome::Passed)
 }
 

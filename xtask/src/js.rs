@@ -22,6 +22,7 @@ pub(crate) fn run(context: &Context) -> Result<Outcome> {
     let embedded = context.root.join("progress-web/assets");
     let embed = client.script("embed").args(["--", "--check"]);
     embed.arg(embedded).run()?;
+    client.script("page").args(["--", "--check"]).run()?;
     client.tests(context, &["test", "test:browser"])?;
     Ok(Outcome::Passed)
 }

@@ -1,5 +1,6 @@
 //! The workspace's own commands, run as `cargo xtask <command>`.
 //!
+//! - `cargo xtask models` fetches ONNX Runtime and the models that tests and examples run.
 //! - `cargo xtask test` installs what the tests need and runs them all.
 //! - `cargo xtask ci` runs every quick gate, in order, and ends with a table of what happened.
 //! - `cargo xtask ci --full` adds the slow gates, which are run by hand.
@@ -11,6 +12,7 @@ mod fuzz;
 mod gates;
 mod interop;
 mod js;
+mod models;
 mod needs;
 mod process;
 mod report;
@@ -47,6 +49,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Fetch ONNX Runtime and the models that tests and examples run, unless they are there
+    Models,
     /// Install what the tests need, then run them all, doctests included
     Test,
     /// Run every gate and print what passed, failed and was skipped
@@ -103,6 +107,10 @@ fn run(task: Task) -> Result<bool> {
     let ci = env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     let mut report = Report::default();
     match task {
+        Task::Models => {
+            let context = Context::new(ci, NonZeroU32::MIN);
+            report.run(&models::GATE, &context);
+        }
         Task::Test => {
             let context = Context::new(ci, NonZeroU32::MIN);
             for gate in gates::TESTS {

@@ -111,6 +111,23 @@ const NEEDS: &[Need] = &[
         },
         packages: &["prometheus"],
     },
+    // Speaks what the detector of speech is to hear.
+    Need {
+        name: "espeak-ng",
+        user: User::Tests,
+        sign: Sign::Program {
+            name: "espeak-ng",
+            variable: "ESPEAK_NG",
+        },
+        packages: &["espeak-ng"],
+    },
+    // ONNX Runtime and the models come as packages of Python.
+    Need {
+        name: "pip",
+        user: User::Models,
+        sign: Sign::PythonModule("pip"),
+        packages: &["python3-pip"],
+    },
     // The allocator of progress-server is built from its C source.
     Need {
         name: "make",
@@ -139,6 +156,7 @@ pub(crate) enum User {
     /// Whatever compiles the whole workspace.
     Build,
     Tests,
+    Models,
     Fuzz,
 }
 

@@ -206,24 +206,14 @@ impl Reading<'_> {
             match field.name() {
                 Some("files") => self.file(field, intake).await?,
                 Some("manifest") if self.files == 0 => {
-                    intake.manifest(&self.manifest(field).await?)?;
+                    let text = whole(field, "The manifest", LARGEST_MANIFEST, idle).await?;
+                    intake.manifest(&text)?;
                 }
                 // Unknown fields are ignored, as a form may have others.
                 _ => while patiently(idle, field.chunk()).await?.is_some() {},
             }
         }
         Ok(())
-    }
-
-    async fn manifest(&self, mut field: Field<'_>) -> Result<Vec<u8>, Refusal> {
-        let mut text = Vec::new();
-        while let Some(chunk) = self.patiently(field.chunk()).await? {
-            text.extend_from_slice(&chunk);
-            if text.len() > LARGEST_MANIFEST {
-                return Err(Refusal::too_large("The manifest", LARGEST_MANIFEST as u64));
-            }
-        }
-        Ok(text)
     }
 
     async fn file<I: Intake>(
@@ -295,7 +285,33 @@ impl Reading<'_> {
     }
 }
 
-async fn patiently<T>(
+/// Reads a field that is small enough for memory; `what` it is called in a refusal.
+///
+/// # Errors
+///
+/// 413 `PAYLOAD_TOO_LARGE` above `limit` bytes, 408 `UPLOAD_STALLED`, or whatever is wrong with the upload.
+pub async fn whole(
+    mut field: Field<'_>,
+    what: &str,
+    limit: usize,
+    idle: Duration,
+) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = patiently(idle, field.chunk()).await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > limit {
+            return Err(Refusal::too_large(what, limit as u64));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Reads, but waits no longer than `idle`.
+///
+/// # Errors
+///
+/// 408 `UPLOAD_STALLED`, or whatever is wrong with the upload.
+pub async fn patiently<T>(
     idle: Duration,
     read: impl Future<Output = Result<T, MultipartError>>,
 ) -> Result<T, Refusal> {

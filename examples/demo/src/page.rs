@@ -95,7 +95,7 @@ async fn asset(content_type: HeaderValue, text: Bytes) -> Response {
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
                 "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                 img-src blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+                 img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             ),
         ),
         (

@@ -100,7 +100,7 @@ impl Refusal {
 
     fn invalid_multipart(why: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "INVALID_MULTIPART", why)
-            .solution("Send multipart/form-data with the field \"files\"")
+            .solution("Send multipart/form-data, as a form of a browser does")
     }
 }
 

@@ -103,14 +103,33 @@ impl Server {
         folder: PathBuf,
         own: Router,
     ) -> std::io::Result<Self> {
+        Self::bind_under("", address, gateway, folder, own).await
+    }
+
+    /// The same with the gateway's routes under a path.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if the address cannot be had.
+    pub async fn bind_under(
+        path: &str,
+        address: SocketAddr,
+        gateway: Gateway,
+        folder: PathBuf,
+        own: Router,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let (unknown, untaken) = (gateway.clone(), gateway.clone());
         let router = own
             .method_not_allowed_fallback(move || {
                 ready(untaken.method_not_allowed().map(Body::from))
             })
-            .fallback(move || ready(unknown.not_found().map(Body::from)))
-            .merge(progress_axum::router_with(gateway.clone()));
+            .fallback(move || ready(unknown.not_found().map(Body::from)));
+        let protocol = progress_axum::router_with(gateway.clone());
+        let router = match path {
+            "" => router.merge(protocol),
+            path => router.nest(path, protocol),
+        };
         Ok(Self {
             address: listener.local_addr()?,
             listener,
@@ -118,6 +137,13 @@ impl Server {
             folder,
             router,
         })
+    }
+
+    /// Puts something around all routes.
+    #[must_use]
+    pub fn map(mut self, around: impl FnOnce(Router) -> Router) -> Self {
+        self.router = around(self.router);
+        self
     }
 
     /// Returns the URL of the page.

@@ -14,6 +14,8 @@ mod files;
 mod fixtures;
 #[path = "browser/host.rs"]
 mod host;
+#[path = "browser/looks.rs"]
+mod looks;
 #[path = "browser/page.rs"]
 mod page;
 

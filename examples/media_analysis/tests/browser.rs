@@ -16,6 +16,8 @@ mod files;
 #[expect(dead_code, reason = "the tests of the analysis use more of it")]
 #[path = "../../demo/tests/fixtures/mod.rs"]
 mod fixtures;
+#[path = "../../demo/tests/browser/looks.rs"]
+mod looks;
 #[expect(dead_code, reason = "the demo's tests use all of it")]
 #[path = "../../demo/tests/browser/page.rs"]
 mod page;

@@ -1,0 +1,385 @@
+//! The server: the page, the upload, the results, and the routes of `progress-axum` under `/api`.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, Method, header},
+    routing::{get, post},
+};
+use demo::multipart::UploadLimits;
+use pipeline_gpu::{remote::Renderer, stages::IfNobody};
+use progress_core::{ProgressTracker, TaskError, TaskId};
+use progress_web::{Gateway, Origin};
+use tokio::sync::Semaphore;
+use tower_http::cors::CorsLayer;
+
+pub use demo::server::Server;
+
+use crate::{
+    generate,
+    models::Models,
+    page, result,
+    studio::{self, Plan, Studio},
+    users::Users,
+};
+
+/// Bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a picture (default 16 MiB).
+    pub image: usize,
+    /// Bytes of a voice (default 32 MiB).
+    pub audio: usize,
+    /// Uploads at a time, each of which is held in memory (default 4).
+    pub uploads: usize,
+    /// How long a client may send nothing (default 30 s).
+    pub idle: Duration,
+    /// Uploads that wait for the pipeline (default 16).
+    pub waiting: usize,
+    /// How long a voice may be (default 60 s).
+    pub longest_voice: Duration,
+    /// How long a video may take (default 15 min).
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            image: 16 << 20,
+            audio: 32 << 20,
+            uploads: 4,
+            idle: Duration::from_secs(30),
+            waiting: 16,
+            longest_voice: Duration::from_secs(60),
+            deadline: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+impl Limits {
+    /// The bounds as those of any upload.
+    pub(crate) fn upload(&self) -> UploadLimits {
+        UploadLimits {
+            file: self.audio.max(self.image) as u64,
+            request: self.request() as u64,
+            files: 2,
+            uploads: self.uploads,
+            idle: self.idle,
+        }
+    }
+
+    /// Both files, and what stands around them.
+    fn request(&self) -> usize {
+        self.image
+            .saturating_add(self.audio)
+            .saturating_add(64 << 10)
+    }
+}
+
+/// Who renders.
+#[derive(Debug, Clone)]
+pub struct Rendering {
+    /// The client.
+    pub renderer: Renderer,
+    /// Whether it is the [stand-in](crate::stand_in).
+    pub is_stand_in: bool,
+}
+
+/// Settings of the server.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Settings {
+    listen: SocketAddr,
+    users: Users,
+    rendering: Rendering,
+    origins: Vec<String>,
+    if_nobody: IfNobody,
+    limits: Limits,
+    retention: Duration,
+    token_ttl: Duration,
+    heartbeat: Duration,
+}
+
+impl Settings {
+    /// Serves these users on 127.0.0.1:8080, with videos of this renderer.
+    pub fn new(users: Users, rendering: Rendering) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            users,
+            rendering,
+            origins: Vec::new(),
+            if_nobody: IfNobody::Fail,
+            limits: Limits::default(),
+            retention: Duration::from_secs(3_600),
+            token_ttl: Duration::from_secs(2 * 3_600),
+            heartbeat: Duration::from_secs(30),
+        }
+    }
+
+    /// Sets the address to listen on.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Trusts the pages of another origin, such as `https://app.example.org` (default none).
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// Sets what is done about a picture in which nobody is found (default [`IfNobody::Fail`]).
+    pub fn if_nobody(mut self, what: IfNobody) -> Self {
+        self.if_nobody = what;
+        self
+    }
+
+    /// Sets the bounds.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets for how long tasks that have ended, and their videos, are kept (default 1 h).
+    pub fn retention(mut self, time: Duration) -> Self {
+        self.retention = time;
+        self
+    }
+
+    /// Sets for how long the token of a task counts (default 2 h).
+    pub fn token_ttl(mut self, time: Duration) -> Self {
+        self.token_ttl = time;
+        self
+    }
+
+    /// Sets how often watchers get a heartbeat (default 30 s). One that says nothing for twice as long is dead, and removed.
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.heartbeat = every;
+        self
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+struct Shared {
+    gateway: Gateway,
+    studio: Studio,
+    users: Users,
+    limits: Limits,
+    token_ttl: Duration,
+    renderer_name: &'static str,
+    uploads: Semaphore,
+    folder: tempfile::TempDir,
+}
+
+/// Builds the pipeline on these models, and binds the server's address.
+///
+/// # Errors
+///
+/// That of the [pipeline](studio::build); `ORIGIN_INVALID`; `ADDRESS_UNAVAILABLE`.
+pub async fn bind(settings: Settings, models: &Models) -> Result<Server, TaskError> {
+    let address = settings.listen;
+    let cors = cors(&settings.origins)?;
+    let retention = settings.retention;
+    let app = App::new(settings, models)?;
+    let (gateway, folder) = (app.gateway().clone(), app.folder().to_owned());
+    tokio::spawn(sweep(Arc::downgrade(&app.0), retention));
+    let server = Server::bind_under(PREFIX, address, gateway, folder, app.router()).await;
+    let server = server.map_err(|error| {
+        let message = format!("cannot listen on {address}: {error}");
+        TaskError::new("ADDRESS_UNAVAILABLE", message)
+            .solution("--listen ADDRESS:PORT, for another one")
+    })?;
+    Ok(server.map(|router| router.layer(cors)))
+}
+
+impl App {
+    fn new(settings: Settings, models: &Models) -> Result<Self, TaskError> {
+        let limits = settings.limits;
+        let plan = Plan {
+            renderer: settings.rendering.renderer,
+            is_stand_in: settings.rendering.is_stand_in,
+            if_nobody: settings.if_nobody,
+            waiting: limits.waiting,
+            longest_voice: limits.longest_voice,
+            deadline: limits.deadline,
+        };
+        let studio = studio::build(models, &plan)?;
+        let tracker = ProgressTracker::builder()
+            .retention(settings.retention)
+            .build();
+        let mut gateway = Gateway::builder(tracker)
+            .prefix(PREFIX)
+            .authorizer(settings.users.clone())
+            .heartbeat(settings.heartbeat)
+            .dead_after(settings.heartbeat * 2);
+        for origin in &settings.origins {
+            gateway = gateway.origin(origin.parse::<Origin>().map_err(|_| no_origin(origin))?);
+        }
+        if settings.users.are_all() {
+            // Not a page whose name resolves to this machine.
+            gateway = gateway.host("localhost");
+        }
+        let folder = tempfile::Builder::new().prefix("talking-video-").tempdir();
+        let folder = folder.map_err(|error| {
+            TaskError::new(
+                "NO_FOLDER",
+                format!("there is no place for videos: {error}"),
+            )
+        })?;
+        Ok(Self(Arc::new(Shared {
+            gateway: gateway.build(),
+            studio,
+            users: settings.users,
+            uploads: Semaphore::new(limits.uploads),
+            limits,
+            token_ttl: settings.token_ttl,
+            renderer_name: if plan.is_stand_in {
+                "stand-in"
+            } else {
+                "remote"
+            },
+            folder,
+        })))
+    }
+
+    fn router(&self) -> Router {
+        let largest = DefaultBodyLimit::max(self.limits().request());
+        Router::new()
+            .route(GENERATE, post(generate::generate).layer(largest))
+            .route(
+                "/api/video-generation/{task_id}/result",
+                get(result::result),
+            )
+            .merge(page::routes())
+            .with_state(self.clone())
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.0.gateway
+    }
+
+    pub(crate) fn studio(&self) -> &Studio {
+        &self.0.studio
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.0.users
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn token_ttl(&self) -> Duration {
+        self.0.token_ttl
+    }
+
+    pub(crate) fn renderer_name(&self) -> &'static str {
+        self.0.renderer_name
+    }
+
+    pub(crate) fn uploads_under_way(&self) -> &Semaphore {
+        &self.0.uploads
+    }
+
+    pub(crate) fn result_url(&self, id: &TaskId) -> String {
+        format!("/api/video-generation/{id}/result")
+    }
+
+    /// Where the video of a task is, once there is one.
+    pub(crate) fn result_file(&self, id: &TaskId) -> PathBuf {
+        self.folder().join(id.as_str())
+    }
+
+    fn folder(&self) -> &Path {
+        self.0.folder.path()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("gateway", self.gateway())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Removes videos whose tasks are not kept any more, as long as there is a server.
+async fn sweep(app: std::sync::Weak<Shared>, retention: Duration) {
+    let mut tick = tokio::time::interval((retention / 4).clamp(SWEEP.0, SWEEP.1));
+    loop {
+        tick.tick().await;
+        let Some(app) = app.upgrade() else { return };
+        let Ok(mut files) = tokio::fs::read_dir(app.folder.path()).await else {
+            continue;
+        };
+        while let Ok(Some(file)) = files.next_entry().await {
+            let id = file
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<TaskId>().ok());
+            // What is being written has another name until it is whole.
+            let is_kept = match id {
+                Some(id) => app.gateway.tracker().snapshot(id).await.is_ok(),
+                None => is_new(&file, retention).await,
+            };
+            if !is_kept {
+                let _gone = tokio::fs::remove_file(file.path()).await;
+            }
+        }
+    }
+}
+
+async fn is_new(file: &tokio::fs::DirEntry, retention: Duration) -> bool {
+    let Ok(changed) = file
+        .metadata()
+        .await
+        .and_then(|metadata| metadata.modified())
+    else {
+        return true;
+    };
+    let age = SystemTime::now().duration_since(changed);
+    age.is_ok_and(|age| age < retention)
+}
+
+/// What pages of trusted origins may read and send.
+fn cors(origins: &[String]) -> Result<CorsLayer, TaskError> {
+    let origins = origins.iter().map(|origin| {
+        let known = origin.parse::<Origin>().is_ok();
+        let header = HeaderValue::try_from(origin.as_str())
+            .ok()
+            .filter(|_| known);
+        header.ok_or_else(|| no_origin(origin))
+    });
+    Ok(CorsLayer::new()
+        .allow_origin(origins.collect::<Result<Vec<_>, _>>()?)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("last-event-id"),
+        ])
+        .expose_headers([header::ETAG, header::RETRY_AFTER])
+        .max_age(Duration::from_secs(3_600)))
+}
+
+fn no_origin(origin: &str) -> TaskError {
+    let message = format!("{origin} is no origin");
+    TaskError::new("ORIGIN_INVALID", message).solution("--origin https://app.example.org")
+}
+
+const PREFIX: &str = "/api";
+const GENERATE: &str = "/api/video-generation/generate";
+const SWEEP: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));

@@ -1,0 +1,192 @@
+//! What was uploaded, and what is made of it: all on disk, and bounded.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use pipeline_gpu::audio::{self, AudioLimits, Sound};
+use progress_core::TaskId;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use super::{Key, animate::animate, drive::Drive};
+
+/// A cheap clone.
+#[derive(Clone)]
+pub(super) struct Jobs(Arc<Shared>);
+
+struct Shared {
+    url: String,
+    /// What clients have to have.
+    key: Key,
+    folder: TempDir,
+    files: Mutex<VecDeque<String>>,
+    talks: Mutex<VecDeque<(String, Value)>>,
+    at_work: Semaphore,
+}
+
+impl Jobs {
+    /// The most files, and the most talks: the oldest go first.
+    const MOST: usize = 64;
+    /// The most bytes of a file.
+    pub(super) const LARGEST: usize = 64 << 20;
+
+    pub(super) fn new(url: String, key: Key) -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Shared {
+            url,
+            key,
+            folder: tempfile::Builder::new().prefix("stand-in-").tempdir()?,
+            files: Mutex::default(),
+            talks: Mutex::default(),
+            at_work: Semaphore::new(2),
+        })))
+    }
+
+    /// Whether who asks has the key.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+        let expected = format!("Basic {}", self.0.key.0);
+        headers.get(header::AUTHORIZATION).is_some_and(|given| {
+            // Of one length always: what differs is not told by the time that it takes.
+            let (given, expected) = (given.as_bytes(), expected.as_bytes());
+            let differing = given
+                .iter()
+                .zip(expected)
+                .fold(0, |all, (a, b)| all | (a ^ b));
+            given.len() == expected.len() && differing == 0
+        })
+    }
+
+    /// Keeps a file; gives its URL.
+    pub(super) async fn keep(&self, bytes: Bytes) -> std::io::Result<String> {
+        let name = TaskId::random().to_string();
+        tokio::fs::write(self.path(&name), bytes).await?;
+        let mut files = lock(&self.0.files);
+        files.push_back(name.clone());
+        if files.len() > Self::MOST
+            && let Some(oldest) = files.pop_front()
+        {
+            // Where it is gone already there is nothing to do.
+            let _gone = std::fs::remove_file(self.path(&oldest));
+        }
+        Ok(format!("{}/files/{name}", self.0.url))
+    }
+
+    /// A file by its name; none for what is no name of ours.
+    pub(super) async fn file(&self, name: &str) -> Option<Bytes> {
+        let name = name.parse::<TaskId>().ok().filter(TaskId::is_random)?;
+        let bytes = tokio::fs::read(self.path(name.as_str())).await.ok()?;
+        Some(bytes.into())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.folder.path().join(name)
+    }
+
+    pub(super) fn talk(&self, id: &str) -> Option<Value> {
+        let talks = lock(&self.0.talks);
+        let found = talks.iter().find(|(known, _)| known == id);
+        found.map(|(_, talk)| talk.clone())
+    }
+
+    pub(super) fn delete(&self, id: &str) -> bool {
+        let mut talks = lock(&self.0.talks);
+        let before = talks.len();
+        talks.retain(|(known, _)| known != id);
+        talks.len() < before
+    }
+
+    /// Begins a talk; gives what is said of it.
+    pub(super) fn begin(&self, image: String, audio: String, drive: Option<Drive>) -> Value {
+        let id = format!("tlk_{}", TaskId::random());
+        let talk = json!({ "id": id, "status": "created" });
+        let mut talks = lock(&self.0.talks);
+        talks.push_back((id.clone(), talk.clone()));
+        if talks.len() > Self::MOST {
+            talks.pop_front();
+        }
+        drop(talks);
+        let jobs = self.clone();
+        tokio::spawn(async move { jobs.work(&id, &image, &audio, drive).await });
+        talk
+    }
+
+    async fn work(&self, id: &str, image: &str, audio: &str, drive: Option<Drive>) {
+        let Ok(_place) = self.0.at_work.acquire().await else {
+            return;
+        };
+        self.say(id, json!({ "id": id, "status": "started" }));
+        let made = self.make(image, audio, drive).await;
+        self.say(
+            id,
+            match made {
+                Ok((url, seconds)) => {
+                    json!({ "id": id, "status": "done", "result_url": url, "duration": seconds })
+                }
+                Err((kind, description)) => {
+                    let error = json!({ "kind": kind, "description": description });
+                    json!({ "id": id, "status": "error", "error": error })
+                }
+            },
+        );
+    }
+
+    /// Changes what is said of a talk, unless it was deleted.
+    fn say(&self, id: &str, talk: Value) {
+        let mut talks = lock(&self.0.talks);
+        if let Some((_, said)) = talks.iter_mut().find(|(known, _)| known == id) {
+            *said = talk;
+        }
+    }
+
+    async fn make(
+        &self,
+        image: &str,
+        audio: &str,
+        drive: Option<Drive>,
+    ) -> Result<(String, f64), (&'static str, String)> {
+        let lost = |what: &str| ("InvalidUrlError", format!("the {what} is not here"));
+        let image = self.uploaded(image).await.ok_or_else(|| lost("image"))?;
+        let audio = self.uploaded(audio).await.ok_or_else(|| lost("audio"))?;
+        let render = move || {
+            let format = image::ImageFormat::Png;
+            let picture = image::load_from_memory_with_format(&image, format)
+                .map_err(|error| ("ImageError", error.to_string()))?;
+            let drive = match drive {
+                Some(drive) => drive,
+                None => heard(&audio).map_err(|error| ("AudioError", error.to_string()))?,
+            };
+            let video = animate(&picture.into_rgba8(), &drive)
+                .map_err(|error| ("InternalError", error.to_string()))?;
+            let seconds = drive.open.len() as f64 / Drive::FPS;
+            Ok::<_, (&str, String)>((video, seconds))
+        };
+        let rendered = tokio::task::spawn_blocking(render).await;
+        let broken = |error: &dyn std::fmt::Display| ("InternalError", error.to_string());
+        let (video, seconds) = rendered.map_err(|error| broken(&error))??;
+        let url = self
+            .keep(video.into())
+            .await
+            .map_err(|error| broken(&error))?;
+        Ok((url, seconds))
+    }
+
+    /// What was uploaded here; what lies elsewhere is not fetched.
+    async fn uploaded(&self, url: &str) -> Option<Bytes> {
+        let name = url.strip_prefix(&self.0.url)?.strip_prefix("/files/")?;
+        self.file(name).await
+    }
+}
+
+fn heard(audio: &[u8]) -> Result<Drive, audio::AudioError> {
+    let sound = audio::decode(audio, &AudioLimits::default())?;
+    Drive::of_sound(&sound.resampled(Sound::VOICE_RATE)?)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

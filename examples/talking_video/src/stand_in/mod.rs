@@ -1,0 +1,93 @@
+//! A renderer to try the rest with: it speaks the part of D-ID's API that [`pipeline_gpu::remote`] uses, on this machine, and
+//! what it renders is no talking head of a neural network. It moves the mouth of the picture, or a bar below it where no face is
+//! known, as loud as the voice is, in an animated PNG without sound.
+
+mod animate;
+mod drive;
+mod jobs;
+mod routes;
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use pipeline_gpu::remote::{ApiKey, RemoteError};
+use progress_core::TaskId;
+use tokio::net::TcpListener;
+
+use self::jobs::Jobs;
+pub use self::{
+    animate::{AnimateError, animate},
+    drive::Drive,
+};
+
+/// The stand-in, bound and ready to serve.
+#[derive(Debug)]
+pub struct StandIn {
+    listener: TcpListener,
+    address: SocketAddr,
+    key: Key,
+}
+
+/// What its clients have to have: what stands behind `Basic`, which is how D-ID hands keys out.
+#[derive(Clone)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// That of whoever set it.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().into())
+    }
+
+    /// One that nobody else has.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{}{}", TaskId::random(), TaskId::random()).into())
+    }
+
+    /// As the client has it.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Config`] if it is none.
+    pub fn api_key(&self) -> Result<ApiKey, RemoteError> {
+        ApiKey::encoded(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+impl StandIn {
+    /// Binds an address.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it cannot be had.
+    pub async fn bind(address: SocketAddr, key: Key) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            key,
+        })
+    }
+
+    /// Returns its base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if there is no place for files.
+    pub async fn run(self) -> std::io::Result<()> {
+        let jobs = Jobs::new(self.url(), self.key)?;
+        axum::serve(self.listener, routes::routes(jobs)).await
+    }
+}

@@ -1,0 +1,238 @@
+//! What a stage knows of the item that it works on.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use progress_core::{Reporter, TaskError};
+use serde_json::{Map, Value};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    cancel::Cancel,
+    error,
+    stopwatch::{Held, Stopwatch},
+    threads::CpuPool,
+};
+
+/// What a stage knows of the item that it works on: where to report, when to stop, and what was
+/// given with the item. A cheap clone.
+#[derive(Clone)]
+pub struct Context {
+    reporter: Reporter,
+    cancel: Cancel,
+    attempt: u32,
+    site: Arc<Site>,
+}
+
+/// The parts of a context that are the same in every attempt.
+pub(crate) struct Site {
+    pub(crate) stage: Arc<str>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) metadata: Arc<Map<String, Value>>,
+    /// Whether the item, or its whole pipeline, is paused.
+    pub(crate) paused: watch::Receiver<bool>,
+    pub(crate) stopwatch: Stopwatch,
+    pub(crate) pool: CpuPool,
+}
+
+impl Context {
+    /// Makes a context of no pipeline, to run a stage by itself: never paused, without a deadline,
+    /// on the [pool of the process](CpuPool::shared).
+    ///
+    /// ```
+    /// use pipeline_gpu::{Context, Stage};
+    /// use progress_core::{Reporter, TaskError};
+    ///
+    /// struct Double;
+    ///
+    /// impl Stage<u32, u32> for Double {
+    ///     async fn run(&self, _cx: Context, input: u32) -> Result<u32, TaskError> {
+    ///         Ok(input * 2)
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let cx = Context::detached("double", Reporter::noop());
+    /// assert_eq!(Double.run(cx, 21).await?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn detached(stage: &str, reporter: Reporter) -> Self {
+        // A watch whose sender is gone keeps its last value.
+        let (_, paused) = watch::channel(false);
+        Self::new(
+            reporter,
+            Cancel::new(),
+            Site {
+                stage: Arc::from(stage),
+                deadline: None,
+                metadata: Arc::default(),
+                paused,
+                stopwatch: Stopwatch::start(),
+                pool: CpuPool::shared().clone(),
+            },
+        )
+    }
+
+    pub(crate) fn new(reporter: Reporter, cancel: Cancel, site: Site) -> Self {
+        Self {
+            reporter,
+            cancel,
+            attempt: 1,
+            site: Arc::new(site),
+        }
+    }
+
+    /// Returns the reporter of this stage of the item's task.
+    #[must_use]
+    pub fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
+    /// Returns the flag by which this work is told to stop.
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// Tells whether the work is to stop: one atomic load, for inner loops.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Returns the stage's name.
+    #[must_use]
+    pub fn stage(&self) -> &str {
+        &self.site.stage
+    }
+
+    /// Returns which attempt this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Returns when the item has to be through the pipeline, if it has to.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.site.deadline
+    }
+
+    /// Returns how long there is until the [deadline](Self::deadline), if there is one.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        self.deadline().map(left)
+    }
+
+    /// Returns a value that was [given](crate::Request::metadata) with the item.
+    #[must_use]
+    pub fn metadata(&self, name: &str) -> Option<&Value> {
+        self.site.metadata.get(name)
+    }
+
+    /// Returns the pool for what keeps a processor busy.
+    #[must_use]
+    pub fn pool(&self) -> &CpuPool {
+        &self.site.pool
+    }
+
+    /// Waits while the item or its pipeline is paused. Long stages call it between their parts, to
+    /// be paused there too; between stages, and before each attempt, it is done for them.
+    ///
+    /// # Errors
+    ///
+    /// `CANCELLED` once the work is to stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn ready(&self) -> Result<(), TaskError> {
+        if self.is_cancelled() {
+            return Err(error::cancelled());
+        }
+        if !self.is_paused() {
+            return Ok(());
+        }
+        let _held = self.hold();
+        let mut paused = self.site.paused.clone();
+        // An error says that nobody can pause it any more.
+        self.or_cancelled(paused.wait_for(|paused| !paused))
+            .await
+            .map(drop)
+    }
+
+    /// Awaits something, but not beyond the time when the work is to stop: then it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `CANCELLED` once the work is to stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `future`.
+    pub async fn or_cancelled<F: Future>(&self, future: F) -> Result<F::Output, TaskError> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.cancel.cancelled() => Err(error::cancelled()),
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        *self.site.paused.borrow()
+    }
+
+    /// Waits until the item, or its whole pipeline, is paused.
+    pub(crate) async fn paused(&self) {
+        let mut paused = self.site.paused.clone();
+        if paused.wait_for(|paused| *paused).await.is_err() {
+            // Nobody can pause it any more.
+            std::future::pending().await
+        }
+    }
+
+    /// The error of work that whoever was to do it has dropped.
+    pub(crate) fn lost(&self) -> TaskError {
+        match self.is_cancelled() {
+            true => error::cancelled(),
+            false => error::item_lost(),
+        }
+    }
+
+    /// The time until the guard is dropped is not the stage's.
+    pub(crate) fn hold(&self) -> Held {
+        self.site.stopwatch.hold()
+    }
+
+    pub(crate) fn stopwatch(&self) -> &Stopwatch {
+        &self.site.stopwatch
+    }
+
+    pub(crate) fn in_attempt(&self, attempt: u32) -> Self {
+        Self {
+            attempt,
+            ..self.clone()
+        }
+    }
+
+    /// The same work with a flag of its own below this one's.
+    pub(crate) fn with_cancel(&self, cancel: Cancel) -> Self {
+        Self {
+            cancel,
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("stage", &self.stage())
+            .field("task", &self.reporter.task_id())
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,155 @@
+//! Finds the provider that a model runs on, and says what is being done meanwhile.
+
+use progress_core::{Level, Reporter};
+
+use super::{
+    error::OnnxError,
+    interrupt::Interrupt,
+    options::Options,
+    placement::{Fallback, Placement, Provider},
+    session::Session,
+    source::ModelSource,
+    task_error::without_paths,
+};
+
+/// What is needed to open a session of the model.
+#[derive(Clone)]
+pub(super) struct Loader {
+    pub(super) source: ModelSource,
+    pub(super) options: Options,
+    pub(super) interrupt: Interrupt,
+    pub(super) reporter: Reporter,
+}
+
+/// A session, and what was learned while it was opened.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    /// What it was opened on, for the sessions beside it.
+    pub(super) provider: Provider,
+    pub(super) placement: Placement,
+}
+
+impl Loader {
+    /// Opens the first session on the first provider that will do.
+    pub(super) fn first(&self) -> Result<Opened, OnnxError> {
+        let providers = self.options.providers();
+        let mut fallbacks: Vec<Fallback> = Vec::new();
+        for (at, provider) in providers.iter().copied().enumerate() {
+            let is_last = at + 1 == providers.len();
+            let error = match self.open(provider, self.options.profile, 1) {
+                Ok(mut session) => {
+                    let shares = session.measured();
+                    let gpu = self.options.device.gpu();
+                    let placement = Placement::new(provider, gpu, fallbacks.clone(), shares);
+                    if provider == Provider::Cpu || !is_idle(&placement, provider) {
+                        placement.report(&self.reporter);
+                        tracing::info!(
+                            model = self.source.name(),
+                            device = placement.device(),
+                            provider = %placement.provider(),
+                            proven = placement.is_proven(),
+                            fallback_reason = placement.fallback_reason(),
+                            "model loaded"
+                        );
+                        return Ok(Opened {
+                            session,
+                            provider,
+                            placement,
+                        });
+                    }
+                    let last = placement.fallbacks().last();
+                    OnnxError::ProviderUnavailable {
+                        tried: last.cloned().into_iter().collect(),
+                    }
+                }
+                Err(error) => error,
+            };
+            match error {
+                OnnxError::ProviderUnavailable { tried } => fallbacks.extend(tried),
+                error if is_last || !may_be_of_provider(&error) => return Err(error),
+                error => fallbacks.push(Fallback {
+                    provider,
+                    reason: error.to_string(),
+                }),
+            }
+            if let Some(Fallback { provider, reason }) = fallbacks.last() {
+                tracing::warn!(model = self.source.name(), %provider, reason, "provider not used");
+                let line = format!("{provider} is not used: {}", without_paths(reason));
+                self.reporter.log(Level::WARN, line);
+            }
+        }
+        Err(OnnxError::ProviderUnavailable { tried: fallbacks })
+    }
+
+    /// Opens another session on the provider that the first one has.
+    pub(super) fn another(&self, provider: Provider, number: u64) -> Result<Session, OnnxError> {
+        self.open(provider, false, number)
+    }
+
+    /// Opens the session that makes them `number`.
+    fn open(&self, provider: Provider, record: bool, number: u64) -> Result<Session, OnnxError> {
+        let workers = self.options.workers.get() as u64;
+        let stage = |name: &str, said: String| {
+            let prefix = self
+                .options
+                .stage
+                .as_deref()
+                .unwrap_or_else(|| self.source.name());
+            let stage = self
+                .reporter
+                .stage(&format!("{prefix}/{name}"))
+                .total(workers);
+            stage.message(said);
+            stage
+        };
+        let name = self.source.name();
+        let (load, said) = match provider {
+            Provider::TensorRt => ("engine", format!("building the engine of {name}")),
+            _ => ("load", format!("loading {name} for {provider}")),
+        };
+        let loading = stage(load, said);
+        let interrupt = &self.interrupt;
+        let opened = Session::open(&self.source, provider, &self.options, record, interrupt);
+        let mut session = opened?;
+        // Set, not added to: of two providers that are tried one may get so far, and the other too.
+        loading.set(number);
+        // What is refused here is what was given, not what the provider makes of it.
+        if let Some(inputs) = session.warm_up_inputs(&self.options.warm_up)? {
+            let warming = stage("warm-up", format!("running {name} for the first time"));
+            let run = session.warm_up(inputs, interrupt);
+            run.map_err(|error| match error {
+                OnnxError::RunFailed {
+                    reason,
+                    device: false,
+                } => OnnxError::WarmUp {
+                    model: name.to_owned(),
+                    reason,
+                },
+                error => error,
+            })?;
+            warming.set(number);
+        }
+        Ok(session)
+    }
+}
+
+/// Whether a measured run showed that nothing ran on the provider.
+fn is_idle(placement: &Placement, provider: Provider) -> bool {
+    placement
+        .share(provider)
+        .is_some_and(|share| share.operations == 0)
+}
+
+/// Whether another provider may do what this one could not. The runtime's words for a model that is
+/// damaged and for a device that fails are not always apart; a damaged one fails on the next
+/// provider too.
+fn may_be_of_provider(error: &OnnxError) -> bool {
+    matches!(
+        error,
+        OnnxError::ModelInvalid { .. }
+            | OnnxError::ModelUnsupported { .. }
+            | OnnxError::OutOfMemory { .. }
+            | OnnxError::RunFailed { .. }
+            | OnnxError::WarmUp { .. }
+    )
+}

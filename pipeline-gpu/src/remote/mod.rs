@@ -1,0 +1,71 @@
+//! A remote renderer of talking heads: a picture and a voice go there, a video comes back.
+//!
+//! The API is shaped like D-ID's: `POST /images`, `POST /audios`, `POST /talks`, `GET` and
+//! `DELETE /talks/{id}`, with basic authentication. Whatever speaks it can be given as base URL.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use pipeline_gpu::{Cancel, remote::{ApiKey, Media, RenderRequest, Renderer}};
+//!
+//! # async fn example(portrait: Vec<u8>, voice: Vec<u8>) -> Result<(), pipeline_gpu::remote::RemoteError> {
+//! let key = ApiKey::basic("user", "secret")?;
+//! let renderer = Renderer::builder("https://api.d-id.com", key).build()?;
+//! let request = RenderRequest::new(
+//!     Media::upload("portrait.png", "image/png", portrait),
+//!     Media::upload("voice.mp3", "audio/mpeg", voice),
+//! );
+//! let video = Path::new("talk.mp4");
+//! let told = |update: &_| println!("{update:?}");
+//! let bytes = renderer.render(&request, video, &Cancel::new(), told).await?;
+//! println!("{bytes} bytes");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is tried again
+//!
+//! What can be asked twice without harm is asked again, after growing delays with jitter, or after as
+//! long as `Retry-After` says: lost connections, timeouts, 429 and 5xx. A job costs money: it is
+//! submitted again only when the answer says that it was not taken (429, 500, 503), or when no
+//! connection was made. Where that cannot be known the error is [`RemoteError::Unsure`].
+//!
+//! # What is never told
+//!
+//! The key is in no `Debug`, no error and no log, and goes to no other host than the base URL's.
+//! Links to results are signed by the renderer: their queries are in no `Debug` and no error.
+//!
+//! # Bounds
+//!
+//! | What | Set by | Default |
+//! |---|---|---|
+//! | the bytes of one upload | [`RendererBuilder::max_upload`] | 64 MiB |
+//! | the bytes of a result | [`RendererBuilder::max_result`] | 1 GiB |
+//! | the bytes of any other answer | | 256 KiB |
+//! | one request and its answer | [`RendererBuilder::request_timeout`] | 60 s |
+//! | a job, from submission to its end | [`RendererBuilder::job_timeout`] | 10 minutes |
+//! | attempts at one request | [`RendererBuilder::attempts`] | 5 |
+//! | the longest `Retry-After` that is waited for | [`RendererBuilder::max_retry_after`] | 60 s |
+
+mod builder;
+mod call;
+mod download;
+mod error;
+mod job;
+mod key;
+mod link;
+mod renderer;
+mod request;
+mod talk;
+mod webhook;
+
+pub use self::{
+    builder::RendererBuilder,
+    error::RemoteError,
+    job::RenderUpdate,
+    key::ApiKey,
+    link::ResultLink,
+    renderer::Renderer,
+    request::{Media, RenderRequest},
+    talk::{Talk, TalkError, TalkStatus},
+    webhook::{Webhook, WebhookError},
+};

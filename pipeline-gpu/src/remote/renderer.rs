@@ -1,0 +1,222 @@
+//! The renderer itself.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{
+    Method, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use reqwest::{
+    Body, Client, RequestBuilder, Url,
+    multipart::{Form, Part},
+};
+use serde::Deserialize;
+
+use super::{
+    builder::{RendererBuilder, Settings},
+    call::{Answer, Repeat, is_unsure},
+    error::RemoteError,
+    key::ApiKey,
+    request::{Media, RenderRequest},
+    talk::Talk,
+};
+
+/// A client of a remote renderer. Clones share one pool of connections.
+#[derive(Clone)]
+pub struct Renderer(Arc<Inner>);
+
+struct Inner {
+    base: Url,
+    key: ApiKey,
+    settings: Settings,
+    /// Has the key with each request.
+    api: Client,
+    /// Never has it.
+    plain: Client,
+}
+
+impl Renderer {
+    /// Begins a client of the API at this URL, as `https://api.d-id.com`.
+    pub fn builder(base: impl Into<String>, key: ApiKey) -> RendererBuilder {
+        RendererBuilder::new(base.into(), key)
+    }
+
+    pub(super) fn new(
+        base: Url,
+        key: ApiKey,
+        settings: Settings,
+        api: Client,
+        plain: Client,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            base,
+            key,
+            settings,
+            api,
+            plain,
+        }))
+    }
+
+    /// Submits a job, after uploading what has to be uploaded.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Input`] before anything is sent, if the request makes no sense;
+    /// [`RemoteError::Unsure`] if the job may have been taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, uploads may have been made and the job may have been submitted.
+    pub async fn submit(&self, request: &RenderRequest) -> Result<Talk, RemoteError> {
+        let body = self.prepare(request).await?;
+        self.create(body).await
+    }
+
+    /// Makes all that a job needs but the job: uploads its media. Gives the body of `POST /talks`.
+    pub(super) async fn prepare(&self, request: &RenderRequest) -> Result<Bytes, RemoteError> {
+        request.check(self.settings().max_upload)?;
+        let image = self.place("images", "image", &request.image).await?;
+        let audio = self.place("audios", "audio", &request.audio).await?;
+        Ok(Bytes::from(request.body(&image, &audio).to_string()))
+    }
+
+    /// Makes the job, which costs.
+    pub(super) async fn create(&self, body: Bytes) -> Result<Talk, RemoteError> {
+        let submitted = self
+            .settings()
+            .call(Repeat::UnlessTaken, || {
+                let request = self.request(Method::POST, &["talks"]);
+                let request = request.header(CONTENT_TYPE, "application/json");
+                self.settings().send(request.body(body.clone()))
+            })
+            .await;
+        match submitted {
+            Ok(answer) => answer.json(),
+            Err(error) if is_unsure(&error) => Err(RemoteError::Unsure),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks how far a job is.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Refused`] with 404 if there is none of this id.
+    ///
+    /// # Cancel safety
+    ///
+    /// Asking changes nothing.
+    pub async fn talk(&self, id: &str) -> Result<Talk, RemoteError> {
+        self.ask(id).await?.json()
+    }
+
+    /// Deletes a job, done or not. That there is none of this id is no error.
+    ///
+    /// # Errors
+    ///
+    /// Any of the network and of the API.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the job may have been deleted.
+    pub async fn delete(&self, id: &str) -> Result<(), RemoteError> {
+        let deleted = self
+            .settings()
+            .call(Repeat::Always, || {
+                let request = self.request(Method::DELETE, &["talks", id]);
+                self.settings().send(request)
+            })
+            .await;
+        match deleted {
+            Ok(_) => Ok(()),
+            Err(RemoteError::Refused { status, .. })
+                if status == StatusCode::NOT_FOUND.as_u16() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn ask(&self, id: &str) -> Result<Answer, RemoteError> {
+        self.settings()
+            .call(Repeat::Always, || {
+                self.settings()
+                    .send(self.request(Method::GET, &["talks", id]))
+            })
+            .await
+    }
+
+    /// Where a medium lies on the web, be it by uploading it.
+    async fn place(
+        &self,
+        path: &str,
+        field: &'static str,
+        media: &Media,
+    ) -> Result<String, RemoteError> {
+        let (name, content_type, bytes) = match media {
+            Media::Url(url) => return Ok(url.clone()),
+            Media::Upload {
+                name,
+                content_type,
+                bytes,
+            } => (name, content_type, bytes),
+        };
+        let form = || {
+            let length = bytes.len() as u64;
+            let part = Part::stream_with_length(Body::from(bytes.clone()), length);
+            let part = part.file_name(name.clone()).mime_str(content_type);
+            let part = part.map_err(|_| RemoteError::Input {
+                field,
+                expected: "of a content type".to_owned(),
+            })?;
+            Ok::<_, RemoteError>(Form::new().part(field, part))
+        };
+        // An upload that is made twice costs nothing but its bytes.
+        let answer = self.settings().call(Repeat::Always, || async {
+            let request = self.request(Method::POST, &[path]).multipart(form()?);
+            self.settings().send(request).await
+        });
+        let placed: Placed = answer.await?.json()?;
+        Ok(placed.url)
+    }
+
+    /// A request with the key. Each part of the path is encoded, whatever it holds.
+    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut url = self.0.base.clone();
+        // A URL by http or https has a path.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let request = self.0.api.request(method, url);
+        request.header(AUTHORIZATION, self.0.key.header())
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(super) fn base(&self) -> &Url {
+        &self.0.base
+    }
+
+    pub(super) fn plain(&self) -> &Client {
+        &self.0.plain
+    }
+}
+
+impl fmt::Debug for Renderer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renderer")
+            .field("base", &self.0.base.as_str())
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What `POST /images` and `POST /audios` say.
+#[derive(Deserialize)]
+struct Placed {
+    url: String,
+}

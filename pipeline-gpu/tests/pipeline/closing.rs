@@ -1,0 +1,155 @@
+//! How a pipeline comes to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use pipeline_gpu::{Context, Pipeline, Refusal, RunError};
+use progress_core::{ProgressTracker, Reporter, TaskError, TaskState};
+
+use crate::common::{Gate, Takes, settle, snapshot, soon};
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_closes_brings_its_items_to_their_end_and_takes_no_more() {
+    let tracker = ProgressTracker::new();
+    let gate = Gate::new();
+    let pipeline = Pipeline::builder("p")
+        .stage("quick", Takes::millis(1))
+        .stage("gate", gate.clone())
+        .build()
+        .unwrap();
+    let runs: Vec<_> = (0..5)
+        .map(|n| pipeline.submit(tracker.task(format!("t{n}")), n).unwrap())
+        .collect();
+    let closing = tokio::spawn({
+        let pipeline = pipeline.clone();
+        async move { pipeline.close().await }
+    });
+    settle().await;
+    assert!(pipeline.is_closed() && !closing.is_finished());
+    let refused = pipeline.submit(tracker.task("late"), 9).unwrap_err();
+    assert_eq!(refused.refusal(), &Refusal::Closed);
+
+    gate.let_through(5);
+    soon(closing).await.unwrap();
+    // Their tasks have ended by then, not only their work.
+    for (n, run) in runs.into_iter().enumerate() {
+        assert_eq!(
+            snapshot(&tracker, &format!("t{n}")).await.state,
+            TaskState::Completed
+        );
+        assert!(run.is_ended());
+    }
+    soon(pipeline.close()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stages_are_dropped_when_the_pipeline_has_closed() {
+    let alive = Arc::new(());
+    let stage = {
+        let alive = Arc::clone(&alive);
+        move |_cx: Context, n: u32| {
+            let _alive = &alive;
+            std::future::ready(Ok::<_, TaskError>(n))
+        }
+    };
+    let pipeline = Pipeline::builder("p")
+        .stage("s", stage)
+        .concurrency(3)
+        .build()
+        .unwrap();
+    pipeline.run(&Reporter::noop(), 1).await.unwrap();
+    pipeline.close().await;
+    settle().await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_outlive_the_handles_of_their_pipeline() {
+    let tracker = ProgressTracker::new();
+    let alive = Arc::new(());
+    let stage = {
+        let alive = Arc::clone(&alive);
+        move |_cx: Context, n: u32| {
+            let alive = Arc::clone(&alive);
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                drop(alive);
+                Ok::<_, TaskError>(n)
+            }
+        }
+    };
+    let pipeline = Pipeline::builder("p").stage("s", stage).build().unwrap();
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    drop(pipeline);
+    assert_eq!(soon(run).await, Ok(1));
+    settle().await;
+    assert_eq!(Arc::strong_count(&alive), 1, "its workers are gone");
+}
+
+#[test]
+fn items_end_when_their_runtime_goes_away() {
+    let tracker = ProgressTracker::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let gate = Gate::new();
+    let (pipeline, worked_on, waiting) = runtime.block_on(async {
+        let pipeline = Pipeline::builder("p")
+            .stage("gate", gate.clone())
+            .build()
+            .unwrap();
+        let worked_on = pipeline.submit(tracker.task("t1"), 1).unwrap();
+        gate.begun().await;
+        let waiting = pipeline.submit(tracker.task("t2"), 2).unwrap();
+        (pipeline, worked_on, waiting)
+    });
+    drop(runtime);
+    drop(pipeline);
+    let other = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    other.block_on(async {
+        for (id, run) in [("t1", worked_on), ("t2", waiting)] {
+            let Err(RunError::Failed(error)) = soon(run).await else {
+                panic!("nobody works on it");
+            };
+            assert_eq!(error.code(), "ITEM_LOST");
+            assert_eq!(snapshot(&tracker, id).await.state, TaskState::Failed);
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_item_is_made_of_may_panic_when_it_is_dropped() {
+    struct Bomb(bool);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.0 || std::thread::panicking(), "meant");
+        }
+    }
+
+    let pipeline = Pipeline::builder("p")
+        .stage("arm", |_cx: Context, armed: bool| async move {
+            Ok::<_, TaskError>(Bomb(armed))
+        })
+        .stage("hold", |_cx: Context, bomb: Bomb| async move {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Ok::<_, TaskError>(bomb.0)
+        })
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    let armed = pipeline.item(true).run(&nobody);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    armed.cancel(None);
+    assert!(soon(armed).await.is_err());
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(100), pipeline.run(&nobody, false))
+            .await
+            .unwrap(),
+        Ok(false),
+    );
+}

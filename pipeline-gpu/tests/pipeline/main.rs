@@ -1,0 +1,18 @@
+//! How pipelines behave, seen from outside.
+
+mod batches;
+mod breakers;
+mod building;
+mod cancelling;
+mod closing;
+mod common;
+mod devices;
+mod estimates;
+mod model;
+mod order;
+mod pausing;
+mod places;
+mod retries;
+mod stress;
+mod tasks;
+mod threads;
