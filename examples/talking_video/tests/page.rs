@@ -121,6 +121,7 @@ async fn a_task_under_way_outlives_a_reload_and_is_cancelled() {
     browser
         .until("document.querySelector('.connection').dataset.connected === 'true'")
         .await;
+    host.watched_by("websocket").await;
     browser.look_over("under way").await;
     browser.photograph_everywhere("talking-video-running").await;
     browser.client.refresh().await.unwrap();
@@ -129,6 +130,56 @@ async fn a_task_under_way_outlives_a_reload_and_is_cancelled() {
     until_state(&browser, "cancelled").await;
     assert_eq!(browser.complaints().await, [""; 0]);
     browser.close().await;
+}
+
+#[tokio::test]
+async fn where_neither_sockets_nor_streams_get_through_the_page_asks_and_climbs_back() {
+    let held = Held::default();
+    let host = Host::with(Host::tokens(), held.start().await, |settings| settings).await;
+    let browser = Browser::start().await;
+    let folder = TempDir::new().unwrap();
+    let voice = folder.path().join("voice.wav");
+    speak("By and by.", &voice);
+
+    browser.open(&host.url).await;
+    block(&browser, &["*/api/sse*"]).await;
+    // What is blocked by its address is no socket: these go where there is none.
+    let misled = "window.Whole = WebSocket;
+        window.WebSocket = class extends Whole {
+          constructor(url, protocols) { super(url.replace('/api/ws', '/nowhere'), protocols); }
+        };";
+    browser.client.execute(misled, Vec::new()).await.unwrap();
+    generate(&browser, &portrait_file(), &voice).await;
+    browser.until_text("The renderer is at work").await;
+    browser
+        .until("document.querySelector('.connection').dataset.connected === 'true'")
+        .await;
+    // No connection stays: it asks for the task.
+    let asked =
+        "performance.getEntriesByType('resource').some(({ name }) => name.includes('/api/tasks/'))";
+    browser.until_drawn(asked).await;
+    let operator = host.operator();
+    host.until("/api/clients", operator.as_deref(), |page| {
+        page["clients"] == json!([])
+    })
+    .await;
+
+    block(&browser, &[]).await;
+    // Else it looks for a better way now and then; another network has it look at once.
+    let restored = "window.WebSocket = Whole;
+        for (const type of ['offline', 'online']) window.dispatchEvent(new Event(type));";
+    browser.client.execute(restored, Vec::new()).await.unwrap();
+    host.watched_by("websocket").await;
+    held.release();
+    until_state(&browser, "failed").await;
+    browser.until_text("RENDER_FAILED").await;
+    browser.close().await;
+}
+
+async fn block(browser: &Browser, urls: &[&str]) {
+    browser.devtools("Network.enable", json!({})).await;
+    let blocked = json!({ "urls": urls });
+    browser.devtools("Network.setBlockedURLs", blocked).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! From a portrait and a voice to a video, and who may see what of it.
 
+#[expect(dead_code, reason = "the tests of the page use the rest")]
 mod support;
 
 use std::path::Path;

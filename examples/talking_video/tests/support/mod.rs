@@ -215,6 +215,17 @@ impl Host {
         timeout(PATIENCE, so).await.expect("it becomes so");
     }
 
+    /// Waits until there is a watcher of that transport, and no other.
+    pub(crate) async fn watched_by(&self, transport: &str) {
+        let is_so = |page: &Value| {
+            let clients = page["clients"].as_array();
+            let is_it = |client: &Value| client["transport"] == transport;
+            clients.is_some_and(|clients| !clients.is_empty() && clients.iter().all(is_it))
+        };
+        let operator = self.operator();
+        self.until("/api/clients", operator.as_deref(), is_so).await;
+    }
+
     pub(crate) fn operator(&self) -> Option<String> {
         self.users.of_operator(PATIENCE).unwrap()
     }
