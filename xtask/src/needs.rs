@@ -128,6 +128,16 @@ const NEEDS: &[Need] = &[
         sign: Sign::PythonModule("pip"),
         packages: &["python3-pip"],
     },
+    // What is carried to a machine with a GPU may not be large.
+    Need {
+        name: "xz",
+        user: User::Bundle,
+        sign: Sign::Program {
+            name: "xz",
+            variable: "XZ",
+        },
+        packages: &["xz-utils"],
+    },
     // The allocator of progress-server is built from its C source.
     Need {
         name: "make",
@@ -157,6 +167,7 @@ pub(crate) enum User {
     Build,
     Tests,
     Models,
+    Bundle,
     Fuzz,
 }
 

@@ -71,7 +71,7 @@ mod detect_yolo;
 mod eye;
 #[cfg(all(feature = "__runtime", feature = "audio"))]
 mod measure_prosody;
-#[cfg(feature = "__runtime")]
+#[cfg(all(feature = "__runtime", any(feature = "audio", feature = "vision")))]
 mod misfit;
 mod part;
 #[cfg(all(feature = "__runtime", feature = "vision"))]
@@ -81,7 +81,7 @@ mod render;
 
 #[cfg(all(feature = "__runtime", feature = "audio"))]
 pub use self::measure_prosody::{MeasureProsody, Recording};
-#[cfg(feature = "__runtime")]
+#[cfg(all(feature = "__runtime", any(feature = "audio", feature = "vision")))]
 pub use self::misfit::Misfit;
 pub use self::part::{Part, part};
 #[cfg(feature = "remote")]
