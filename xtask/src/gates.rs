@@ -168,7 +168,7 @@ fn benches(context: &Context) -> Result<Outcome> {
         return Ok(Outcome::Skipped("no benches yet".into()));
     }
     context
-        .cargo(["test", "--workspace", "--bench", "*"])
+        .cargo(["test", "--workspace", "--all-features", "--bench", "*"])
         .args(["--", "--test"])
         .run()?;
     Ok(Outcome::Passed)
