@@ -61,10 +61,6 @@ const DYNAMIC: &[Gate] = &[
         run: benches,
     },
     Gate {
-        name: "validate",
-        run: validate,
-    },
-    Gate {
         name: "fuzz",
         run: fuzz::run,
     },
@@ -172,18 +168,6 @@ fn benches(context: &Context) -> Result<Outcome> {
         .args(["--", "--test"])
         .run()?;
     Ok(Outcome::Passed)
-}
-
-/// Measures every performance target, each made ten times as easy: a machine that does other things
-/// beside must pass, a change that costs an order of magnitude must not.
-fn validate(context: &Context) -> Result<Outcome> {
-    context
-        .cargo(["bench", "--package", "progress-benches"])
-        .args(["--bench", "validate", "--", "--slack", "10"])
-        // Linking as one takes longer than it gains where the slack is that large.
-        .env("CARGO_PROFILE_BENCH_LTO", "off")
-        .run()?;
-    Ok(Outcome::PassedWith("with tenfold slack".into()))
 }
 
 /// Packs every crate that is published and builds it from its archive, its siblings taken from theirs: what is
