@@ -1,12 +1,14 @@
 """Cuts out photos by u2netp when it is told to: the contender of the bench `pipeline_onnx`.
 
-    python cut_out.py u2netp.onnx THREADS
+    python cut_out.py u2netp.onnx THREADS [PHOTO]
 
-Needs onnxruntime 1.31.1 and numpy. A line on its input is a number of photos; it answers with the seconds that they
-took and those of the processors. `echo 32 | python cut_out.py …` runs it by itself. The session is as Python's users
-have it: all threads on one picture, which spin while they wait.
+Needs onnxruntime 1.31.1 and numpy, and Pillow for the file of a photo; without one it makes up its pixels, and writes
+no file. A line on its input is a number of photos; it answers with the seconds that they took and those of the
+processors. `echo 32 | python cut_out.py …` runs it by itself. The session is as Python's users have it: all threads on
+one picture, which spin while they wait. PNG is written at the level that is quickest.
 """
 
+import io
 import os
 import sys
 import time
@@ -39,16 +41,35 @@ def composed(photo, matte):
     return np.dstack([photo, alpha])
 
 
+def from_file_to_file(path, matte_of):
+    from PIL import Image, ImageOps
+
+    photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    small = np.asarray(photo.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    matte = matte_of(prepared(small))
+    least, most = matte.min(), matte.max()
+    alpha = Image.fromarray(((matte - least) * (255 / max(most - least, np.finfo(np.float32).eps))).astype(np.uint8))
+    photo.putalpha(alpha.resize(photo.size, Image.Resampling.LANCZOS))
+    png = io.BytesIO()
+    photo.save(png, "PNG", compress_level=1)
+    return png.getvalue()
+
+
 def main():
-    model, threads = sys.argv[1:]
+    model, threads, *file = sys.argv[1:]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(threads)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
+    def matte_of(values):
+        [matte] = session.run(["1959"], {"input.1": values})
+        return matte[0, 0]
+
     def cut_out():
+        if file:
+            return from_file_to_file(file[0], matte_of)
         picture = photo()
-        [matte] = session.run(["1959"], {"input.1": prepared(picture)})
-        return composed(picture, matte[0, 0])
+        return composed(picture, matte_of(prepared(picture)))
 
     cut_out()
     for line in sys.stdin:

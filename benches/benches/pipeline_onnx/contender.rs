@@ -9,10 +9,14 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{bare, files};
+
+/// In how much time a process at work is seen to be, by a clock of 10 ms.
+pub(crate) const REST: Duration = Duration::from_millis(20);
 
 /// A process that runs a model when it is told to.
 pub(crate) struct Contender {
@@ -29,8 +33,8 @@ impl Contender {
         Self::start(program)
     }
 
-    /// The same model by Python, if there is one that can.
-    pub(crate) fn python(model: &str, threads: usize) -> Option<Self> {
+    /// The same by Python, if there is one that can: pixels, or the photo in a file.
+    pub(crate) fn python(model: &str, threads: usize, photo: Option<&Path>) -> Option<Self> {
         let Some(python) = env::var_os("BENCH_PYTHON") else {
             println!("skipped: rows beside Python; BENCH_PYTHON names none");
             return None;
@@ -38,7 +42,7 @@ impl Contender {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/cut_out.py");
         let mut program = Command::new(python);
         program.arg(script).arg(files::model(model));
-        program.arg(threads.to_string());
+        program.arg(threads.to_string()).args(photo);
         Some(Self::start(program))
     }
 
@@ -63,10 +67,26 @@ impl Contender {
         let [whole, cpu] = numbers[..] else {
             panic!("the contender said `{line}`");
         };
+        self.comes_to_rest();
         Spent {
             whole: Duration::from_secs_f64(whole),
             cpu: Duration::from_secs_f64(cpu),
         }
+    }
+
+    /// Threads of a session may spin for a while after a run, and would take a core from the next turn.
+    fn comes_to_rest(&self) {
+        let process = self.process.id().to_string();
+        let mut before = cpu(&process);
+        for _ in 0..50 {
+            thread::sleep(REST);
+            let now = cpu(&process);
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+        println!("the contender is still at work after its turn");
     }
 }
 
@@ -88,11 +108,11 @@ pub(crate) struct Spent {
 impl Spent {
     /// What `work` takes in this process.
     pub(crate) fn of<T>(work: impl FnOnce() -> T) -> Self {
-        let (cpu, began) = (cpu(), Instant::now());
+        let (before, began) = (cpu("self"), Instant::now());
         work();
         Self {
             whole: began.elapsed(),
-            cpu: self::cpu().saturating_sub(cpu),
+            cpu: cpu("self").saturating_sub(before),
         }
     }
 
@@ -101,9 +121,9 @@ impl Spent {
     }
 }
 
-/// What the processors did for this process until now, to 10 ms; nothing where Linux does not say.
-fn cpu() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+/// What the processors did for a process until now, to 10 ms; nothing where Linux does not say.
+fn cpu(process: &str) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name of the program may hold anything, and ends with the last bracket.
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let ticks = fields.split(' ').skip(12).take(2);

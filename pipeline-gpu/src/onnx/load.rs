@@ -6,7 +6,7 @@ use super::{
     error::OnnxError,
     interrupt::Interrupt,
     options::Options,
-    placement::{Fallback, Placement, Provider},
+    placement::{Fallback, Placement, Provider, Shares},
     session::Session,
     source::ModelSource,
     task_error::without_paths,
@@ -37,8 +37,7 @@ impl Loader {
         for (at, provider) in providers.iter().copied().enumerate() {
             let is_last = at + 1 == providers.len();
             let error = match self.open(provider, self.options.profile, 1) {
-                Ok(mut session) => {
-                    let shares = session.measured();
+                Ok((session, shares)) => {
                     let gpu = self.options.device.gpu();
                     let placement = Placement::new(provider, gpu, fallbacks.clone(), shares);
                     if provider == Provider::Cpu || !is_idle(&placement, provider) {
@@ -83,11 +82,17 @@ impl Loader {
 
     /// Opens another session on the provider that the first one has.
     pub(super) fn another(&self, provider: Provider, number: u64) -> Result<Session, OnnxError> {
-        self.open(provider, false, number)
+        let (session, _) = self.open(provider, false, number)?;
+        Ok(session)
     }
 
-    /// Opens the session that makes them `number`.
-    fn open(&self, provider: Provider, record: bool, number: u64) -> Result<Session, OnnxError> {
+    /// Opens the session that makes them `number`, and says who ran what of it, if that is recorded.
+    fn open(
+        &self,
+        provider: Provider,
+        record: bool,
+        number: u64,
+    ) -> Result<(Session, Option<Shares>), OnnxError> {
         let workers = self.options.workers.get() as u64;
         let stage = |name: &str, said: String| {
             let prefix = self
@@ -114,8 +119,12 @@ impl Loader {
         // Set, not added to: of two providers that are tried one may get so far, and the other too.
         loading.set(number);
         // What is refused here is what was given, not what the provider makes of it.
-        if let Some(inputs) = session.warm_up_inputs(&self.options.warm_up)? {
-            let warming = stage("warm-up", format!("running {name} for the first time"));
+        let Some(inputs) = session.warm_up_inputs(&self.options.warm_up)? else {
+            let shares = session.measured();
+            return Ok((session, shares));
+        };
+        let warming = stage("warm-up", format!("running {name} for the first time"));
+        let warm_up = |session: &mut Session, inputs| {
             let run = session.warm_up(inputs, interrupt);
             run.map_err(|error| match error {
                 OnnxError::RunFailed {
@@ -126,10 +135,15 @@ impl Loader {
                     reason,
                 },
                 error => error,
-            })?;
-            warming.set(number);
-        }
-        Ok(session)
+            })
+        };
+        warm_up(&mut session, inputs.clone())?;
+        let shares = session.measured();
+        // The first run shows the runtime how much memory the model needs, and the second takes it all
+        // at once: for u2netp 200 MB, which the first request would wait for as long as for the model.
+        warm_up(&mut session, inputs)?;
+        warming.set(number);
+        Ok((session, shares))
     }
 }
 
