@@ -79,7 +79,12 @@ async fn take(app: &App, request: Request) -> Result<Accepted, Refusal> {
     // Its end is the task's, which its watchers see.
     let run = app.studio().item(upload).submit_with(task, result);
     let run = run.map_err(|error| untaken(error.refusal().clone()))?;
-    tokio::spawn(run);
+    let kept = app.clone();
+    tokio::spawn(async move {
+        if run.await.is_ok() {
+            kept.keep_prior().await;
+        }
+    });
     let token = app.users().of_task(&id, app.token_ttl());
     let token = token.map_err(|error| Refusal::internal(&std::io::Error::other(error)))?;
     Ok(Accepted {

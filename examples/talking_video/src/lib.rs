@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod generate;
+mod learned;
 pub mod models;
 mod page;
 mod result;

@@ -76,6 +76,9 @@ struct ServeOptions {
     /// For how long tasks that have ended, and their videos, are kept
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
     retention: Duration,
+    /// Where to keep how long the stages took, for true weights after a restart [default: learned anew]
+    #[arg(long, value_name = "FILE")]
+    prior: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +149,9 @@ async fn serve(options: &ServeOptions) -> Result<(), TaskError> {
         .token_ttl(options.token_ttl);
     if options.whole_picture {
         settings = settings.if_nobody(IfNobody::WholePicture);
+    }
+    if let Some(file) = &options.prior {
+        settings = settings.prior_file(file);
     }
     for origin in &options.origin {
         settings = settings.origin(origin);

@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use demo::multipart::UploadLimits;
-use pipeline_gpu::{remote::Renderer, stages::IfNobody};
+use pipeline_gpu::{Prior, remote::Renderer, stages::IfNobody};
 use progress_core::{ProgressTracker, TaskError, TaskId};
 use progress_web::{Gateway, Origin};
 use tokio::sync::Semaphore;
@@ -24,7 +24,7 @@ use tower_http::cors::CorsLayer;
 pub use demo::server::Server;
 
 use crate::{
-    generate,
+    generate, learned,
     models::Models,
     page, result,
     studio::{self, Plan, Studio},
@@ -106,6 +106,7 @@ pub struct Settings {
     retention: Duration,
     token_ttl: Duration,
     heartbeat: Duration,
+    prior_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -121,6 +122,7 @@ impl Settings {
             retention: Duration::from_secs(3_600),
             token_ttl: Duration::from_secs(2 * 3_600),
             heartbeat: Duration::from_secs(30),
+            prior_file: None,
         }
     }
 
@@ -165,6 +167,12 @@ impl Settings {
         self.heartbeat = every;
         self
     }
+
+    /// Keeps in a file how long the stages took, for their weights and estimates after a restart (default: it is learned anew).
+    pub fn prior_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.prior_file = Some(file.into());
+        self
+    }
 }
 
 /// What the handlers share.
@@ -178,6 +186,7 @@ struct Shared {
     limits: Limits,
     token_ttl: Duration,
     renderer_name: &'static str,
+    prior_file: Option<PathBuf>,
     uploads: Semaphore,
     folder: tempfile::TempDir,
 }
@@ -213,8 +222,16 @@ impl App {
             waiting: limits.waiting,
             longest_voice: limits.longest_voice,
             deadline: limits.deadline,
+            prior: settings
+                .prior_file
+                .as_deref()
+                .map_or_else(Prior::new, learned::read),
         };
-        let studio = studio::build(models, &plan)?;
+        let renderer_name = match plan.is_stand_in {
+            true => "stand-in",
+            false => "remote",
+        };
+        let studio = studio::build(models, plan)?;
         let tracker = ProgressTracker::builder()
             .retention(settings.retention)
             .build();
@@ -244,11 +261,8 @@ impl App {
             uploads: Semaphore::new(limits.uploads),
             limits,
             token_ttl: settings.token_ttl,
-            renderer_name: if plan.is_stand_in {
-                "stand-in"
-            } else {
-                "remote"
-            },
+            renderer_name,
+            prior_file: settings.prior_file,
             folder,
         })))
     }
@@ -291,6 +305,18 @@ impl App {
 
     pub(crate) fn uploads_under_way(&self) -> &Semaphore {
         &self.0.uploads
+    }
+
+    /// Keeps how long the stages took.
+    pub(crate) async fn keep_prior(&self) {
+        let Some(file) = self.0.prior_file.clone() else {
+            return;
+        };
+        let prior = self.studio().prior();
+        let kept = tokio::task::spawn_blocking(move || learned::write(&file, &prior)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(%error, "what was learned cannot be kept");
+        }
     }
 
     pub(crate) fn result_url(&self, id: &TaskId) -> String {

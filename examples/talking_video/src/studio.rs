@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use image::RgbImage;
 use pipeline_gpu::{
-    Context, Pipeline,
+    Context, Pipeline, Prior,
     audio::{self, AudioLimits, Prosody, ProsodySummary, Smoothing, Sound},
     blocking,
     remote::{Media, RenderRequest, Renderer},
@@ -67,6 +67,8 @@ pub struct Plan {
     pub longest_voice: Duration,
     /// How long a video may take.
     pub deadline: Duration,
+    /// How long the stages took before.
+    pub prior: Prior,
 }
 
 /// Builds the pipeline.
@@ -74,12 +76,13 @@ pub struct Plan {
 /// # Errors
 ///
 /// `MODEL_MISFIT` if a model is of another kind than its stage; `PIPELINE_INVALID` if a bound makes no sense.
-pub fn build(models: &Models, plan: &Plan) -> Result<Studio, TaskError> {
+pub fn build(models: &Models, plan: Plan) -> Result<Studio, TaskError> {
     let limits = AudioLimits::default().duration(plan.longest_voice);
     let is_stand_in = plan.is_stand_in;
     let start = Pipeline::builder("talking-video")
         .waiting(plan.waiting)
         .deadline(plan.deadline)
+        .prior(plan.prior)
         .stage(
             "read",
             blocking(move |cx: &Context, upload| read(cx, upload, &limits)),

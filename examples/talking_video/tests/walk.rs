@@ -3,7 +3,7 @@
 #[expect(dead_code, reason = "the tests of the page use the rest")]
 mod support;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use image::AnimationDecoder as _;
 use pipeline_gpu::stages::IfNobody;
@@ -448,6 +448,40 @@ async fn trusted_pages_may_read_others_may_not_and_counts_are_for_operators() {
         .await
         .unwrap();
     assert!(counts.contains("progress_tasks"), "{counts}");
+}
+
+#[tokio::test]
+async fn how_long_stages_took_is_kept_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prior.json");
+    // Of a server before this one: the script took as long as all others.
+    let before = json!({
+        "read": [100, 100, 100], "detect": [100, 100, 100], "cut-out": [100, 100, 100],
+        "prosody": [100, 100, 100], "script": [500, 500, 500], "render": [100, 100, 100],
+    });
+    fs::write(&file, before.to_string()).unwrap();
+    let host = Host::with(Users::open(), stand_in().await, |settings| {
+        settings.prior_file(&file)
+    })
+    .await;
+    let task = host.generate().await;
+    let snapshot = host.end(&task).await;
+    let weights: Vec<f64> = snapshot["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stage| stage["weight"].as_f64().unwrap())
+        .collect();
+    for (stage, weight) in weights.iter().enumerate() {
+        let share = weight / weights.iter().sum::<f64>();
+        let expected = if stage == 4 { 0.5 } else { 0.1 };
+        assert!((share - expected).abs() < 0.01, "{weights:?}");
+    }
+    support::eventually(async || {
+        let kept: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        kept["render"].as_array().map(Vec::len) == Some(4)
+    })
+    .await;
 }
 
 #[tokio::test]

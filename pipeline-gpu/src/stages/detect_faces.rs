@@ -1,7 +1,5 @@
 //! Finds people by their faces.
 
-use std::sync::Arc;
-
 use progress_core::TaskError;
 
 use super::{
@@ -72,13 +70,8 @@ impl DetectFaces {
 impl Stage<Scene, Persons> for DetectFaces {
     async fn run(&self, cx: Context, scene: Scene) -> Result<Persons, TaskError> {
         cx.reporter().message("Looking for faces");
-        let letterbox = self.letterbox;
-        let picture = Arc::clone(&scene.picture);
-        let (input, mapping) = cx
-            .pool()
-            .run(&cx, move || Ok(letterbox.apply(&picture)?))
-            .await?;
-        let [heatmap, scale, offset, landmarks]: [Seen; 4] = self.eye.see(&cx, input).await?;
+        let seen = self.eye.look(&cx, self.letterbox, scene.picture).await?;
+        let ([heatmap, scale, offset, landmarks], mapping): ([Seen; 4], _) = seen;
         let mut reader = self.reader.clone();
         if let Some(confidence) = scene.confidence {
             reader = reader.confidence(confidence);

@@ -1,7 +1,5 @@
 //! Finds people with a YOLO.
 
-use std::sync::Arc;
-
 use progress_core::TaskError;
 
 use super::{
@@ -64,13 +62,8 @@ impl DetectYolo {
 impl Stage<Scene, Persons> for DetectYolo {
     async fn run(&self, cx: Context, scene: Scene) -> Result<Persons, TaskError> {
         cx.reporter().message("Looking for people");
-        let letterbox = self.letterbox;
-        let picture = Arc::clone(&scene.picture);
-        let (input, mapping) = cx
-            .pool()
-            .run(&cx, move || Ok(letterbox.apply(&picture)?))
-            .await?;
-        let [output]: [Seen; 1] = self.eye.see(&cx, input).await?;
+        let seen = self.eye.look(&cx, self.letterbox, scene.picture).await?;
+        let ([output], mapping): ([Seen; 1], _) = seen;
         let mut reader = self.reader.clone();
         if let Some(confidence) = scene.confidence {
             reader = reader.confidence(confidence);

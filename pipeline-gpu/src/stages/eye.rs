@@ -1,12 +1,15 @@
 //! A model that is shown one picture at a time.
 
+use std::sync::Arc;
+
+use image::RgbImage;
 use progress_core::TaskError;
 
 use super::misfit::Misfit;
 use crate::{
     context::Context,
     onnx::{Dim, ElementType, OnnxModel, Tensor},
-    vision::ChwTensor,
+    vision::{ChwTensor, Letterbox, Mapping},
 };
 
 /// A model whose one input is a picture.
@@ -48,6 +51,18 @@ impl Eye {
             return None;
         };
         Some((u32::try_from(*height).ok()?, u32::try_from(*width).ok()?))
+    }
+
+    /// What it sees of a picture in a letterbox, and where in the picture that is.
+    pub(super) async fn look<const OUTPUTS: usize>(
+        &self,
+        cx: &Context,
+        letterbox: Letterbox,
+        picture: Arc<RgbImage>,
+    ) -> Result<([Seen; OUTPUTS], Mapping), TaskError> {
+        let prepare = move || Ok(letterbox.apply(&picture)?);
+        let (input, mapping) = cx.pool().run(cx, prepare).await?;
+        Ok((self.see(cx, input).await?, mapping))
     }
 
     /// Its first outputs, in the model's order, each with its shape.

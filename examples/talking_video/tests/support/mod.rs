@@ -103,6 +103,16 @@ impl Held {
     }
 }
 
+/// Waits until something is so.
+pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let so = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, so).await.expect("it becomes so");
+}
+
 impl Host {
     /// With tokens, and the stand-in.
     pub(crate) async fn start() -> Self {
@@ -203,16 +213,11 @@ impl Host {
         token: Option<&str>,
         is_so: impl Fn(&Value) -> bool,
     ) {
-        let so = async {
-            loop {
-                let answer = self.get(path, token).send().await.unwrap();
-                if is_so(&answer.json().await.unwrap_or_default()) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, so).await.expect("it becomes so");
+        eventually(async || {
+            let answer = self.get(path, token).send().await.unwrap();
+            is_so(&answer.json().await.unwrap_or_default())
+        })
+        .await;
     }
 
     /// Waits until there is a watcher of that transport, and no other.
