@@ -11,3 +11,4 @@ mod placement;
 mod real;
 mod running;
 mod support;
+mod tasks;
