@@ -52,11 +52,11 @@ use crate::{admission::Device, breaker::Breaker, context::Context};
 ///     }
 /// }
 ///
-/// // Each attempt is admitted to the device, then has ten seconds.
+/// // Each attempt is admitted to the device, then let through by the breaker, then has ten seconds.
 /// let render = Render
 ///     .timeout(Duration::from_secs(10))
-///     .on(&Device::new("cuda:0", 2))
 ///     .guarded_by(&Breaker::new("renderer"))
+///     .on(&Device::new("cuda:0", 2))
 ///     .retry(RetryPolicy::new().retries(2));
 /// # fn is_stage<In, Out>(_: &impl Stage<In, Out>) {}
 /// # is_stage::<Picture, String>(&render);
@@ -112,6 +112,11 @@ pub trait Stage<In, Out>: Send + Sync + 'static {
     fn guarded_by(self, breaker: &Breaker) -> Guarded<Self>
     where
         Self: Sized,
+    ///
+    /// It judges what is inside: [`timeout`](Self::timeout) belongs there, since a call that is
+    /// dropped from outside counts neither as failed nor as a success, and a service that hangs
+    /// would never open it. [`on`](Self::on) belongs outside, or the time that a call waits for the
+    /// device is the service's.
     {
         Guarded::new(self, breaker.clone())
     }
