@@ -192,6 +192,12 @@ impl Context {
         self.site.opaque
     }
 
+    /// Waits while it is paused, as an onlooker. False if nobody can have it go on any more.
+    pub(crate) async fn resumed(&self) -> bool {
+        let mut paused = self.site.paused.clone();
+        paused.wait_for(|paused| !paused).await.is_ok()
+    }
+
     /// Waits until the item, or its whole pipeline, is paused.
     pub(crate) async fn paused(&self) {
         let mut paused = self.site.paused.clone();
