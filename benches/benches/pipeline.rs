@@ -64,18 +64,18 @@ fn reporting(effort: Effort, table: &mut Table) {
     table.push(
         Row::new("what its task adds", told.value - silent.value, "us").at_most(REPORTING_MICROS),
     );
+    let counted = "what its task adds, counted";
     // Slow, and the same however often it is done: not where it only has to run.
-    if effort.rounds > 1
-        && let (Some(silent), Some(told)) = (instructions("silent"), instructions("told"))
-    {
-        table.push(
-            Row::new(
-                "what its task adds, counted",
-                (told - silent) / 1e3,
-                "k instructions",
-            )
-            .at_most(REPORTING_INSTRUCTIONS / 1e3),
-        );
+    if effort.rounds == 1 {
+        println!("skipped: {counted}: only to see that it runs");
+        return;
+    }
+    match (instructions("silent"), instructions("told")) {
+        (Some(silent), Some(told)) => table.push(
+            Row::new(counted, (told - silent) / 1e3, "k instructions")
+                .at_most(REPORTING_INSTRUCTIONS / 1e3),
+        ),
+        _ => println!("skipped: {counted}: there is no valgrind that counts"),
     }
 }
 
@@ -217,50 +217,111 @@ fn overlap(effort: Effort, table: &mut Table) {
     );
 }
 
-/// Single items from time to time: what it adds that they may be gathered.
+/// What it adds where there is little to do that items may be gathered.
 fn batching(effort: Effort, table: &mut Table) {
     let runtime = one_thread();
-    let items = effort.repeat(400);
-    let (plain, batched) = runtime.block_on(async {
-        let plain = Pipeline::builder("plain")
-            .stage("model", |_cx: Context, n: u64| async move {
-                Ok::<_, TaskError>(n)
-            })
-            .build()
-            .unwrap();
-        let model = |_cx: BatchContext, inputs: Vec<u64>| async move {
-            Ok(inputs.into_iter().map(Ok).collect())
-        };
-        let batched = Pipeline::builder("batched")
-            .stage("model", Batched::new(model))
-            .build()
-            .unwrap();
-        (plain, batched)
-    });
-    let (mut without, mut with) = (Vec::new(), Vec::new());
+    // Longer than a batch waits for others.
+    let apart = Duration::from_millis(6);
+    let [without, with] = runtime.block_on(one_caller(effort.repeat(400), apart));
+    added(table, "gathering adds", &without, &with);
+    let [without, with] = runtime.block_on(one_caller(effort.repeat(4_000), Duration::ZERO));
+    added(table, "it adds to a caller in a loop", &without, &with);
+    let [without, with] = runtime.block_on(at_random(effort.repeat(500)));
+    added(table, "it adds to items at random", &without, &with);
+}
+
+/// How much longer items take, or wait, with than without.
+fn added(table: &mut Table, what: &str, without: &[f64], with: &[f64]) {
+    let p50 = |times: &[f64]| median(times.iter().copied());
+    let p99 = |times: &[f64]| quantile(times.iter().copied(), 0.99);
+    let (usual, most) = (p50(with) - p50(without), p99(with) - p99(without));
+    table.push(Row::new(format!("what {what}, p50"), usual, "us"));
+    table.push(Row::new(format!("what {what}, p99"), most, "us").at_most(1_000.0));
+}
+
+/// Micros of items of one caller, who gives the next some time after the last is done.
+async fn one_caller(items: u64, apart: Duration) -> [Vec<f64>; 2] {
+    let pipelines = plain_and_batched(Duration::ZERO);
+    let mut times = [Vec::new(), Vec::new()];
     let nobody = Reporter::noop();
-    runtime.block_on(async {
-        // In turns: a machine that is busy is so for both.
-        for n in 0..items {
-            for (pipeline, times) in [(&plain, &mut without), (&batched, &mut with)] {
-                // Longer than a batch waits for others.
-                tokio::time::sleep(Duration::from_millis(6)).await;
+    // In turns: a machine that is busy is so for both.
+    for _ in 0..items.div_ceil(TURN) {
+        for (pipeline, times) in pipelines.iter().zip(&mut times) {
+            for _ in 0..TURN.min(items) {
+                if !apart.is_zero() {
+                    tokio::time::sleep(apart).await;
+                }
                 let began = Instant::now();
-                black_box(pipeline.run(&nobody, n).await.unwrap());
+                black_box(pipeline.run(&nobody, began).await.unwrap());
                 times.push(micros(began.elapsed(), 1));
             }
         }
-    });
-    let p99 = |times: &[f64]| quantile(times.iter().copied(), 0.99);
-    let p50 = |times: &[f64]| median(times.iter().copied());
-    table.push(Row::new(
-        "what gathering adds, p50",
-        p50(&with) - p50(&without),
-        "us",
-    ));
-    table.push(
-        Row::new("what gathering adds, p99", p99(&with) - p99(&without), "us").at_most(1_000.0),
-    );
+    }
+    times
+}
+const TURN: u64 = 10;
+
+/// Micros that items wait for a model that is busy a tenth of the time. They come as callers do who
+/// know nothing of each other, and to both pipelines together.
+async fn at_random(items: u64) -> [Vec<f64>; 2] {
+    const MODEL: Duration = Duration::from_millis(3);
+    let pipelines = plain_and_batched(MODEL);
+    let nobody = Reporter::noop();
+    let mut runs = Vec::new();
+    let mut seed = 1;
+    for n in 0..items as usize {
+        tokio::time::sleep(MODEL.mul_f64(10.0 * exponential(&mut seed))).await;
+        let now = Instant::now();
+        // Each is first every other time.
+        let first = n % 2;
+        let one = pipelines[first].item(now).run(&nobody);
+        let other = pipelines[1 - first].item(now).run(&nobody);
+        runs.push(if first == 0 {
+            [one, other]
+        } else {
+            [other, one]
+        });
+    }
+    let mut waits = [Vec::new(), Vec::new()];
+    for run in runs {
+        for (run, waits) in run.into_iter().zip(&mut waits) {
+            waits.push(micros(run.await.unwrap(), 1));
+        }
+    }
+    waits
+}
+
+/// A model that takes so long, by itself and gathering. Items are when they were given, and become
+/// how long it was until the model had them.
+fn plain_and_batched(takes: Duration) -> [Pipeline<Instant, Duration>; 2] {
+    let work = move || async move {
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+    };
+    let plain = move |_cx: Context, given: Instant| async move {
+        let waited = given.elapsed();
+        work().await;
+        Ok::<_, TaskError>(waited)
+    };
+    let batched = move |_cx: BatchContext, given: Vec<Instant>| async move {
+        let waited = given.iter().map(Instant::elapsed).map(Ok).collect();
+        work().await;
+        Ok(waited)
+    };
+    let plain = Pipeline::builder("plain").stage("model", plain);
+    let batched = Pipeline::builder("batched").stage("model", Batched::new(batched));
+    [plain.build().unwrap(), batched.build().unwrap()]
+}
+
+/// Times between events that know nothing of each other, 1 in the mean.
+fn exponential(seed: &mut u64) -> f64 {
+    *seed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    // From above 0 to 1.
+    let even = ((*seed >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    -even.ln()
 }
 
 /// Work that one thread does alone.

@@ -13,7 +13,7 @@ use crate::{context::Context, sync::Mutex};
 ///
 /// Who asks first is admitted first, whichever pipeline it belongs to; give clones of one device to
 /// all that use it. Who waits sees it: the stage's metadata hold `waiting_for` (the device's name)
-/// and `position` (from 1), both null once it is admitted.
+/// and `position` (from 1), both null once it is admitted or waits no more.
 ///
 /// At most as many wait as the stages that use it work on at a time.
 ///
@@ -132,16 +132,17 @@ impl Device {
             (id, admitted)
         };
         let _held = cx.hold();
+        let _place = Place {
+            device: self,
+            id,
+            reporter: cx.reporter(),
+        };
         cx.reporter().metadata("waiting_for", self.name());
         self.tell();
-        let _place = Place { device: self, id };
-        let admitted = cx.or_cancelled(&mut admitted).await;
-        // Whoever tells places now was told of this one before it was left.
-        let _telling = self.0.telling.lock();
-        cx.reporter().metadata("waiting_for", Value::Null);
-        cx.reporter().metadata("position", Value::Null);
         // The line drops nobody: it is admitted, or its own place was given up.
-        admitted?.map_err(|_| crate::error::cancelled())
+        cx.or_cancelled(&mut admitted)
+            .await?
+            .map_err(|_| crate::error::cancelled())
     }
 
     /// Tells everybody who waits a place that has changed.
@@ -176,10 +177,11 @@ impl Device {
     }
 }
 
-/// A place in the line, given up if it is left.
+/// A place in the line, shown until it is left: by being admitted, or given up.
 struct Place<'a> {
     device: &'a Device,
     id: u64,
+    reporter: &'a Reporter,
 }
 
 impl Drop for Place<'_> {
@@ -189,6 +191,12 @@ impl Drop for Place<'_> {
             let place = line.waiting.iter().position(|waiter| waiter.id == self.id);
             place.and_then(|place| line.waiting.remove(place))
         };
+        {
+            // Whoever tells places now was told of this one before it was left.
+            let _telling = self.device.0.telling.lock();
+            self.reporter.metadata("waiting_for", Value::Null);
+            self.reporter.metadata("position", Value::Null);
+        }
         if left.is_some() {
             self.device.tell();
         }

@@ -12,10 +12,12 @@ use crate::{error, sync::Mutex};
 /// Closed, it lets every call through. After [`failures`](Self::failures) calls in a row that
 /// failed it opens, and refuses calls for a [time](Self::open_for). Then it is half open: one call
 /// at a time goes through. After [`successes`](Self::successes) of them in a row it closes; one
-/// that fails opens it again.
+/// that fails opens it again. One that takes longer than it would be open makes room for another,
+/// and counts no more once that has begun.
 ///
 /// A call counts as failed if its error is retryable, or if it panicked. Others tell of their
-/// input and not of the service; they, and calls that were cancelled, count as neither.
+/// input and not of the service; they, and calls that were cancelled or dropped, count as neither:
+/// see [`Stage::guarded_by`](crate::Stage::guarded_by) for where timeouts belong.
 ///
 /// Clones share one state: give the same breaker to all that call the same service.
 ///
@@ -32,13 +34,13 @@ use crate::{error, sync::Mutex};
 /// ```
 #[derive(Clone)]
 pub struct Breaker {
-    limits: Limits,
+    thresholds: Thresholds,
     name: Arc<str>,
     circuit: Arc<Mutex<Circuit>>,
 }
 
 #[derive(Clone, Copy)]
-struct Limits {
+struct Thresholds {
     failures: u32,
     open_for: Duration,
     successes: u32,
@@ -59,15 +61,23 @@ pub enum BreakerState {
 #[derive(Debug)]
 struct Circuit {
     state: State,
-    /// Raised when the state changes: a call that began before says nothing about it.
+    /// Raised when the state changes, or a call is given up: what began before says nothing more.
     era: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    Closed { failed: u32 },
-    Open { until: Instant },
-    HalfOpen { succeeded: u32, calling: bool },
+    Closed {
+        failed: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    /// With the time until which others wait for the call that is on its way.
+    HalfOpen {
+        succeeded: u32,
+        calling: Option<Instant>,
+    },
 }
 
 impl Breaker {
@@ -75,7 +85,7 @@ impl Breaker {
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
-            limits: Limits {
+            thresholds: Thresholds {
                 failures: 5,
                 open_for: Duration::from_secs(30),
                 successes: 1,
@@ -92,21 +102,22 @@ impl Breaker {
     /// those made of it, as are the others.
     #[must_use]
     pub fn failures(mut self, failures: u32) -> Self {
-        self.limits.failures = failures.max(1);
+        self.thresholds.failures = failures.max(1);
         self
     }
 
-    /// Sets how long it is open (default 30 s).
+    /// Sets how long it is open, and how long a call may take while it is half open (default 30 s;
+    /// no more than 30 years).
     #[must_use]
     pub fn open_for(mut self, time: Duration) -> Self {
-        self.limits.open_for = time;
+        self.thresholds.open_for = time.min(LONGEST);
         self
     }
 
     /// Sets after how many successes in a row it closes again (default 1; at least 1).
     #[must_use]
     pub fn successes(mut self, successes: u32) -> Self {
-        self.limits.successes = successes.max(1);
+        self.thresholds.successes = successes.max(1);
         self
     }
 
@@ -127,19 +138,28 @@ impl Breaker {
         if let State::Open { until } = circuit.state
             && now >= until
         {
-            circuit.become_(State::HalfOpen {
+            circuit.enter(State::HalfOpen {
                 succeeded: 0,
-                calling: false,
+                calling: None,
             });
         }
+        let mut outdated = false;
         let wait = match &mut circuit.state {
             State::Closed { .. } => None,
             State::Open { until } => Some(*until - now),
-            State::HalfOpen { calling, .. } => {
-                // How long the call before takes is not known.
-                std::mem::replace(calling, true).then_some(Duration::ZERO)
-            }
+            State::HalfOpen { calling, .. } => match *calling {
+                Some(until) if now < until => Some(until - now),
+                before => {
+                    outdated = before.is_some();
+                    *calling = Some(now + self.thresholds.open_for);
+                    None
+                }
+            },
         };
+        if outdated {
+            // What becomes of the call before says nothing about this one.
+            circuit.era += 1;
+        }
         match wait {
             Some(wait) => Err(error::circuit_open(&self.name, wait)),
             None => Ok(Call {
@@ -156,32 +176,32 @@ impl Breaker {
             return;
         }
         let open = State::Open {
-            until: Instant::now() + self.limits.open_for,
+            until: Instant::now() + self.thresholds.open_for,
         };
         match (&mut circuit.state, outcome) {
             (State::Closed { failed }, Outcome::Success) => *failed = 0,
             (State::Closed { failed }, Outcome::Failure) => {
                 *failed += 1;
-                if *failed >= self.limits.failures {
-                    circuit.become_(open);
+                if *failed >= self.thresholds.failures {
+                    circuit.enter(open);
                 }
             }
             (State::HalfOpen { succeeded, calling }, Outcome::Success) => {
-                *calling = false;
+                *calling = None;
                 *succeeded += 1;
-                if *succeeded >= self.limits.successes {
-                    circuit.become_(State::Closed { failed: 0 });
+                if *succeeded >= self.thresholds.successes {
+                    circuit.enter(State::Closed { failed: 0 });
                 }
             }
-            (State::HalfOpen { .. }, Outcome::Failure) => circuit.become_(open),
-            (State::HalfOpen { calling, .. }, Outcome::Neither) => *calling = false,
+            (State::HalfOpen { .. }, Outcome::Failure) => circuit.enter(open),
+            (State::HalfOpen { calling, .. }, Outcome::Neither) => *calling = None,
             (State::Closed { .. }, Outcome::Neither) | (State::Open { .. }, _) => {}
         }
     }
 }
 
 impl Circuit {
-    fn become_(&mut self, state: State) {
+    fn enter(&mut self, state: State) {
         self.state = state;
         self.era += 1;
     }
@@ -235,6 +255,9 @@ impl fmt::Debug for Breaker {
             .finish_non_exhaustive()
     }
 }
+
+/// What can be added to any instant, on every system.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -307,6 +330,40 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         drop(breaker.call().unwrap());
         succeed(&breaker);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_takes_too_long_makes_room_for_another_and_counts_no_more() {
+        let breaker = breaker();
+        fail(&breaker);
+        fail(&breaker);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let hangs = breaker.call().unwrap();
+        tokio::time::advance(Duration::from_secs(7)).await;
+        let error = breaker.call().err().unwrap();
+        assert_eq!(error.retry_after_ms(), Some(3_000));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let second = breaker.call().unwrap();
+        hangs.failed();
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert!(breaker.call().is_err(), "the second is on its way");
+        second.succeeded();
+        // It is late, but nobody has taken its place.
+        let late = breaker.call().unwrap();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        late.succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_may_be_open_for_ever() {
+        let breaker = breaker().open_for(Duration::MAX);
+        succeed(&breaker);
+        fail(&breaker);
+        fail(&breaker);
+        tokio::time::advance(Duration::from_secs(1 << 29)).await;
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert!(breaker.call().is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ pub struct Context {
 /// The parts of a context that are the same in every attempt.
 pub(crate) struct Site {
     pub(crate) stage: Arc<str>,
+    /// Whether its progress is estimated, by the pipeline.
+    pub(crate) opaque: bool,
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: Arc<Map<String, Value>>,
     /// Whether the item, or its whole pipeline, is paused.
@@ -66,6 +68,7 @@ impl Context {
             Cancel::new(),
             Site {
                 stage: Arc::from(stage),
+                opaque: false,
                 deadline: None,
                 metadata: Arc::default(),
                 paused,
@@ -183,6 +186,16 @@ impl Context {
 
     pub(crate) fn is_paused(&self) -> bool {
         *self.site.paused.borrow()
+    }
+
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.site.opaque
+    }
+
+    /// Waits while it is paused, as an onlooker. False if nobody can have it go on any more.
+    pub(crate) async fn resumed(&self) -> bool {
+        let mut paused = self.site.paused.clone();
+        paused.wait_for(|paused| !paused).await.is_ok()
     }
 
     /// Waits until the item, or its whole pipeline, is paused.

@@ -45,6 +45,8 @@ pub(super) struct Collector<S, In, Out> {
     /// When the first of those that form a batch came, and whether it is to wait for more.
     opened: Option<(Instant, bool)>,
     running: JoinSet<()>,
+    /// Whether the batch that began last had more than one item: others are about.
+    company: bool,
     /// When a batch ended last.
     busy: Option<Instant>,
 }
@@ -65,6 +67,7 @@ where
             forming: VecDeque::new(),
             opened: None,
             running: JoinSet::new(),
+            company: false,
             busy: None,
         };
         tokio::spawn(collector.gather());
@@ -100,14 +103,15 @@ where
         while self.running.join_next().await.is_some() {}
     }
 
-    /// When the batch that forms is to run, if that depends on nothing but time.
+    /// When the batch that forms is to run, if that depends on nothing but time. A wait beyond all
+    /// instants is for a full batch.
     fn due(&self) -> Option<Instant> {
         let (opened, waits) = self.opened?;
         if self.running.len() >= self.limits.at_once {
             return None;
         }
         match waits && self.forming.len() < self.limits.size {
-            true => Some(opened + self.limits.wait),
+            true => opened.checked_add(self.limits.wait),
             false => Some(opened),
         }
     }
@@ -115,13 +119,12 @@ where
     async fn admit(&mut self, entry: Entry<In, Out>) {
         if self.opened.is_none() {
             let now = Instant::now();
-            let idle = self.running.is_empty()
-                && self.busy.is_none_or(|busy| now >= busy + self.limits.wait);
-            if idle {
+            let waits = self.expects_more(now);
+            if !waits {
                 // Those that were sent together are on their way.
                 tokio::task::yield_now().await;
             }
-            self.opened = Some((now, !idle));
+            self.opened = Some((now, waits));
         }
         self.forming.push_back(entry);
         while self.forming.len() < self.limits.size
@@ -131,9 +134,17 @@ where
         }
     }
 
+    /// Whether others have been about a moment ago, so that a wait may be worth it. Who comes alone
+    /// and comes again, or from time to time, does not wait for nobody.
+    fn expects_more(&self, now: Instant) -> bool {
+        let lately = |busy| now.duration_since(busy) < self.limits.wait;
+        self.company && (!self.running.is_empty() || self.busy.is_some_and(lately))
+    }
+
     fn run(&mut self) {
         let batch: Vec<_> = self.forming.drain(..).collect();
         self.opened = None;
+        self.company = batch.len() > 1;
         self.running.spawn(run(Arc::clone(&self.stage), batch));
     }
 }
@@ -241,16 +252,18 @@ mod tests {
                 forming: VecDeque::new(),
                 opened: None,
                 running: JoinSet::new(),
+                company: false,
                 busy: None,
             }
             .gather(),
         );
-        let (first, result) = entry(1);
-        assert!(sender.send(first).await.is_ok());
-        assert_eq!(result.await, Ok(Ok(Ok(1))));
-        // It has just been at work, so this one waits for more; then nobody is left.
-        let (second, result) = entry(2);
-        assert!(sender.send(second).await.is_ok());
+        let ((one, first), (two, second)) = (entry(1), entry(2));
+        assert!(sender.send(one).await.is_ok() && sender.send(two).await.is_ok());
+        assert_eq!(first.await, Ok(Ok(Ok(1))));
+        assert_eq!(second.await, Ok(Ok(Ok(2))));
+        // It has just been at work for two, so this one waits for more; then nobody is left.
+        let (third, result) = entry(3);
+        assert!(sender.send(third).await.is_ok());
         tokio::time::sleep(Duration::from_secs(1)).await;
         drop((result, sender));
         gathering.await.expect("it panicked");

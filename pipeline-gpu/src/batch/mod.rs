@@ -77,8 +77,9 @@ impl BatchContext {
 ///
 /// An item that finds the stage idle is run at once, with those that came together with it. While
 /// the stage is busy items gather: a batch runs when it is full and, as soon as a run may begin,
-/// when its first item has waited [`max_wait`](Self::max_wait). So a batch costs nothing where
-/// there is little to do, and little time where there is much.
+/// when its first item has waited [`max_wait`](Self::max_wait), or at once if the batch before it
+/// was one item alone. So a batch costs nothing where there is little to do, and little time where
+/// there is much.
 ///
 /// An item that is cancelled or paused leaves a batch that has not begun. An item that is retried
 /// joins a later batch. Clones share their batches, also from stages of different pipelines. Batches

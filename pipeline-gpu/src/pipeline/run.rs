@@ -87,7 +87,7 @@ impl<Out> Run<Out> {
 
     /// Has nothing more be started of the item. A stage that works on it comes to its end, or to
     /// where it [looks](crate::Context::ready). Others pass an item that is paused. Time goes on for
-    /// its deadline.
+    /// its deadline, not for [`Stage::timeout`](crate::Stage::timeout).
     ///
     /// A task that is the item's own shows as `paused`, with the reason, if it has started.
     pub fn pause<'a>(&self, reason: impl Into<Option<&'a str>>) {

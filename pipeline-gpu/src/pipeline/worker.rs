@@ -127,6 +127,7 @@ impl<S> Post<S> {
             item.cancel.clone(),
             Site {
                 stage: Arc::clone(&plan.name),
+                opaque: plan.opaque,
                 deadline: item.deadline,
                 metadata: Arc::clone(&item.metadata),
                 paused: item.watch_pauses(),

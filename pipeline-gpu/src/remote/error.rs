@@ -136,6 +136,10 @@ impl RemoteError {
         }
     }
 
+    /// The longest wait that a task's error is given, whatever the renderer asks: 5 minutes. A stage
+    /// that is [tried again](crate::Stage::retry) waits for as long as its error says.
+    pub const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
     /// How long the renderer asks to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -243,7 +247,7 @@ impl From<RemoteError> for TaskError {
     fn from(error: RemoteError) -> Self {
         let mut told = Self::new(error.code(), error.to_string()).retryable(error.is_retryable());
         if let Some(wait) = error.retry_after() {
-            told = told.retry_after(wait);
+            told = told.retry_after(wait.min(RemoteError::LONGEST_WAIT));
         }
         if let Some(solution) = error.solution() {
             told = told.solution(solution);

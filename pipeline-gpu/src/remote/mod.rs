@@ -45,6 +45,7 @@
 //! | a job, from submission to its end | [`RendererBuilder::job_timeout`] | 10 minutes |
 //! | attempts at one request | [`RendererBuilder::attempts`] | 5 |
 //! | the longest `Retry-After` that is waited for | [`RendererBuilder::max_retry_after`] | 60 s |
+//! | the longest that a task's error passes on | | [5 minutes](RemoteError::LONGEST_WAIT) |
 
 mod builder;
 mod call;

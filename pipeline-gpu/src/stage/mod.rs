@@ -52,11 +52,11 @@ use crate::{admission::Device, breaker::Breaker, context::Context};
 ///     }
 /// }
 ///
-/// // Each attempt is admitted to the device, then has ten seconds.
+/// // Each attempt is admitted to the device, then let through by the breaker, then has ten seconds.
 /// let render = Render
 ///     .timeout(Duration::from_secs(10))
-///     .on(&Device::new("cuda:0", 2))
 ///     .guarded_by(&Breaker::new("renderer"))
+///     .on(&Device::new("cuda:0", 2))
 ///     .retry(RetryPolicy::new().retries(2));
 /// # fn is_stage<In, Out>(_: &impl Stage<In, Out>) {}
 /// # is_stage::<Picture, String>(&render);
@@ -96,10 +96,13 @@ pub trait Stage<In, Out>: Send + Sync + 'static {
     }
 
     /// Gives the work so much time; then it is dropped, and fails with `STAGE_TIMEOUT`, which is
-    /// retryable.
+    /// retryable. While the item or its pipeline is paused, its time stands still.
     ///
-    /// Inside [`retry`](Self::retry) it is the time of each attempt; outside, of all of them. A
-    /// thread that is at work goes on until it [looks](Context::is_cancelled), and is not free
+    /// Inside [`retry`](Self::retry) it is the time of each attempt; outside, of all of them. Inside
+    /// [`guarded_by`](Self::guarded_by), what takes too long counts as failed there; outside, the
+    /// breaker never learns of it. Outside [`on`](Self::on) it is also the time in the device's line.
+    ///
+    /// A thread that is at work goes on until it [looks](Context::is_cancelled), and is not free
     /// until then.
     fn timeout(self, limit: Duration) -> Timeout<Self>
     where
@@ -109,6 +112,11 @@ pub trait Stage<In, Out>: Send + Sync + 'static {
     }
 
     /// Fails at once with `CIRCUIT_OPEN` while `breaker` is open.
+    ///
+    /// It judges what is inside: [`timeout`](Self::timeout) belongs there, since a call that is
+    /// dropped from outside counts neither as failed nor as a success, and a service that hangs
+    /// would never open it. [`on`](Self::on) belongs outside, or the time that a call waits for the
+    /// device is the service's.
     fn guarded_by(self, breaker: &Breaker) -> Guarded<Self>
     where
         Self: Sized,

@@ -31,7 +31,6 @@ where
 {
     async fn run(&self, cx: Context, input: In) -> Result<Out, TaskError> {
         let mut made = 0;
-        let opaque = self.stage.is_opaque();
         // Between attempts nothing is done that estimates should know of.
         let between = Arc::new(Mutex::new(Some(cx.hold())));
         let reporter = cx.reporter().clone();
@@ -44,7 +43,8 @@ where
             let (between, over) = (Arc::clone(&waits), Arc::clone(&stops));
             async move {
                 cx.ready().await?;
-                if made > 1 && !opaque {
+                // Estimates never fall, whichever way round `opaque` and this were put.
+                if made > 1 && !cx.is_opaque() {
                     cx.reporter().reset();
                 }
                 cx.stopwatch().restart();

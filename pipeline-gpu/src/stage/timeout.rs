@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use progress_core::TaskError;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{context::Context, error, stage::Stage};
 
@@ -31,7 +32,7 @@ where
         tokio::select! {
             biased;
             result = run => result,
-            () = tokio::time::sleep(self.limit) => {
+            () = spent(&cx, self.limit) => {
                 // For the threads that work for it.
                 flag.cancel();
                 Err(error::stage_timeout(cx.stage(), self.limit))
@@ -50,4 +51,17 @@ where
     fn is_opaque(&self) -> bool {
         self.stage.is_opaque()
     }
+}
+
+/// Waits for so much time in which the item is not paused.
+async fn spent(cx: &Context, mut left: Duration) {
+    while cx.resumed().await {
+        let began = Instant::now();
+        if timeout(left, cx.paused()).await.is_err() {
+            return;
+        }
+        left = left.saturating_sub(began.elapsed());
+    }
+    // The pipeline is gone, so that the pause would be for ever.
+    sleep(left).await;
 }

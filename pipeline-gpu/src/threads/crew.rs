@@ -2,9 +2,10 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{Arc, mpsc},
+    sync::{Arc, Condvar, PoisonError},
     thread,
 };
 
@@ -18,28 +19,57 @@ type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// Threads that end when the last clone is gone and the queue is empty; nobody waits for them.
 ///
-/// The queue holds what callers wait for, at most one job each.
-#[derive(Debug)]
-pub(super) struct Crew<S>(mpsc::Sender<Job<S>>);
+/// The queue holds what callers wait for, at most one job each: who waits no more takes it back.
+pub(super) struct Crew<S>(Arc<Handle<S>>);
+
+/// Closes the queue with the last clone.
+struct Handle<S>(Arc<Queue<S>>);
+
+struct Queue<S> {
+    jobs: Mutex<Jobs<S>>,
+    news: Condvar,
+}
+
+struct Jobs<S> {
+    next_id: u64,
+    /// By the order in which they came.
+    waiting: BTreeMap<u64, Job<S>>,
+    closed: bool,
+}
 
 impl<S> Clone for Crew<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> Drop for Handle<S> {
+    fn drop(&mut self) {
+        self.0.jobs.lock().closed = true;
+        self.0.news.notify_all();
     }
 }
 
 impl<S: Default + 'static> Crew<S> {
     /// Starts threads called `name-0`, `name-1`…
     pub(super) fn start(name: &str, threads: usize) -> io::Result<Self> {
-        let (queue, jobs) = mpsc::channel();
-        let jobs = Arc::new(Mutex::new(jobs));
+        let queue = Arc::new(Queue {
+            jobs: Mutex::new(Jobs {
+                next_id: 0,
+                waiting: BTreeMap::new(),
+                closed: false,
+            }),
+            news: Condvar::new(),
+        });
+        // If a thread cannot be had, those that are there end.
+        let crew = Self(Arc::new(Handle(Arc::clone(&queue))));
         for n in 0..threads {
-            let jobs = Arc::clone(&jobs);
+            let queue = Arc::clone(&queue);
             thread::Builder::new()
                 .name(format!("{name}-{n}"))
-                .spawn(move || work(&jobs))?;
+                .spawn(move || work(&queue))?;
         }
-        Ok(Self(queue))
+        Ok(crew)
     }
 }
 
@@ -64,8 +94,7 @@ impl<S: 'static> Crew<S> {
                 waited: cx.hold(),
                 cx: cx.clone(),
             };
-            // It fails if all threads are gone, which they are not while this is here.
-            let _sent = self.0.send(Box::new(move |own| job.run(own)));
+            let _place = self.0.0.push(Box::new(move |own| job.run(own)));
             match result.await {
                 Ok(Reply::Done(Ok(result))) => return result,
                 Ok(Reply::Done(Err(panic))) => resume_unwind(panic),
@@ -74,6 +103,49 @@ impl<S: 'static> Crew<S> {
             }
         }
         Err(cx.lost())
+    }
+}
+
+impl<S> Queue<S> {
+    fn push(&self, job: Job<S>) -> Place<'_, S> {
+        let id = {
+            let mut jobs = self.jobs.lock();
+            let id = jobs.next_id;
+            jobs.next_id += 1;
+            jobs.waiting.insert(id, job);
+            id
+        };
+        self.news.notify_one();
+        Place { queue: self, id }
+    }
+
+    /// Waits for the next job. None once there will be no more.
+    fn next(&self) -> Option<Job<S>> {
+        let mut jobs = self.jobs.lock();
+        loop {
+            if let Some((_, job)) = jobs.waiting.pop_first() {
+                return Some(job);
+            }
+            if jobs.closed {
+                return None;
+            }
+            let woken = self.news.wait(jobs);
+            jobs = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A job's place in the queue. Left before its turn it takes the job along, and what that holds.
+struct Place<'a, S> {
+    queue: &'a Queue<S>,
+    id: u64,
+}
+
+impl<S> Drop for Place<'_, S> {
+    fn drop(&mut self) {
+        // A statement of its own: the job is dropped after unlocking.
+        let given_up = self.queue.jobs.lock().waiting.remove(&self.id);
+        drop(given_up);
     }
 }
 
@@ -110,15 +182,10 @@ impl<J, T> Order<J, T> {
     }
 }
 
-fn work<S: Default>(jobs: &Mutex<mpsc::Receiver<Job<S>>>) {
+fn work<S: Default>(queue: &Queue<S>) {
     let mut own = S::default();
-    loop {
-        // One waits with the lock, the others for the lock.
-        let job = jobs.lock().recv();
-        match job {
-            // What a job drops may panic too; the thread goes on.
-            Ok(job) => drop(catch_unwind(AssertUnwindSafe(|| job(&mut own)))),
-            Err(_) => return,
-        }
+    while let Some(job) = queue.next() {
+        // What a job drops may panic too; the thread goes on.
+        drop(catch_unwind(AssertUnwindSafe(|| job(&mut own))));
     }
 }

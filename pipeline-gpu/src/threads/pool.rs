@@ -11,7 +11,8 @@ use crate::context::Context;
 /// threads end when the last is dropped.
 ///
 /// What does not find a free thread waits its turn, in the order of asking. Each stage has at most
-/// as much in the queue as it works on at a time.
+/// as much in the queue as it works on at a time: what is given up, by a timeout or because its item
+/// was cancelled, leaves the queue with its input.
 ///
 /// ```
 /// use pipeline_gpu::{Context, CpuPool};
@@ -77,13 +78,13 @@ impl CpuPool {
     ///
     /// # Errors
     ///
-    /// That of `job`; `ITEM_LOST` if the pool has no threads, or the work was to stop before it
-    /// began.
+    /// That of `job`; `CANCELLED` if the work was to stop before it began; `ITEM_LOST` if the pool
+    /// has no threads.
     ///
     /// # Cancel safety
     ///
-    /// A job that has not begun when the future is dropped never does; one that runs, runs on: it
-    /// should look at [`Context::is_cancelled`].
+    /// A job that has not begun when the future is dropped never does, and is dropped with it; one
+    /// that runs, runs on: it should look at [`Context::is_cancelled`].
     pub async fn run<T, J>(&self, cx: &Context, job: J) -> Result<T, TaskError>
     where
         J: FnOnce() -> Result<T, TaskError> + Send + 'static,

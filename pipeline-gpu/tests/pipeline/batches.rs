@@ -90,14 +90,14 @@ async fn under_load_a_batch_waits_for_more_but_not_longer_than_it_may() {
         .unwrap();
     let nobody = Reporter::noop();
     let began = Instant::now();
-    pipeline.run(&nobody, 1).await.unwrap();
-    // The stage has just been at work: others may be on their way.
+    join_all([0, 1].map(|n| pipeline.run(&nobody, n))).await;
+    // The stage has just been at work for several: others may be on their way.
     let two = pipeline.item(2).run(&nobody);
     tokio::time::sleep(Duration::from_millis(30)).await;
     let three = pipeline.item(3).run(&nobody);
     two.await.unwrap();
     three.await.unwrap();
-    assert_eq!(log.all(), ["[1]", "[2, 3]"]);
+    assert_eq!(log.all(), ["[0, 1]", "[2, 3]"]);
     let took = began.elapsed().as_millis();
     assert!((250..=255).contains(&took), "{took}");
     // A while later it is idle: nobody else is expected.
@@ -240,4 +240,48 @@ async fn many_batches_run_at_a_time_and_items_keep_their_order() {
     assert_eq!(results, (0..8).map(|n| Ok(n * 10)).collect::<Vec<_>>());
     let took = began.elapsed().as_millis();
     assert!((200..=215).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_waits_for_nobody() {
+    let log = Log::default();
+    let pipeline = pipeline(4, &log);
+    let nobody = Reporter::noop();
+    let began = Instant::now();
+    for n in 0..10 {
+        pipeline.run(&nobody, n).await.unwrap();
+    }
+    assert_eq!(
+        began.elapsed().as_millis(),
+        1_000,
+        "each as the last is done"
+    );
+
+    // One that comes while another alone is worked on waits for its end, and no longer.
+    let began = Instant::now();
+    let first = pipeline.item(10).run(&nobody);
+    tokio::time::sleep(Duration::from_millis(99)).await;
+    pipeline.run(&nobody, 11).await.unwrap();
+    assert_eq!(began.elapsed().as_millis(), 200);
+    assert_eq!(first.await, Ok(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_may_wait_for_ever() {
+    let log = Log::default();
+    let model = Batched::new(Model(log.clone()))
+        .max_size(2)
+        .max_wait(Duration::MAX);
+    let pipeline = Pipeline::builder("p")
+        .stage("model", model)
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    soon(join_all([1, 2].map(|n| pipeline.run(&nobody, n)))).await;
+    let three = pipeline.item(3).run(&nobody);
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(!three.is_ended(), "it waits for another");
+    assert_eq!(soon(pipeline.run(&nobody, 4)).await, Ok(40));
+    assert_eq!(soon(three).await, Ok(30));
+    assert_eq!(log.all(), ["[1, 2]", "[3, 4]"]);
 }

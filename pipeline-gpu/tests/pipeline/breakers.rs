@@ -132,3 +132,39 @@ async fn a_panic_and_a_timeout_open_it_for_all_that_share_it() {
     assert_eq!(code(two.run(&nobody, 1).await), "CIRCUIT_OPEN");
     assert_eq!(log.all(), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_holds_up_the_others_no_longer_than_it_would_be_open() {
+    let breaker = Breaker::new("The service")
+        .failures(1)
+        .open_for(Duration::from_secs(30));
+    let stage = |_cx: Context, n: u32| async move {
+        match n {
+            0 => Err(TaskError::new("DOWN", "Down").retryable(true)),
+            1 => std::future::pending().await,
+            n => Ok(n),
+        }
+    };
+    let pipeline = Pipeline::builder("p")
+        .stage("call", stage.guarded_by(&breaker))
+        .concurrency(3)
+        .unordered()
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    assert_eq!(code(pipeline.run(&nobody, 0).await), "DOWN");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let hangs = pipeline.item(1).run(&nobody);
+    settle().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let Err(RunError::Failed(error)) = pipeline.run(&nobody, 2).await else {
+        panic!("the probe is on its way");
+    };
+    assert_eq!(error.code(), "CIRCUIT_OPEN");
+    let left = error.retry_after_ms().unwrap();
+    assert!((19_990..=20_000).contains(&left), "{left}");
+    tokio::time::sleep(Duration::from_millis(left)).await;
+    assert_eq!(pipeline.run(&nobody, 2).await, Ok(2));
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    drop(hangs);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pipeline_gpu::{Context, Device, Pipeline, Stage};
-use progress_core::{ProgressTracker, Reporter, TaskError};
+use progress_core::{ProgressTracker, Reporter, TaskError, batch::RetryPolicy};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -113,4 +113,34 @@ async fn a_device_works_for_as_many_as_it_has_slots() {
     join_all((0..8).map(|n| pipeline.run(&nobody, n))).await;
     let took = began.elapsed().as_millis();
     assert!((400..=410).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_left_the_line_is_not_shown_in_it() {
+    let tracker = ProgressTracker::new();
+    let device = Device::new("cuda:0", 1);
+    let gate = Gate::new();
+    let policy = RetryPolicy::new().first_delay(Duration::from_secs(60));
+    let stage = gate
+        .clone()
+        .on(&device)
+        .timeout(Duration::from_secs(10))
+        .retry(policy.longest_delay(Duration::from_secs(60)));
+    let pipeline = Pipeline::builder("p").stage("s", stage).build().unwrap();
+    let cx = Context::detached("holds", Reporter::noop());
+    let holder = device.admit(&cx).await.unwrap();
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    let told = async || {
+        let metadata = snapshot(&tracker, "t").await.metadata;
+        ["waiting_for", "position"].map(|name| metadata.get(name).cloned().unwrap_or_default())
+    };
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(told().await, ["cuda:0".into(), Value::from(1)]);
+    // Its time is up; the next attempt is a minute away.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(device.waiting(), 0);
+    assert_eq!(told().await, [Value::Null, Value::Null]);
+    drop(holder);
+    gate.let_through(1);
+    assert_eq!(run.await, Ok(1));
 }

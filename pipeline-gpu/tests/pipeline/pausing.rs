@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pipeline_gpu::{BatchContext, Batched, Context, Device, Pipeline, RunError, Stage};
 use progress_core::{Data, ProgressTracker, Reporter, TaskError, TaskState, batch::RetryPolicy};
+use tokio::time::Instant;
 
 use crate::common::{Gate, Log, Takes, event_types, events, settle, snapshot, soon};
 
@@ -326,4 +327,27 @@ async fn a_long_stage_is_paused_where_it_looks() {
     assert_eq!(log.all(), ["0"]);
     run.resume();
     assert_eq!(soon(run).await, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_stage_stands_still_while_it_is_paused() {
+    let gate = Gate::new();
+    let stage = gate.clone().timeout(Duration::from_secs(10));
+    let pipeline = Pipeline::builder("p").stage("gate", stage).build().unwrap();
+    let run = pipeline.item(1).run(&Reporter::noop());
+    gate.begun().await;
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        run.pause(None);
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert!(!run.is_ended());
+        run.resume();
+    }
+    let began = Instant::now();
+    let Err(RunError::Failed(error)) = soon(run).await else {
+        panic!("its time is up");
+    };
+    assert_eq!(error.code(), "STAGE_TIMEOUT");
+    let left = began.elapsed().as_millis();
+    assert!((1_990..=2_010).contains(&left), "{left}");
 }

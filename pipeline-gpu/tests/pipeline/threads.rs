@@ -16,7 +16,7 @@ use std::{
 
 use futures_util::future::join_all;
 use pipeline_gpu::{Context, CpuPool, PerThread, Pipeline, RunError, Stage, blocking};
-use progress_core::{Reporter, TaskError};
+use progress_core::{Reporter, TaskError, batch::RetryPolicy};
 
 use crate::common::{Log, soon, until};
 
@@ -262,4 +262,49 @@ async fn threads_end_with_what_they_belong_to() {
     drop(pipeline);
     let gone = tokio::task::spawn_blocking(move || is_gone.recv_timeout(Duration::from_secs(20)));
     assert_eq!(gone.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_pool_keeps_nothing_of_work_that_was_given_up() {
+    let pool = CpuPool::new("held", 1).unwrap();
+    let (release, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let cx = Context::detached("holds", Reporter::noop());
+    let holder = {
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            let hold = move || {
+                begun.send(()).unwrap();
+                let _released = wait.recv();
+                Ok(())
+            };
+            pool.run(&cx, hold).await
+        })
+    };
+    has_begun.await.unwrap();
+
+    let picture = Arc::new(());
+    let stage = blocking(|_cx: &Context, _picture: Arc<()>| Ok(()))
+        .timeout(Duration::from_millis(1))
+        .retry(
+            RetryPolicy::new()
+                .retries(1)
+                .first_delay(Duration::from_millis(1)),
+        );
+    let pipeline = Pipeline::builder("p")
+        .pool(&pool)
+        .waiting(100)
+        .stage("s", stage)
+        .concurrency(10)
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    let runs = (0..100).map(|_| pipeline.run(&nobody, Arc::clone(&picture)));
+    for result in soon(join_all(runs)).await {
+        assert_eq!(code(result), "STAGE_TIMEOUT");
+    }
+    assert_eq!(Arc::strong_count(&picture), 1);
+
+    release.send(()).unwrap();
+    assert_eq!(soon(holder).await.unwrap(), Ok(()));
 }
