@@ -1,7 +1,8 @@
 //! A model that is loaded and takes runs.
 
 use std::{
-    fmt,
+    convert::Infallible,
+    fmt, future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,7 +18,7 @@ use super::{
     source::ModelSource,
     worker::{Call, Request, StopOnDrop, Workers},
 };
-use crate::Cancel;
+use crate::{Cancel, stopwatch::Held};
 
 /// A model that is loaded, and the sessions that run it.
 ///
@@ -159,7 +160,27 @@ impl OnnxModel {
         inputs: impl Into<Inputs> + Send,
         cancel: &Cancel,
     ) -> Result<Outputs, OnnxError> {
-        let inputs = inputs.into();
+        self.run_after(inputs.into(), cancel, None).await
+    }
+
+    /// Runs the model as a part of a stage, of whose time the wait for a session is none.
+    #[cfg(any(feature = "audio", feature = "vision"))]
+    pub(crate) async fn run_in(
+        &self,
+        cx: &crate::Context,
+        inputs: impl Into<Inputs> + Send,
+    ) -> Result<Outputs, OnnxError> {
+        self.run_after(inputs.into(), cx.cancel(), Some(cx.hold()))
+            .await
+    }
+
+    /// Runs the model; `wait` is dropped when a session takes it.
+    async fn run_after(
+        &self,
+        inputs: Inputs,
+        cancel: &Cancel,
+        wait: Option<Held>,
+    ) -> Result<Outputs, OnnxError> {
         inputs.check(&self.shared.inputs)?;
         if cancel.is_cancelled() {
             return Err(OnnxError::Cancelled);
@@ -180,8 +201,14 @@ impl OnnxModel {
             call: Arc::clone(&call),
             reply,
         }));
+        let begins = async {
+            call.begins().await;
+            drop(wait);
+            future::pending::<Infallible>().await
+        };
         let result = tokio::select! {
             biased;
+            never = begins => match never {},
             result = &mut answer => result.map_err(lost)?,
             () = cancel.cancelled() => {
                 call.stop();

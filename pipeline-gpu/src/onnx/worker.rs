@@ -9,7 +9,7 @@ use std::{
 };
 
 use ort::session::RunOptions;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
@@ -29,6 +29,7 @@ pub(super) struct Request {
 pub(super) struct Call {
     options: Arc<RunOptions>,
     begun: AtomicBool,
+    begins: Notify,
 }
 
 impl Call {
@@ -36,6 +37,7 @@ impl Call {
         Ok(Arc::new(Self {
             options: run_options()?,
             begun: AtomicBool::new(false),
+            begins: Notify::new(),
         }))
     }
 
@@ -44,6 +46,16 @@ impl Call {
         if let Err(error) = self.options.terminate() {
             tracing::warn!(%error, "a run cannot be told to stop");
         }
+    }
+
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.begins.notify_one();
+    }
+
+    /// Waits until a session has taken it. For one who waits.
+    pub(super) async fn begins(&self) {
+        self.begins.notified().await;
     }
 
     /// Whether a session has taken it.
@@ -133,7 +145,7 @@ fn serve(mut session: Session, workers: &Workers) {
         if request.reply.is_closed() {
             continue;
         }
-        request.call.begun.store(true, Ordering::Release);
+        request.call.begin();
         workers.running.fetch_add(1, Ordering::Relaxed);
         let result = session.run(request.inputs, &request.call.options);
         workers.running.fetch_sub(1, Ordering::Relaxed);

@@ -75,7 +75,7 @@ impl Eye {
         let input = Tensor::new(picture.shape(), picture.into_data())?;
         let mut outputs = self
             .model
-            .run([(self.input.as_str(), input)], cx.cancel())
+            .run_in(cx, [(self.input.as_str(), input)])
             .await?;
         let mut seen = Vec::with_capacity(OUTPUTS);
         for port in self.model.outputs().iter().take(OUTPUTS) {

@@ -104,7 +104,7 @@ impl MeasureProsody {
                 ("input", Tensor::new(Silero::INPUT_SHAPE, input.audio)?),
                 ("state", Tensor::new(Silero::STATE_SHAPE, input.state)?),
             ];
-            let mut outputs = self.silero.run(inputs, cx.cancel()).await?;
+            let mut outputs = self.silero.run_in(cx, inputs).await?;
             let output: Vec<f32> = outputs.take_vec("output")?;
             let state: Vec<f32> = outputs.take_vec("stateN")?;
             probabilities.push(silero.take(&output, &state)?);
@@ -126,7 +126,7 @@ impl MeasureProsody {
                 .with("fmin", Tensor::scalar(LOWEST_HZ))
                 .with("fmax", Tensor::scalar(HIGHEST_HZ));
         }
-        let mut outputs = self.swift_f0.run(inputs, cx.cancel()).await?;
+        let mut outputs = self.swift_f0.run_in(cx, inputs).await?;
         let mut pitch = doubles(outputs.take("pitch")?)?;
         let mut confidence: Vec<f32> = outputs.take_vec("confidence")?;
         if sound.samples().len() < LEAST_SAMPLES {

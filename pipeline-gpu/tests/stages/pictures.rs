@@ -1,15 +1,15 @@
 //! People found and cut out, on models that were built by hand: what is red is a person.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use image::RgbImage;
 use pipeline_gpu::{
-    Pipeline, RunError,
-    onnx::OnnxModel,
+    Cancel, Pipeline, RunError,
+    onnx::{ElementType, OnnxModel, Tensor},
     stages::{CutOut, DetectFaces, DetectYolo, Figure, IfNobody, Persons, Region, Scene, part},
     vision::{BoundingBox, Letterbox, MatteModel, MatteRange, PixelScale, Yolo},
 };
-use progress_core::{ProgressTracker, TaskError, TaskState};
+use progress_core::{ProgressTracker, Reporter, TaskError, TaskState};
 use serde_json::{Value, json};
 
 use crate::support::{builder, load, model, red_on_grey, soon, tell, until};
@@ -254,6 +254,39 @@ async fn a_failure_names_its_stage_and_the_next_item_goes_through() {
         (&json!("NO_PERSON_FOUND"), &json!("detect"))
     );
     assert_eq!(soon(through.unwrap()).await.unwrap().0, "somebody");
+}
+
+#[tokio::test]
+async fn the_wait_for_a_session_is_not_learned() {
+    let model = load(builder("blob_det320")).unwrap();
+    let pipeline = Pipeline::builder("busy")
+        .stage("detect", yolo(&model).letterbox(Letterbox::yolo(320)))
+        .build()
+        .unwrap();
+    // Others have the one session, for much longer than the item needs it.
+    let before = (0..1_000).map(|_| {
+        let model = model.clone();
+        let picture = [(
+            "images",
+            Tensor::zeros(ElementType::F32, [1, 3, 320, 320]).unwrap(),
+        )];
+        tokio::spawn(async move { model.run(picture, &Cancel::new()).await.map(drop) })
+    });
+    let before: Vec<_> = before.collect();
+    until(|| model.running() == 1).await;
+    let began = Instant::now();
+    let nobody = Reporter::noop();
+    soon(pipeline.run(&nobody, Scene::new(somebody())))
+        .await
+        .unwrap();
+    let (took, learned) = (
+        began.elapsed(),
+        pipeline.prior().expected("detect").unwrap(),
+    );
+    assert!(learned * 2 < took, "{learned:?} of {took:?}");
+    for run in before {
+        run.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]
