@@ -8,7 +8,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ends;
-use crate::{cancel::Cancel, sync::Mutex};
+use crate::{cancel::Cancel, desk::Pauses, sync::Mutex};
 
 /// What the pipeline knows of an item, whatever it is at the moment.
 pub(crate) struct Item {
@@ -24,8 +24,9 @@ pub(crate) struct Item {
     pub(super) metadata: Arc<Map<String, Value>>,
     pub(super) ended: CancellationToken,
     stop: OnceLock<Stop>,
-    pauses: Mutex<Pauses>,
-    paused: watch::Sender<bool>,
+    pauses: watch::Sender<Pauses>,
+    /// Held while they are changed, so that the task shows what came last.
+    pausing: Mutex<()>,
 }
 
 /// Why an item does not go on.
@@ -33,13 +34,6 @@ pub(crate) struct Item {
 pub(super) enum Stop {
     Cancelled(Option<Arc<str>>),
     Deadline,
-}
-
-/// Who has paused an item.
-#[derive(Debug, Default)]
-struct Pauses {
-    by_run: bool,
-    by_pipeline: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +65,8 @@ impl Item {
             metadata: birth.metadata,
             ended: CancellationToken::new(),
             stop: OnceLock::new(),
-            pauses: Mutex::default(),
-            paused: watch::Sender::new(false),
+            pauses: watch::Sender::default(),
+            pausing: Mutex::default(),
         }
     }
 
@@ -114,9 +108,8 @@ impl Item {
     }
 
     pub(super) fn pause(&self, by: Pauser, reason: Option<&str>) {
-        let mut pauses = self.pauses.lock();
-        *pauses.of(by) = true;
-        self.paused.send_replace(true);
+        let _pausing = self.pausing.lock();
+        self.set(by, true);
         // A task that is more than this item may have other work to do.
         if self.owns_task {
             self.reporter.pause(reason);
@@ -125,33 +118,33 @@ impl Item {
 
     /// Takes back a pause. True if it goes on.
     pub(super) fn resume(&self, by: Pauser) -> bool {
-        let mut pauses = self.pauses.lock();
-        *pauses.of(by) = false;
-        let goes_on = !pauses.by_run && !pauses.by_pipeline;
-        if goes_on {
-            self.paused.send_replace(false);
-            if self.owns_task {
-                self.reporter.resume();
-            }
+        let _pausing = self.pausing.lock();
+        self.set(by, false);
+        let goes_on = !self.is_paused();
+        if goes_on && self.owns_task {
+            self.reporter.resume();
         }
         goes_on
     }
 
+    fn set(&self, by: Pauser, paused: bool) {
+        self.pauses.send_modify(|pauses| match by {
+            Pauser::Run => pauses.by_run = paused,
+            Pauser::Pipeline => pauses.by_pipeline = paused,
+        });
+    }
+
     pub(super) fn is_paused(&self) -> bool {
-        *self.paused.borrow()
+        self.pauses.borrow().any()
     }
 
-    pub(super) fn watch_pauses(&self) -> watch::Receiver<bool> {
-        self.paused.subscribe()
+    /// Tells whether it is to let others pass: one that is paused with all has nobody to.
+    pub(super) fn lets_pass(&self) -> bool {
+        self.pauses.borrow().by_run
     }
-}
 
-impl Pauses {
-    fn of(&mut self, by: Pauser) -> &mut bool {
-        match by {
-            Pauser::Run => &mut self.by_run,
-            Pauser::Pipeline => &mut self.by_pipeline,
-        }
+    pub(super) fn watch_pauses(&self) -> watch::Receiver<Pauses> {
+        self.pauses.subscribe()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stages in a row, each working on another item at the same time.
 
+mod aside;
 mod builder;
 mod item;
 mod ledger;

@@ -86,13 +86,19 @@ impl<Out> Run<Out> {
     }
 
     /// Has nothing more be started of the item. A stage that works on it comes to its end, or to
-    /// where it [looks](crate::Context::ready). Others pass an item that is paused. Time goes on for
-    /// its deadline.
+    /// where it [looks](crate::Context::ready). Time goes on for its deadline.
+    ///
+    /// Others pass an item that is paused, also within a stage: while it waits there, the stage works
+    /// on another. When it goes on it comes before those that begin, and leaves the stage as soon as
+    /// it is done. As many items as may [wait](crate::PipelineBuilder::waiting) let others pass within
+    /// stages, and as many between them; more keep their places, and so do those that wait for the
+    /// first stage.
     ///
     /// A task that is the item's own shows as `paused`, with the reason, if it has started.
     pub fn pause<'a>(&self, reason: impl Into<Option<&'a str>>) {
-        if let Some(item) = self.taken_item() {
+        if let State::Taken { floor, item, .. } = &self.state {
             item.pause(Pauser::Run, reason.into());
+            floor.wake();
         }
     }
 

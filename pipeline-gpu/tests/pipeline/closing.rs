@@ -121,6 +121,25 @@ fn items_end_when_their_runtime_goes_away() {
     });
 }
 
+#[test]
+fn items_end_when_their_runtime_goes_away_before_it_has_begun() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let entered = runtime.enter();
+    let pipeline = Pipeline::builder("p")
+        .stage("quick", Takes::millis(0))
+        .build()
+        .unwrap();
+    let run = pipeline.item(1).run(&Reporter::noop());
+    drop(entered);
+    drop(runtime);
+    let Err(RunError::Failed(error)) = pollster::block_on(run) else {
+        panic!("nobody works on it");
+    };
+    assert_eq!(error.code(), "ITEM_LOST");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_an_item_is_made_of_may_panic_when_it_is_dropped() {
     struct Bomb(bool);
