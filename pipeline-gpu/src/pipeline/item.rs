@@ -25,8 +25,9 @@ pub(crate) struct Item {
     pub(super) ended: CancellationToken,
     stop: OnceLock<Stop>,
     pauses: watch::Sender<Pauses>,
-    /// Held while they are changed, so that the task shows what came last.
-    pausing: Mutex<()>,
+    /// Why it was paused last. Held while that is changed, so that the task shows what came last;
+    /// before the lock of the task.
+    reason: Mutex<Option<Arc<str>>>,
 }
 
 /// Why an item does not go on.
@@ -66,7 +67,7 @@ impl Item {
             ended: CancellationToken::new(),
             stop: OnceLock::new(),
             pauses: watch::Sender::default(),
-            pausing: Mutex::default(),
+            reason: Mutex::default(),
         }
     }
 
@@ -101,14 +102,21 @@ impl Item {
 
     /// Its work begins. False if its task has ended meanwhile.
     pub(super) fn begin(&self) -> bool {
-        match &*self.task.lock() {
+        let reason = self.reason.lock();
+        let begun = match &*self.task.lock() {
             Some(task) => task.begin().is_ok(),
             None => true,
+        };
+        // Paused after it was taken: a task that has not begun shows no pause.
+        if begun && self.owns_task && self.is_paused() {
+            self.reporter.pause(reason.as_deref());
         }
+        begun
     }
 
     pub(super) fn pause(&self, by: Pauser, reason: Option<&str>) {
-        let _pausing = self.pausing.lock();
+        let mut last = self.reason.lock();
+        *last = reason.map(Arc::from);
         self.set(by, true);
         // A task that is more than this item may have other work to do.
         if self.owns_task {
@@ -118,7 +126,7 @@ impl Item {
 
     /// Takes back a pause. True if it goes on.
     pub(super) fn resume(&self, by: Pauser) -> bool {
-        let _pausing = self.pausing.lock();
+        let _last = self.reason.lock();
         self.set(by, false);
         let goes_on = !self.is_paused();
         if goes_on && self.owns_task {
@@ -171,5 +179,33 @@ impl Drop for Ticket {
         if !self.item.ended.is_cancelled() {
             self.ends.lose(&self.item);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use progress_core::{ProgressTracker, TaskState};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pause_that_comes_as_it_begins_is_shown() {
+        let tracker = ProgressTracker::new();
+        let task = tracker.task("t").queue().expect("it is the first");
+        let item = Item::new(Birth {
+            id: 0,
+            reporter: task.reporter(),
+            under: None,
+            task: Some(task),
+            deadline: None,
+            metadata: Arc::default(),
+        });
+        let state = async || tracker.snapshot("t").await.expect("it lives").state;
+        item.pause(Pauser::Run, Some("to think"));
+        assert_eq!(state().await, TaskState::Queued);
+        assert!(item.begin());
+        assert_eq!(state().await, TaskState::Paused);
+        item.resume(Pauser::Run);
+        assert_eq!(state().await, TaskState::Running);
     }
 }
