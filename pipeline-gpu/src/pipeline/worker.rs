@@ -87,9 +87,16 @@ where
     let duty = Duty::new(&last);
     tokio::spawn(async move {
         let _duty = duty;
-        while let Some(Taken { job, .. }) = last.take().await {
-            ledger.complete(&job.ticket.item, job.value);
-        }
+        // As for a worker.
+        while AssertUnwindSafe(async {
+            while let Some(Taken { job, .. }) = last.take().await {
+                ledger.complete(&job.ticket.item, job.value);
+            }
+        })
+        .catch_unwind()
+        .await
+        .is_err()
+        {}
     });
 }
 
