@@ -65,11 +65,11 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// When the last clone is dropped the pipeline takes no more items, and its workers end when those
-/// that it has are through.
+/// When the last clone is dropped the pipeline takes no more items, goes on if it was
+/// [paused](Self::pause), and its workers end when the items that it has are through.
 pub struct Pipeline<In, Out>(Arc<Handle<In, Out>>);
 
-/// Closes the pipeline with the last clone.
+/// Closes the pipeline with the last clone, and takes back its pause.
 struct Handle<In, Out>(Parts<In, Out>);
 
 struct Parts<In, Out> {
@@ -236,6 +236,11 @@ impl<In, Out> Pipeline<In, Out> {
 impl<In, Out> Drop for Handle<In, Out> {
     fn drop(&mut self) {
         self.0.ledger.close();
+        if self.0.ledger.is_paused() {
+            // Nobody could take it back any more.
+            self.0.ledger.pause(None);
+            self.0.floor.wake();
+        }
     }
 }
 

@@ -20,8 +20,9 @@ use crate::error::{self, Refusal, RunError};
 ///
 /// # Cancel safety
 ///
-/// Dropped, an item that was [submitted](crate::Pipeline::submit) goes on, and its task tells what
-/// comes of it; one that is [run](crate::Pipeline::run) for somebody who waits for it is cancelled.
+/// Dropped, an item that was [submitted](crate::Pipeline::submit) goes on, also if this had
+/// [paused](Self::pause) it, and its task tells what comes of it; one that is
+/// [run](crate::Pipeline::run) for somebody who waits for it is cancelled.
 #[must_use = "an item that is run for somebody is cancelled when this is dropped"]
 pub struct Run<Out> {
     state: State<Out>,
@@ -134,15 +135,21 @@ impl<Out> Future for Run<Out> {
 
 impl<Out> Drop for Run<Out> {
     fn drop(&mut self) {
-        if let State::Taken {
+        let State::Taken {
             floor,
             item,
-            attached: true,
+            attached,
             ..
         } = &self.state
-            && !item.ended.is_cancelled()
-        {
-            floor.stop(item, Stop::Cancelled(None));
+        else {
+            return;
+        };
+        match attached {
+            _ if item.ended.is_cancelled() => {}
+            true => floor.stop(item, Stop::Cancelled(None)),
+            // Nobody could take it back any more.
+            false if item.lets_pass() => self.resume(),
+            false => {}
         }
     }
 }

@@ -190,6 +190,34 @@ async fn an_output_may_panic_when_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pipeline_goes_on_when_nobody_is_left_to_have_it_go_on() {
+    let tracker = ProgressTracker::new();
+    let pipeline = Pipeline::builder("p")
+        .stage("quick", Takes::millis(1))
+        .build()
+        .unwrap();
+    pipeline.pause(None);
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    settle().await;
+    drop(pipeline);
+    assert_eq!(soon(run).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_goes_on_when_nobody_is_left_to_have_it_go_on() {
+    let tracker = ProgressTracker::new();
+    let pipeline = Pipeline::builder("p")
+        .stage("quick", Takes::millis(1))
+        .build()
+        .unwrap();
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    run.pause(None);
+    drop(run);
+    soon(pipeline.close()).await;
+    assert_eq!(snapshot(&tracker, "t").await.state, TaskState::Completed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_item_is_made_of_may_panic_when_it_is_dropped() {
     struct Bomb(bool);
 
