@@ -107,7 +107,7 @@ where
     /// Takes an item that is the whole of a task: `queued` with its place until its work begins,
     /// then `started`, with the pipeline's stages and their weights, and ended as the item ends:
     /// `completed` with the output as its result, `failed` with the error of the stage, or
-    /// `cancelled`, also when a watcher asks for it.
+    /// `cancelled`, also when a watcher asks for it. A task that was started before shows no place.
     ///
     /// # Errors
     ///
@@ -123,6 +123,9 @@ where
     /// Has an item run that reports to stages of the task of `reporter`, which it does not end; or
     /// to nobody, with [`Reporter::noop`]. It is cancelled with that task, and when this future is
     /// dropped.
+    ///
+    /// Its place while it waits is told to nobody: that is told of an item whose own task is
+    /// `queued`, see [`submit`](Self::submit).
     ///
     /// # Errors
     ///
