@@ -6,7 +6,7 @@ use progress_core::{Reporter, TaskError};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::{context::Context, desk::Keeps, sync::Mutex};
+use crate::{context::Context, desk::Keeps, place, sync::Mutex};
 
 /// A device that does so much at a time: a GPU with room for two runs, a service that takes four
 /// requests.
@@ -150,12 +150,12 @@ impl Device {
             .map_err(|_| crate::error::cancelled())
     }
 
-    /// Tells everybody who waits a place that has changed.
+    /// Tells who waits of a place that has changed.
     fn tell(&self) {
         let _telling = self.0.telling.lock();
         let mut news = Vec::new();
         for (place, waiter) in (1..).zip(&mut self.0.line.lock().waiting) {
-            if waiter.told != place {
+            if place::is_news(waiter.told, place) {
                 waiter.told = place;
                 news.push((waiter.reporter.clone(), place));
             }

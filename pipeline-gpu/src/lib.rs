@@ -33,6 +33,7 @@ mod error;
 #[cfg(feature = "__runtime")]
 pub mod onnx;
 mod pipeline;
+mod place;
 mod prior;
 mod stage;
 pub mod stages;

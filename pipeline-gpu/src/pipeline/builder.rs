@@ -106,7 +106,8 @@ impl<In, Cur> PipelineBuilder<In, Cur> {
     /// Sets how many items can wait for the first stage (default 64, from 1 to
     /// [`ITEMS`](Self::ITEMS)). More are [refused](crate::Refusal::Full).
     ///
-    /// Each learns its place whenever it changes, as an event of its task.
+    /// Each learns its place as an event of its task: up to 64 whenever it changes, farther behind
+    /// when it has moved by one part in 64.
     pub fn waiting(mut self, items: usize) -> Self {
         self.waiting = items;
         self

@@ -10,7 +10,7 @@ use super::{
     item::{Item, Job},
     turnstile::{Turn, Turnstile},
 };
-use crate::sync::Mutex;
+use crate::{place, sync::Mutex};
 
 /// Items that wait for a stage, in their order. Those that are paused let others pass; those that
 /// are to stop are [taken out](Holds::withdraw) at once.
@@ -239,7 +239,7 @@ impl<T> Line<T> {
         }
     }
 
-    /// Tells everybody who waits a place that has changed.
+    /// Tells who waits of a place that has changed.
     fn tell_places(&self) {
         if self.kind != Kind::First {
             return;
@@ -248,7 +248,7 @@ impl<T> Line<T> {
         let mut news = Vec::new();
         {
             for (place, waiter) in (1..).zip(&mut self.waiting.lock().jobs) {
-                if waiter.told != place {
+                if place::is_news(waiter.told, place) {
                     waiter.told = place;
                     news.push((Arc::clone(&waiter.job.ticket.item), place));
                 }

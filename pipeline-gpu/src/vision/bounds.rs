@@ -63,14 +63,14 @@ impl BoundingBox {
         !(self.right > self.left && self.bottom > self.top)
     }
 
-    /// What of it lies between 0 and `width`, and 0 and `height`.
+    /// What of it lies between 0 and `width`, and 0 and `height`; nothing if one of them is negative.
     #[must_use]
     pub fn within(&self, width: f32, height: f32) -> Self {
         Self::new(
-            self.left.clamp(0.0, width),
-            self.top.clamp(0.0, height),
-            self.right.clamp(0.0, width),
-            self.bottom.clamp(0.0, height),
+            self.left.min(width).max(0.0),
+            self.top.min(height).max(0.0),
+            self.right.min(width).max(0.0),
+            self.bottom.min(height).max(0.0),
         )
     }
 

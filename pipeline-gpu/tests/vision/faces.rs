@@ -1,6 +1,6 @@
 //! Reading CenterFace.
 
-use pipeline_gpu::vision::{CenterFace, CenterFaceOutput, Letterbox, VisionError};
+use pipeline_gpu::vision::{BoundingBox, CenterFace, CenterFaceOutput, Letterbox, VisionError};
 
 use crate::reference::{assert_close, floats, numbers, reference, sides};
 
@@ -119,4 +119,16 @@ fn output(maps: &[Vec<f32>; 4]) -> CenterFaceOutput<'_> {
         offset: &maps[2],
         landmarks: &maps[3],
     }
+}
+
+#[test]
+fn what_of_a_box_is_within_a_picture_can_always_be_told() {
+    let bounds = BoundingBox::new(-1.0, 2.0, 7.0, f32::INFINITY);
+    let within = BoundingBox::new(0.0, 2.0, 4.0, 3.0);
+    assert_eq!(bounds.within(4.0, 3.0), within);
+    for side in [0.0, -1.0, f32::NEG_INFINITY] {
+        assert!(bounds.within(side, 3.0).is_empty(), "{side}");
+    }
+    let unknown = BoundingBox::new(f32::NAN, 0.0, f32::NAN, 1.0).within(f32::NAN, 2.0);
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
