@@ -26,8 +26,10 @@
 //!
 //! What can be asked twice without harm is asked again, after growing delays with jitter, or after as
 //! long as `Retry-After` says: lost connections, timeouts, 429 and 5xx. A job costs money: it is
-//! submitted again only when the answer says that it was not taken (429, 500, 503), or when no
-//! connection was made. Where that cannot be known the error is [`RemoteError::Unsure`].
+//! submitted again only when the answer says that it was not taken (429, 503), or when no connection was
+//! made, with the same `Idempotency-Key`. Where that cannot be known, as after a 500, the error is
+//! [`RemoteError::Unsure`]. A job that was submitted is asked for until its time is over, however long
+//! the renderer is out of reach; one that is given up is deleted.
 //!
 //! # What is never told
 //!

@@ -1,6 +1,10 @@
 //! The renderer itself.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{
@@ -21,6 +25,7 @@ use super::{
     request::{Media, RenderRequest},
     talk::Talk,
 };
+use crate::Cancel;
 
 /// A client of a remote renderer. Clones share one pool of connections.
 #[derive(Clone)]
@@ -70,7 +75,7 @@ impl Renderer {
     /// If the future is dropped, uploads may have been made and the job may have been submitted.
     pub async fn submit(&self, request: &RenderRequest) -> Result<Talk, RemoteError> {
         let body = self.prepare(request).await?;
-        self.create(body).await
+        self.create(body, &Cancel::new()).await
     }
 
     /// Makes all that a job needs but the job: uploads its media. Gives the body of `POST /talks`.
@@ -81,13 +86,16 @@ impl Renderer {
         Ok(Bytes::from(request.body(&image, &audio).to_string()))
     }
 
-    /// Makes the job, which costs.
-    pub(super) async fn create(&self, body: Bytes) -> Result<Talk, RemoteError> {
+    /// Makes the job, which costs. Once the flag is set it is not tried again.
+    pub(super) async fn create(&self, body: Bytes, stop: &Cancel) -> Result<Talk, RemoteError> {
+        // For renderers that know the header: whatever else goes wrong, there is one job.
+        let key = once();
         let submitted = self
             .settings()
-            .call(Repeat::UnlessTaken, || {
+            .call_until(stop, Repeat::UnlessTaken, || {
                 let request = self.request(Method::POST, &["talks"]);
                 let request = request.header(CONTENT_TYPE, "application/json");
+                let request = request.header("idempotency-key", &key);
                 self.settings().send(request.body(body.clone()))
             })
             .await;
@@ -108,7 +116,8 @@ impl Renderer {
     ///
     /// Asking changes nothing.
     pub async fn talk(&self, id: &str) -> Result<Talk, RemoteError> {
-        self.ask(id).await?.json()
+        let answer = self.settings().call(Repeat::Always, || self.ask(id));
+        answer.await?.json()
     }
 
     /// Deletes a job, done or not. That there is none of this id is no error.
@@ -139,13 +148,10 @@ impl Renderer {
         }
     }
 
+    /// Asks once.
     pub(super) async fn ask(&self, id: &str) -> Result<Answer, RemoteError> {
-        self.settings()
-            .call(Repeat::Always, || {
-                self.settings()
-                    .send(self.request(Method::GET, &["talks", id]))
-            })
-            .await
+        let request = self.request(Method::GET, &["talks", id]);
+        self.settings().send(request).await
     }
 
     /// Where a medium lies on the web, be it by uploading it.
@@ -213,6 +219,12 @@ impl fmt::Debug for Renderer {
             .field("settings", &self.0.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// What no other call is known by. Nobody has to be unable to guess it.
+fn once() -> String {
+    let half = || RandomState::new().hash_one(());
+    format!("{:016x}{:016x}", half(), half())
 }
 
 /// What `POST /images` and `POST /audios` say.

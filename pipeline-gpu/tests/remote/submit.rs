@@ -119,10 +119,22 @@ async fn what_the_renderer_would_refuse_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_server_out_of_order_is_asked_again() {
     let server = Server::start().await;
-    let fails = [Reply::status(500), Reply::status(503), Reply::status(500)];
+    let fails = [Reply::status(503), Reply::status(429), Reply::status(503)];
     server.replies("POST /talks", fails.into_iter().chain([created()]));
     server.renderer().submit(&request()).await.unwrap();
-    assert_eq!(server.heard("POST /talks").len(), 4);
+    // A renderer that knows the header sees that it is one job, and that the next is another.
+    server.renderer().submit(&request()).await.unwrap();
+    let mut keys = server.heard("POST /talks");
+    let mut keys = keys.iter_mut().map(|heard| {
+        let key = heard.headers.remove("idempotency-key").unwrap();
+        key.to_str().unwrap().to_owned()
+    });
+    let first = keys.next().unwrap();
+    assert_eq!(first.len(), 32);
+    let others: Vec<_> = keys.collect();
+    assert_eq!(others.len(), 4);
+    assert!(others[..3].iter().all(|key| *key == first));
+    assert_ne!(others[3], first);
 
     let fails = [Reply::status(502), Reply::status(504), Reply::status(408)];
     let done = Reply::json(&json!({"id": "tlk_1", "status": "started"}));
@@ -158,6 +170,7 @@ async fn a_job_that_may_have_been_taken_is_not_submitted_again() {
     let ms = Duration::from_millis;
     let renderer = server.builder().request_timeout(ms(500)).build().unwrap();
     for reply in [
+        Reply::status(500),
         Reply::status(502),
         Reply::status(504),
         Reply::Silence,
