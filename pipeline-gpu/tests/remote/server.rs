@@ -18,7 +18,7 @@ use axum::{
 use futures_util::stream::{self, StreamExt as _};
 use pipeline_gpu::remote::{ApiKey, Media, RenderRequest, Renderer, RendererBuilder};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 
 /// What to do with one request.
 #[derive(Debug, Clone)]
@@ -153,9 +153,13 @@ impl Server {
 
     /// Waits until such a request has come.
     pub(crate) async fn hears(&self, what: &str) {
-        while self.heard(what).is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let heard = async {
+            while self.heard(what).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = Duration::from_secs(30);
+        timeout(limit, heard).await.expect(what);
     }
 
     /// A patient client in a hurry.
