@@ -161,14 +161,17 @@ impl Renderer {
                     // Some proxy's page is no answer either, unless it is all that ever comes.
                     let is_strange = matches!(error, RemoteError::Answer { .. });
                     strange += usize::from(is_strange);
-                    if !error.is_retryable() && !(is_strange && strange < settings.attempts) {
+                    let may_pass = is_strange && strange < settings.attempts;
+                    if !error.is_retryable() && !may_pass {
                         return Err(error);
                     }
                     tracing::debug!(code = error.code(), "the renderer was asked in vain");
                     error.retry_after()
                 }
             };
-            asked = wait.map(|asked| asked.min(settings.max_retry_after));
+            // As late as it asks, in bounds; a wait of nothing would be no back-off.
+            let least = settings.first_poll.min(settings.max_retry_after);
+            asked = wait.map(|asked| asked.clamp(least, settings.max_retry_after));
             delay = delay
                 .mul_f64(1.5)
                 .min(settings.longest_poll.max(settings.first_poll));

@@ -273,6 +273,24 @@ async fn the_renderer_says_when_to_ask_again() {
 }
 
 #[tokio::test]
+async fn a_renderer_that_asks_for_no_wait_is_not_flooded() {
+    for reply in [
+        Reply::Later("0", talk("started").to_string()),
+        Reply::Header(503, "retry-after", "0"),
+        Reply::Header(429, "retry-after", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ] {
+        let server = server([reply]).await;
+        let ms = Duration::from_millis;
+        let renderer = server.builder().polls(ms(100), ms(100));
+        let renderer = renderer.job_timeout(ms(350)).build().unwrap();
+        let (result, _) = render(&renderer, &Cancel::new()).await;
+        assert!(matches!(result, Err(RemoteError::Timeout { .. })));
+        let polls = server.heard("GET /talks/tlk_1").len();
+        assert!((1..=3).contains(&polls), "{polls}");
+    }
+}
+
+#[tokio::test]
 async fn futures_can_move_between_threads() {
     fn assert_send<T: Send>(_: &T) {}
     let server = server([]).await;
