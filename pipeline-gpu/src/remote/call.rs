@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{builder::Settings, error::RemoteError};
+use super::{builder::Settings, error::RemoteError, link::said};
 use crate::Cancel;
 
 /// What may be asked a second time.
@@ -174,10 +174,7 @@ fn message(body: &[u8]) -> String {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let fields = ["description", "message", "kind"];
     let told = fields.iter().find_map(|name| json[*name].as_str());
-    told.unwrap_or("no reason given")
-        .chars()
-        .take(MAX_MESSAGE)
-        .collect()
+    said(told.unwrap_or("no reason given"))
 }
 
 /// `Retry-After`, in seconds or as a date.
@@ -193,6 +190,3 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// The most bytes of an answer: some hundred times what a job's description has.
 const MAX_ANSWER: usize = 256 << 10;
-
-/// The most characters of what is repeated of an answer.
-pub(super) const MAX_MESSAGE: usize = 500;

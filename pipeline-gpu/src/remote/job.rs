@@ -12,9 +12,9 @@ use tokio::{
 use tracing::Instrument as _;
 
 use super::{
-    call::{MAX_MESSAGE, retry_after},
+    call::retry_after,
     error::RemoteError,
-    link::ResultLink,
+    link::{ResultLink, said},
     renderer::Renderer,
     request::RenderRequest,
     talk::{Talk, TalkError, TalkStatus},
@@ -264,15 +264,15 @@ impl Drop for SetOnDrop {
 
 fn ended(talk: Talk) -> Result<ResultLink, RemoteError> {
     let TalkError { kind, description } = talk.error.unwrap_or_default();
-    let cut = |text: String, or: &str| match text.chars().take(MAX_MESSAGE).collect::<String>() {
+    let told = |text: String, or: &str| match said(&text) {
         text if text.is_empty() => or.to_owned(),
         text => text,
     };
-    let message = cut(description, "no reason given");
+    let message = told(description, "no reason given");
     match talk.status {
         TalkStatus::Rejected => Err(RemoteError::Rejected { message }),
         TalkStatus::Error => Err(RemoteError::Failed {
-            kind: cut(kind, "unknown"),
+            kind: told(kind, "unknown"),
             message,
         }),
         _ => talk.result_url.ok_or_else(|| RemoteError::Answer {

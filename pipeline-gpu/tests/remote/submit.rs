@@ -241,6 +241,11 @@ async fn what_the_renderer_refuses_is_not_tried_again_and_says_why() {
             "with 400: face not found",
         ),
         (
+            Reply::Json(400, why.replace("face", "https://a.example.com/b?signed=1")),
+            "RENDER_REFUSED",
+            "with 400: https://a.example.com/b not found",
+        ),
+        (
             Reply::Json(422, "<html>".to_owned()),
             "RENDER_REFUSED",
             "with 422: no reason given",
