@@ -100,7 +100,12 @@ impl Renderer {
             })
             .await;
         match submitted {
-            Ok(answer) => answer.json(),
+            Ok(answer) => match answer.json::<Talk>()? {
+                talk if is_id(&talk.id) => Ok(talk),
+                _ => Err(RemoteError::Answer {
+                    reason: "it has no id that could be asked for".to_owned(),
+                }),
+            },
             Err(error) if is_unsure(&error) => Err(RemoteError::Unsure),
             Err(error) => Err(error),
         }
@@ -110,7 +115,8 @@ impl Renderer {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Refused`] with 404 if there is none of this id.
+    /// [`RemoteError::Refused`] with 404 if there is none of this id, [`RemoteError::Input`] if it can
+    /// be none.
     ///
     /// # Cancel safety
     ///
@@ -124,7 +130,7 @@ impl Renderer {
     ///
     /// # Errors
     ///
-    /// Any of the network and of the API.
+    /// Any of the network and of the API, and [`RemoteError::Input`] if it can be no id.
     ///
     /// # Cancel safety
     ///
@@ -132,9 +138,9 @@ impl Renderer {
     pub async fn delete(&self, id: &str) -> Result<(), RemoteError> {
         let deleted = self
             .settings()
-            .call(Repeat::Always, || {
-                let request = self.request(Method::DELETE, &["talks", id]);
-                self.settings().send(request)
+            .call(Repeat::Always, || async {
+                let request = self.of_job(Method::DELETE, id)?;
+                self.settings().send(request).await
             })
             .await;
         match deleted {
@@ -150,7 +156,7 @@ impl Renderer {
 
     /// Asks once.
     pub(super) async fn ask(&self, id: &str) -> Result<Answer, RemoteError> {
-        let request = self.request(Method::GET, &["talks", id]);
+        let request = self.of_job(Method::GET, id)?;
         self.settings().send(request).await
     }
 
@@ -188,6 +194,17 @@ impl Renderer {
         Ok(placed.url)
     }
 
+    fn of_job(&self, method: Method, id: &str) -> Result<RequestBuilder, RemoteError> {
+        if !is_id(id) {
+            return Err(RemoteError::Input {
+                field: "id",
+                expected: "one part of a path: not empty, no dots alone, no control characters"
+                    .to_owned(),
+            });
+        }
+        Ok(self.request(method, &["talks", id]))
+    }
+
     /// A request with the key. Each part of the path is encoded, whatever it holds.
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let mut url = self.0.base.clone();
@@ -219,6 +236,12 @@ impl fmt::Debug for Renderer {
             .field("settings", &self.0.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether it stands for one job in a path: dots would be left out of it, and all jobs meant, and so
+/// would tabs and ends of lines among dots.
+fn is_id(id: &str) -> bool {
+    !matches!(id, "" | "." | "..") && !id.contains(|c: char| c.is_ascii_control())
 }
 
 /// What no other call is known by. Nobody has to be unable to guess it.

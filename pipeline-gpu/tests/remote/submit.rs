@@ -344,6 +344,26 @@ async fn an_id_is_one_part_of_the_path_whatever_is_in_it() {
 }
 
 #[tokio::test]
+async fn what_can_be_no_id_is_refused_before_anything_is_sent() {
+    let server = Server::start().await;
+    let renderer = server.renderer();
+    for id in ["", ".", "..", ".\t.", "\n"] {
+        let error = renderer.delete(id).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Input { field: "id", .. }));
+        let error = renderer.talk(id).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Input { field: "id", .. }));
+        // Also where the renderer gives it.
+        let made = json!({"id": id, "status": "created"});
+        server.replies("POST /talks", [Reply::json(&made)]);
+        let error = renderer.submit(&request()).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Answer { .. }), "{error}");
+    }
+    for what in ["DELETE /talks", "DELETE /talks/", "DELETE /", "GET /talks/"] {
+        assert!(server.heard(what).is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
 async fn deleting_what_is_not_there_is_no_error() {
     let server = Server::start().await;
     server.replies("DELETE /talks/tlk_1", [Reply::status(404)]);
