@@ -1,10 +1,15 @@
 //! How a renderer is reached, and how patient one is with it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{env, sync::Arc, time::Duration};
 
 use reqwest::{Client, Url, redirect::Policy};
 
-use super::{error::RemoteError, key::ApiKey, renderer::Renderer};
+use super::{
+    error::RemoteError,
+    key::ApiKey,
+    reach::{Reach, is_loopback},
+    renderer::Renderer,
+};
 
 /// Makes a [`Renderer`].
 #[derive(Debug, Clone)]
@@ -29,6 +34,7 @@ pub(super) struct Settings {
     pub(super) max_retry_after: Duration,
     pub(super) max_upload: usize,
     pub(super) max_result: u64,
+    pub(super) nearby: bool,
 }
 
 impl RendererBuilder {
@@ -48,6 +54,7 @@ impl RendererBuilder {
                 max_retry_after: Duration::from_secs(60),
                 max_upload: 64 << 20,
                 max_result: 1 << 30,
+                nearby: false,
             },
         }
     }
@@ -112,6 +119,14 @@ impl RendererBuilder {
         self
     }
 
+    /// Sets whether results may lie in the networks of this machine: at private and link-local
+    /// addresses, and its own. Default: only at the base URL's host, and wherever they like where the
+    /// base URL has such an address itself.
+    pub fn results_nearby(mut self, nearby: bool) -> Self {
+        self.settings.nearby = nearby;
+        self
+    }
+
     /// Makes the renderer. Nothing is asked of it yet.
     ///
     /// # Errors
@@ -142,13 +157,21 @@ impl RendererBuilder {
             let client = client.build();
             client.map_err(|_| wrong("the client", "one that can check certificates"))
         };
+        let reach = Reach::of(&base, self.settings.nearby);
+        // What refers to a link is the link, signed as it is.
+        let mut plain = client().redirect(reach.redirects()).referer(false);
+        // A proxy looks names up itself; the only one that is looked up here is its own.
+        if !reach.is_anywhere() && !PROXIES.iter().any(|name| env::var_os(name).is_some()) {
+            plain = plain.dns_resolver(Arc::new(reach.clone()));
+        }
         Ok(Renderer::new(
             base,
             self.key,
             self.settings,
+            reach,
             // Whoever redirects an API's call would have the key, or a job made a GET.
             made(client().redirect(Policy::none()))?,
-            made(client().redirect(Policy::limited(5)))?,
+            made(plain)?,
         ))
     }
 }
@@ -179,12 +202,12 @@ impl Settings {
     }
 }
 
-/// Whether the host is this machine, by name or by address.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
+/// What names a proxy to the client.
+const PROXIES: [&str; 6] = [
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+];

@@ -34,7 +34,15 @@
 //! # What is never told
 //!
 //! The key is in no `Debug`, no error and no log, and goes to no other host than the base URL's.
-//! Links to results are signed by the renderer: their queries are in no `Debug` and no error.
+//! Links to results are signed by the renderer: their queries are in no `Debug` and no error, also where
+//! the renderer repeats them, and no other host is told of them.
+//!
+//! # Where links lead
+//!
+//! Results are fetched by https, through redirects as well. A renderer on the web cannot send this
+//! machine to itself or into its networks, be it by address or by a name that has such an address;
+//! [`RendererBuilder::results_nearby`] allows it. Behind a proxy only addresses are checked: it looks the
+//! names up.
 //!
 //! # Bounds
 //!
@@ -56,6 +64,7 @@ mod error;
 mod job;
 mod key;
 mod link;
+mod reach;
 mod renderer;
 mod request;
 mod talk;

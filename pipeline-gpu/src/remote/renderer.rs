@@ -22,6 +22,7 @@ use super::{
     call::{Answer, Repeat, is_unsure},
     error::RemoteError,
     key::ApiKey,
+    reach::Reach,
     request::{Media, RenderRequest},
     talk::Talk,
 };
@@ -35,6 +36,7 @@ struct Inner {
     base: Url,
     key: ApiKey,
     settings: Settings,
+    reach: Reach,
     /// Has the key with each request.
     api: Client,
     /// Never has it.
@@ -51,6 +53,7 @@ impl Renderer {
         base: Url,
         key: ApiKey,
         settings: Settings,
+        reach: Reach,
         api: Client,
         plain: Client,
     ) -> Self {
@@ -58,6 +61,7 @@ impl Renderer {
             base,
             key,
             settings,
+            reach,
             api,
             plain,
         }))
@@ -220,8 +224,8 @@ impl Renderer {
         &self.0.settings
     }
 
-    pub(super) fn base(&self) -> &Url {
-        &self.0.base
+    pub(super) fn reach(&self) -> &Reach {
+        &self.0.reach
     }
 
     pub(super) fn plain(&self) -> &Client {
