@@ -1,18 +1,19 @@
 //! How a renderer is reached, and how patient one is with it.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{env, fmt, sync::Arc, time::Duration};
 
 use reqwest::{Client, Url, redirect::Policy};
 
 use super::{
     error::RemoteError,
     key::ApiKey,
+    link::shown,
     reach::{Reach, is_loopback},
     renderer::Renderer,
 };
 
 /// Makes a [`Renderer`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct RendererBuilder {
     base: String,
@@ -131,14 +132,18 @@ impl RendererBuilder {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Config`] if the base URL is none by https (or by http, on this machine), or a
-    /// time or a number is 0.
+    /// [`RemoteError::Config`] if the base URL is none by https (or by http, on this machine) or has
+    /// more than a host and a path, or a time or a number is 0.
     pub fn build(self) -> Result<Renderer, RemoteError> {
         let wrong = |field, expected| RemoteError::Config { field, expected };
         let base = Url::parse(&self.base)
             .ok()
             .filter(|url| url.username().is_empty() && url.password().is_none())
-            .ok_or_else(|| wrong("the base URL", "a URL without name and password"))?;
+            .filter(|url| url.query().is_none() && url.fragment().is_none())
+            .ok_or_else(|| {
+                let expected = "a URL without name, password, query and fragment";
+                wrong("the base URL", expected)
+            })?;
         let is_local = is_loopback(&base);
         if base.scheme() != "https" && !(base.scheme() == "http" && is_local) {
             return Err(wrong("the base URL", "by https, or on this machine"));
@@ -173,6 +178,16 @@ impl RendererBuilder {
             made(client().redirect(Policy::none()))?,
             made(plain)?,
         ))
+    }
+}
+
+impl fmt::Debug for RendererBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RendererBuilder")
+            // It may have what is refused when it is built, as a password.
+            .field("base", &shown(&self.base))
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

@@ -50,17 +50,21 @@ const MAX_MESSAGE: usize = 500;
 
 impl fmt::Debug for ResultLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = match Url::parse(&self.0) {
-            Ok(mut url) => {
-                url.set_query(None);
-                url.set_fragment(None);
-                // Of a link that has no host neither can be set, nor is there one.
-                let _ = url.set_password(None);
-                let _ = url.set_username("");
-                url.to_string()
-            }
-            Err(_) => "no URL".to_owned(),
-        };
-        f.debug_tuple("ResultLink").field(&told).finish()
+        f.debug_tuple("ResultLink").field(&shown(&self.0)).finish()
+    }
+}
+
+/// A URL's host and path. Of one that has no host it is not known what is no secret.
+pub(super) fn shown(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut url) if url.has_host() => {
+            url.set_query(None);
+            url.set_fragment(None);
+            // Of a file's URL neither can be set, nor is there one.
+            let _ = url.set_password(None);
+            let _ = url.set_username("");
+            url.to_string()
+        }
+        _ => "no URL".to_owned(),
     }
 }
