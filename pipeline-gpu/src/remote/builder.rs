@@ -73,7 +73,8 @@ impl RendererBuilder {
         self
     }
 
-    /// Sets how long a job may take, from its submission to its end. Default: 10 minutes.
+    /// Sets how long a job may take, from its submission to its end, and how long its download.
+    /// Default: 10 minutes.
     pub fn job_timeout(mut self, timeout: Duration) -> Self {
         self.settings.job_timeout = timeout;
         self

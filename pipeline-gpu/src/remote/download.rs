@@ -5,7 +5,7 @@ use std::{path::Path, sync::Mutex};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use reqwest::{Response, Url};
 use tempfile::NamedTempFile;
-use tokio::{fs::File, io::AsyncWriteExt as _};
+use tokio::{fs::File, io::AsyncWriteExt as _, time::timeout};
 
 use super::{
     call::{Repeat, refusal},
@@ -28,7 +28,8 @@ impl Renderer {
     /// [`RemoteError::ResultTooLarge`] as soon as that is known, [`RemoteError::ResultIncomplete`] if
     /// the connection was lost as often as [attempts](super::RendererBuilder::attempts) are made,
     /// [`RemoteError::File`] if it cannot be written, [`RemoteError::Cancelled`] once the flag is
-    /// set, [`RemoteError::Answer`] if the result is empty, or the link, or one that it redirects to, is
+    /// set, [`RemoteError::Timeout`] after the [job's time](super::RendererBuilder::job_timeout), in
+    /// all, [`RemoteError::Answer`] if the result is empty, or the link, or one that it redirects to, is
     /// none by https or leads [where it may not](super::RendererBuilder::results_nearby).
     ///
     /// # Cancel safety
@@ -49,13 +50,17 @@ impl Renderer {
                 told(bytes, expected);
             }
         };
+        let limit = self.settings().job_timeout;
         let fetched = self
             .settings()
             .call(Repeat::Always, || self.fetch(&url, file, &tell));
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(RemoteError::Cancelled),
-            result = fetched => result,
+            result = timeout(limit, fetched) => result.unwrap_or(Err(RemoteError::Timeout {
+                what: "the download of the result",
+                limit,
+            })),
         }
     }
 

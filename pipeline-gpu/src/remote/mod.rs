@@ -52,7 +52,7 @@
 //! | the bytes of a result | [`RendererBuilder::max_result`] | 1 GiB |
 //! | the bytes of any other answer | | 256 KiB |
 //! | one request and its answer | [`RendererBuilder::request_timeout`] | 60 s |
-//! | a job, from submission to its end | [`RendererBuilder::job_timeout`] | 10 minutes |
+//! | a job, from submission to its end; then its download | [`RendererBuilder::job_timeout`] | 10 minutes |
 //! | attempts at one request | [`RendererBuilder::attempts`] | 5 |
 //! | the longest `Retry-After` that is waited for | [`RendererBuilder::max_retry_after`] | 60 s |
 //! | the longest that a task's error passes on | | [5 minutes](RemoteError::LONGEST_WAIT) |

@@ -227,6 +227,27 @@ async fn who_trusts_a_renderer_with_this_network_fetches_from_it() {
 }
 
 #[tokio::test]
+async fn a_download_has_no_more_time_than_a_job() {
+    let download = Download::of([Reply::Stall(vec![1; 100])]).await;
+    let limit = Duration::from_millis(300);
+    let renderer = download
+        .server
+        .builder()
+        .job_timeout(limit)
+        .build()
+        .unwrap();
+    let error = download.run(&renderer).await.unwrap_err();
+    assert_eq!(
+        error,
+        RemoteError::Timeout {
+            what: "the download of the result",
+            limit
+        }
+    );
+    assert_eq!((download.attempts(), download.left()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_folder_that_is_not_there_is_told_and_nothing_is_tried_again() {
     let download = Download::of([Reply::Bytes(vec![1; 10])]).await;
     let link = ResultLink::new(download.server.url("/video"));
