@@ -38,7 +38,8 @@ pub struct RenderUpdate {
 impl Renderer {
     /// Waits for a job's end; gives where its video lies. `told` hears of every poll.
     ///
-    /// The renderer is asked after growing times, or after as long as its `Retry-After` says. A job
+    /// The renderer is asked after growing times, after as long as its `Retry-After` says, or sooner if
+    /// there is a [hint](Self::hint), as of a [webhook](super::Webhook). A job
     /// that runs is paid for: where the renderer cannot be reached, is out of order or has had too many
     /// requests, it is asked again until the job's time is over, and where its answer makes no sense
     /// as often as [attempts](super::RendererBuilder::attempts) are made. `told` does not hear of these.
@@ -138,12 +139,19 @@ impl Renderer {
         let mut asked = None;
         let mut polls = 0u32;
         let mut strange = 0;
+        let mut waiter = self.waiting().enter(id);
+        let mut is_told_off = false;
         loop {
-            sleep(asked.unwrap_or(delay)).await;
+            tokio::select! {
+                () = sleep(asked.unwrap_or(delay)) => {}
+                () = waiter.hinted(), if !is_told_off => {}
+            }
+            waiter.asks();
             let answer = self.ask(id).await;
             let answer = answer.and_then(|answer| Ok((answer.json::<Talk>()?, answer.headers)));
             let wait = match answer {
                 Ok((talk, headers)) => {
+                    is_told_off = false;
                     strange = 0;
                     polls = polls.saturating_add(1);
                     told(&RenderUpdate {
@@ -166,6 +174,7 @@ impl Renderer {
                         return Err(error);
                     }
                     tracing::debug!(code = error.code(), "the renderer was asked in vain");
+                    is_told_off = error.retry_after().is_some();
                     error.retry_after()
                 }
             };

@@ -61,6 +61,7 @@ mod builder;
 mod call;
 mod download;
 mod error;
+mod hint;
 mod job;
 mod key;
 mod link;

@@ -21,6 +21,7 @@ use super::{
     builder::{RendererBuilder, Settings},
     call::{Answer, Repeat, is_unsure},
     error::RemoteError,
+    hint::Waiting,
     key::ApiKey,
     reach::Reach,
     request::{Media, RenderRequest},
@@ -37,6 +38,7 @@ struct Inner {
     key: ApiKey,
     settings: Settings,
     reach: Reach,
+    waiting: Waiting,
     /// Has the key with each request.
     api: Client,
     /// Never has it.
@@ -62,6 +64,7 @@ impl Renderer {
             key,
             settings,
             reach,
+            waiting: Waiting::default(),
             api,
             plain,
         }))
@@ -226,6 +229,10 @@ impl Renderer {
 
     pub(super) fn reach(&self) -> &Reach {
         &self.0.reach
+    }
+
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.0.waiting
     }
 
     pub(super) fn plain(&self) -> &Client {
