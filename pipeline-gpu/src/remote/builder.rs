@@ -1,13 +1,19 @@
 //! How a renderer is reached, and how patient one is with it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{env, fmt, sync::Arc, time::Duration};
 
 use reqwest::{Client, Url, redirect::Policy};
 
-use super::{error::RemoteError, key::ApiKey, renderer::Renderer};
+use super::{
+    error::RemoteError,
+    key::ApiKey,
+    link::shown,
+    reach::{Reach, is_loopback},
+    renderer::Renderer,
+};
 
 /// Makes a [`Renderer`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct RendererBuilder {
     base: String,
@@ -29,6 +35,7 @@ pub(super) struct Settings {
     pub(super) max_retry_after: Duration,
     pub(super) max_upload: usize,
     pub(super) max_result: u64,
+    pub(super) nearby: bool,
 }
 
 impl RendererBuilder {
@@ -48,6 +55,7 @@ impl RendererBuilder {
                 max_retry_after: Duration::from_secs(60),
                 max_upload: 64 << 20,
                 max_result: 1 << 30,
+                nearby: false,
             },
         }
     }
@@ -65,7 +73,8 @@ impl RendererBuilder {
         self
     }
 
-    /// Sets how long a job may take, from its submission to its end. Default: 10 minutes.
+    /// Sets how long a job may take, from its submission to its end, and how long its download.
+    /// Default: 10 minutes.
     pub fn job_timeout(mut self, timeout: Duration) -> Self {
         self.settings.job_timeout = timeout;
         self
@@ -112,18 +121,30 @@ impl RendererBuilder {
         self
     }
 
+    /// Sets whether results may lie in the networks of this machine: at private and link-local
+    /// addresses, and its own. Default: only at the base URL's host, and wherever they like where the
+    /// base URL has such an address itself.
+    pub fn results_nearby(mut self, nearby: bool) -> Self {
+        self.settings.nearby = nearby;
+        self
+    }
+
     /// Makes the renderer. Nothing is asked of it yet.
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Config`] if the base URL is none by https (or by http, on this machine), or a
-    /// time or a number is 0.
+    /// [`RemoteError::Config`] if the base URL is none by https (or by http, on this machine) or has
+    /// more than a host and a path, or a time or a number is 0.
     pub fn build(self) -> Result<Renderer, RemoteError> {
         let wrong = |field, expected| RemoteError::Config { field, expected };
         let base = Url::parse(&self.base)
             .ok()
             .filter(|url| url.username().is_empty() && url.password().is_none())
-            .ok_or_else(|| wrong("the base URL", "a URL without name and password"))?;
+            .filter(|url| url.query().is_none() && url.fragment().is_none())
+            .ok_or_else(|| {
+                let expected = "a URL without name, password, query and fragment";
+                wrong("the base URL", expected)
+            })?;
         let is_local = is_loopback(&base);
         if base.scheme() != "https" && !(base.scheme() == "http" && is_local) {
             return Err(wrong("the base URL", "by https, or on this machine"));
@@ -142,14 +163,32 @@ impl RendererBuilder {
             let client = client.build();
             client.map_err(|_| wrong("the client", "one that can check certificates"))
         };
+        let reach = Reach::of(&base, self.settings.nearby);
+        // What refers to a link is the link, signed as it is.
+        let mut plain = client().redirect(reach.redirects()).referer(false);
+        // A proxy looks names up itself; the only one that is looked up here is its own.
+        if !reach.is_anywhere() && !PROXIES.iter().any(|name| env::var_os(name).is_some()) {
+            plain = plain.dns_resolver(Arc::new(reach.clone()));
+        }
         Ok(Renderer::new(
             base,
             self.key,
             self.settings,
+            reach,
             // Whoever redirects an API's call would have the key, or a job made a GET.
             made(client().redirect(Policy::none()))?,
-            made(client().redirect(Policy::limited(5)))?,
+            made(plain)?,
         ))
+    }
+}
+
+impl fmt::Debug for RendererBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RendererBuilder")
+            // It may have what is refused when it is built, as a password.
+            .field("base", &shown(&self.base))
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -179,12 +218,12 @@ impl Settings {
     }
 }
 
-/// Whether the host is this machine, by name or by address.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
+/// What names a proxy to the client.
+const PROXIES: [&str; 6] = [
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+];

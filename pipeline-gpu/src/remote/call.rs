@@ -10,8 +10,10 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::sleep;
 
-use super::{builder::Settings, error::RemoteError};
+use super::{builder::Settings, error::RemoteError, link::said};
+use crate::Cancel;
 
 /// What may be asked a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +45,48 @@ impl Settings {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, RemoteError>>,
     {
+        self.call_until(&Cancel::new(), repeat, attempt).await
+    }
+
+    /// As [`call`](Self::call), but once the flag is set no attempt begins, and none is waited for.
+    /// One that has begun is not cut short.
+    pub(super) async fn call_until<F, Fut, T>(
+        &self,
+        stop: &Cancel,
+        repeat: Repeat,
+        mut attempt: F,
+    ) -> Result<T, RemoteError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, RemoteError>>,
+    {
         let delays = ExponentialBuilder::new()
             .with_min_delay(self.first_delay)
             .with_max_delay(self.longest_delay.max(self.first_delay))
             .with_max_times(self.attempts.saturating_sub(1))
             .with_jitter();
+        let attempt = || {
+            let attempt = (!stop.is_cancelled()).then(&mut attempt);
+            async move {
+                match attempt {
+                    Some(attempt) => attempt.await,
+                    None => Err(RemoteError::Cancelled),
+                }
+            }
+        };
+        let flag = stop.clone();
+        let pause = move |delay| {
+            let flag = flag.clone();
+            async move {
+                tokio::select! {
+                    () = flag.cancelled() => {}
+                    () = sleep(delay) => {}
+                }
+            }
+        };
         attempt
             .retry(delays)
+            .sleep(pause)
             .when(|error| match repeat {
                 Repeat::Always => error.is_retryable(),
                 Repeat::UnlessTaken => was_not_taken(error),
@@ -82,11 +119,12 @@ impl Settings {
     }
 }
 
-/// Of a job that was submitted: whether it surely is not there.
+/// Of a job that was submitted: whether it surely is not there. A 500 does not say so: the renderer may
+/// have failed after taking it.
 fn was_not_taken(error: &RemoteError) -> bool {
     match error {
         RemoteError::RateLimited { .. } => true,
-        RemoteError::Unavailable { status, .. } => matches!(status, 500 | 503),
+        RemoteError::Unavailable { status, .. } => *status == 503,
         RemoteError::Unreachable { reason } => reason == "no connection",
         _ => false,
     }
@@ -136,10 +174,7 @@ fn message(body: &[u8]) -> String {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let fields = ["description", "message", "kind"];
     let told = fields.iter().find_map(|name| json[*name].as_str());
-    told.unwrap_or("no reason given")
-        .chars()
-        .take(MAX_MESSAGE)
-        .collect()
+    said(told.unwrap_or("no reason given"))
 }
 
 /// `Retry-After`, in seconds or as a date.
@@ -155,6 +190,3 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// The most bytes of an answer: some hundred times what a job's description has.
 const MAX_ANSWER: usize = 256 << 10;
-
-/// The most characters of what is repeated of an answer.
-pub(super) const MAX_MESSAGE: usize = 500;

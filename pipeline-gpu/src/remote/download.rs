@@ -5,13 +5,13 @@ use std::{path::Path, sync::Mutex};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use reqwest::{Response, Url};
 use tempfile::NamedTempFile;
-use tokio::{fs::File, io::AsyncWriteExt as _};
+use tokio::{fs::File, io::AsyncWriteExt as _, time::timeout};
 
 use super::{
-    builder::is_loopback,
     call::{Repeat, refusal},
     error::RemoteError,
     link::ResultLink,
+    reach::Astray,
     renderer::Renderer,
 };
 use crate::Cancel;
@@ -28,7 +28,9 @@ impl Renderer {
     /// [`RemoteError::ResultTooLarge`] as soon as that is known, [`RemoteError::ResultIncomplete`] if
     /// the connection was lost as often as [attempts](super::RendererBuilder::attempts) are made,
     /// [`RemoteError::File`] if it cannot be written, [`RemoteError::Cancelled`] once the flag is
-    /// set, [`RemoteError::Answer`] if the link is none by https, or the result is empty.
+    /// set, [`RemoteError::Timeout`] after the [job's time](super::RendererBuilder::job_timeout), in
+    /// all, [`RemoteError::Answer`] if the result is empty, or the link, or one that it redirects to, is
+    /// none by https or leads [where it may not](super::RendererBuilder::results_nearby).
     ///
     /// # Cancel safety
     ///
@@ -48,26 +50,24 @@ impl Renderer {
                 told(bytes, expected);
             }
         };
+        let limit = self.settings().job_timeout;
         let fetched = self
             .settings()
             .call(Repeat::Always, || self.fetch(&url, file, &tell));
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(RemoteError::Cancelled),
-            result = fetched => result,
+            result = timeout(limit, fetched) => result.unwrap_or(Err(RemoteError::Timeout {
+                what: "the download of the result",
+                limit,
+            })),
         }
     }
 
-    /// A renderer on the web has no business on this machine.
     fn check_link(&self, link: &ResultLink) -> Result<Url, RemoteError> {
-        let is_local = is_loopback(self.base());
-        let url = Url::parse(link.as_str()).ok().filter(|url| {
-            let is_safe = url.scheme() == "https" || (is_local && url.scheme() == "http");
-            is_safe && (is_local || !is_loopback(url))
-        });
-        url.ok_or_else(|| RemoteError::Answer {
-            reason: "the link to the result is none by https".to_owned(),
-        })
+        let url = Url::parse(link.as_str()).map_err(|_| not_followed(Astray::Scheme))?;
+        self.reach().check(&url).map_err(not_followed)?;
+        Ok(url)
     }
 
     async fn fetch(
@@ -77,8 +77,10 @@ impl Renderer {
         tell: &impl Fn(u64, Option<u64>),
     ) -> Result<u64, RemoteError> {
         let settings = self.settings();
-        let lost =
-            |error| RemoteError::of_transport(&error, "the result", settings.request_timeout);
+        let lost = |error| match Astray::of(&error) {
+            Some(astray) => not_followed(astray),
+            None => RemoteError::of_transport(&error, "the result", settings.request_timeout),
+        };
         let mut response = self.plain().get(url.clone()).send().await.map_err(lost)?;
         if !response.status().is_success() {
             return Err(refusal(response.status(), response.headers(), b""));
@@ -120,6 +122,12 @@ impl Renderer {
         drop(writer);
         part.finish(file)?;
         Ok(bytes)
+    }
+}
+
+fn not_followed(astray: Astray) -> RemoteError {
+    RemoteError::Answer {
+        reason: astray.to_string(),
     }
 }
 

@@ -25,19 +25,46 @@ impl ResultLink {
     }
 }
 
+/// What the renderer says, for people: cut, and its links without what they may be signed by.
+pub(super) fn said(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace);
+    let told: String = words.flat_map(bare).collect();
+    told.chars().take(MAX_MESSAGE).collect()
+}
+
+/// A word in parts, less a URL's query and fragment, and the name and password in it.
+fn bare(word: &str) -> [&str; 3] {
+    let Some(at) = word.find("://") else {
+        return [word, "", ""];
+    };
+    let (scheme, rest) = word.split_at(at + 3);
+    let space = &word[word.trim_end().len()..];
+    let rest = rest.split(['?', '#']).next().unwrap_or_default().trim_end();
+    let host = rest.find('/').unwrap_or(rest.len());
+    let rest = &rest[rest[..host].rfind('@').map_or(0, |at| at + 1)..];
+    [scheme, rest, space]
+}
+
+/// The most characters of what is repeated of an answer.
+const MAX_MESSAGE: usize = 500;
+
 impl fmt::Debug for ResultLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = match Url::parse(&self.0) {
-            Ok(mut url) => {
-                url.set_query(None);
-                url.set_fragment(None);
-                // Of a link that has no host neither can be set, nor is there one.
-                let _ = url.set_password(None);
-                let _ = url.set_username("");
-                url.to_string()
-            }
-            Err(_) => "no URL".to_owned(),
-        };
-        f.debug_tuple("ResultLink").field(&told).finish()
+        f.debug_tuple("ResultLink").field(&shown(&self.0)).finish()
+    }
+}
+
+/// A URL's host and path. Of one that has no host it is not known what is no secret.
+pub(super) fn shown(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut url) if url.has_host() => {
+            url.set_query(None);
+            url.set_fragment(None);
+            // Of a file's URL neither can be set, nor is there one.
+            let _ = url.set_password(None);
+            let _ = url.set_username("");
+            url.to_string()
+        }
+        _ => "no URL".to_owned(),
     }
 }

@@ -26,13 +26,23 @@
 //!
 //! What can be asked twice without harm is asked again, after growing delays with jitter, or after as
 //! long as `Retry-After` says: lost connections, timeouts, 429 and 5xx. A job costs money: it is
-//! submitted again only when the answer says that it was not taken (429, 500, 503), or when no
-//! connection was made. Where that cannot be known the error is [`RemoteError::Unsure`].
+//! submitted again only when the answer says that it was not taken (429, 503), or when no connection was
+//! made, with the same `Idempotency-Key`. Where that cannot be known, as after a 500, the error is
+//! [`RemoteError::Unsure`]. A job that was submitted is asked for until its time is over, however long
+//! the renderer is out of reach; one that is given up is deleted.
 //!
 //! # What is never told
 //!
 //! The key is in no `Debug`, no error and no log, and goes to no other host than the base URL's.
-//! Links to results are signed by the renderer: their queries are in no `Debug` and no error.
+//! Links to results are signed by the renderer: their queries are in no `Debug` and no error, also where
+//! the renderer repeats them, and no other host is told of them.
+//!
+//! # Where links lead
+//!
+//! Results are fetched by https, through redirects as well. A renderer on the web cannot send this
+//! machine to itself or into its networks, be it by address or by a name that has such an address;
+//! [`RendererBuilder::results_nearby`] allows it. Behind a proxy only addresses are checked: it looks the
+//! names up.
 //!
 //! # Bounds
 //!
@@ -42,7 +52,7 @@
 //! | the bytes of a result | [`RendererBuilder::max_result`] | 1 GiB |
 //! | the bytes of any other answer | | 256 KiB |
 //! | one request and its answer | [`RendererBuilder::request_timeout`] | 60 s |
-//! | a job, from submission to its end | [`RendererBuilder::job_timeout`] | 10 minutes |
+//! | a job, from submission to its end; then its download | [`RendererBuilder::job_timeout`] | 10 minutes |
 //! | attempts at one request | [`RendererBuilder::attempts`] | 5 |
 //! | the longest `Retry-After` that is waited for | [`RendererBuilder::max_retry_after`] | 60 s |
 //! | the longest that a task's error passes on | | [5 minutes](RemoteError::LONGEST_WAIT) |
@@ -51,9 +61,11 @@ mod builder;
 mod call;
 mod download;
 mod error;
+mod hint;
 mod job;
 mod key;
 mod link;
+mod reach;
 mod renderer;
 mod request;
 mod talk;

@@ -1,6 +1,10 @@
 //! The renderer itself.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{
@@ -17,10 +21,13 @@ use super::{
     builder::{RendererBuilder, Settings},
     call::{Answer, Repeat, is_unsure},
     error::RemoteError,
+    hint::Waiting,
     key::ApiKey,
+    reach::Reach,
     request::{Media, RenderRequest},
     talk::Talk,
 };
+use crate::Cancel;
 
 /// A client of a remote renderer. Clones share one pool of connections.
 #[derive(Clone)]
@@ -30,6 +37,8 @@ struct Inner {
     base: Url,
     key: ApiKey,
     settings: Settings,
+    reach: Reach,
+    waiting: Waiting,
     /// Has the key with each request.
     api: Client,
     /// Never has it.
@@ -46,6 +55,7 @@ impl Renderer {
         base: Url,
         key: ApiKey,
         settings: Settings,
+        reach: Reach,
         api: Client,
         plain: Client,
     ) -> Self {
@@ -53,6 +63,8 @@ impl Renderer {
             base,
             key,
             settings,
+            reach,
+            waiting: Waiting::default(),
             api,
             plain,
         }))
@@ -70,7 +82,7 @@ impl Renderer {
     /// If the future is dropped, uploads may have been made and the job may have been submitted.
     pub async fn submit(&self, request: &RenderRequest) -> Result<Talk, RemoteError> {
         let body = self.prepare(request).await?;
-        self.create(body).await
+        self.create(body, &Cancel::new()).await
     }
 
     /// Makes all that a job needs but the job: uploads its media. Gives the body of `POST /talks`.
@@ -81,18 +93,26 @@ impl Renderer {
         Ok(Bytes::from(request.body(&image, &audio).to_string()))
     }
 
-    /// Makes the job, which costs.
-    pub(super) async fn create(&self, body: Bytes) -> Result<Talk, RemoteError> {
+    /// Makes the job, which costs. Once the flag is set it is not tried again.
+    pub(super) async fn create(&self, body: Bytes, stop: &Cancel) -> Result<Talk, RemoteError> {
+        // For renderers that know the header: whatever else goes wrong, there is one job.
+        let key = once();
         let submitted = self
             .settings()
-            .call(Repeat::UnlessTaken, || {
+            .call_until(stop, Repeat::UnlessTaken, || {
                 let request = self.request(Method::POST, &["talks"]);
                 let request = request.header(CONTENT_TYPE, "application/json");
+                let request = request.header("idempotency-key", &key);
                 self.settings().send(request.body(body.clone()))
             })
             .await;
         match submitted {
-            Ok(answer) => answer.json(),
+            Ok(answer) => match answer.json::<Talk>()? {
+                talk if is_id(&talk.id) => Ok(talk),
+                _ => Err(RemoteError::Answer {
+                    reason: "it has no id that could be asked for".to_owned(),
+                }),
+            },
             Err(error) if is_unsure(&error) => Err(RemoteError::Unsure),
             Err(error) => Err(error),
         }
@@ -102,20 +122,22 @@ impl Renderer {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Refused`] with 404 if there is none of this id.
+    /// [`RemoteError::Refused`] with 404 if there is none of this id, [`RemoteError::Input`] if it can
+    /// be none.
     ///
     /// # Cancel safety
     ///
     /// Asking changes nothing.
     pub async fn talk(&self, id: &str) -> Result<Talk, RemoteError> {
-        self.ask(id).await?.json()
+        let answer = self.settings().call(Repeat::Always, || self.ask(id));
+        answer.await?.json()
     }
 
     /// Deletes a job, done or not. That there is none of this id is no error.
     ///
     /// # Errors
     ///
-    /// Any of the network and of the API.
+    /// Any of the network and of the API, and [`RemoteError::Input`] if it can be no id.
     ///
     /// # Cancel safety
     ///
@@ -123,9 +145,9 @@ impl Renderer {
     pub async fn delete(&self, id: &str) -> Result<(), RemoteError> {
         let deleted = self
             .settings()
-            .call(Repeat::Always, || {
-                let request = self.request(Method::DELETE, &["talks", id]);
-                self.settings().send(request)
+            .call(Repeat::Always, || async {
+                let request = self.of_job(Method::DELETE, id)?;
+                self.settings().send(request).await
             })
             .await;
         match deleted {
@@ -139,13 +161,10 @@ impl Renderer {
         }
     }
 
+    /// Asks once.
     pub(super) async fn ask(&self, id: &str) -> Result<Answer, RemoteError> {
-        self.settings()
-            .call(Repeat::Always, || {
-                self.settings()
-                    .send(self.request(Method::GET, &["talks", id]))
-            })
-            .await
+        let request = self.of_job(Method::GET, id)?;
+        self.settings().send(request).await
     }
 
     /// Where a medium lies on the web, be it by uploading it.
@@ -182,6 +201,17 @@ impl Renderer {
         Ok(placed.url)
     }
 
+    fn of_job(&self, method: Method, id: &str) -> Result<RequestBuilder, RemoteError> {
+        if !is_id(id) {
+            return Err(RemoteError::Input {
+                field: "id",
+                expected: "one part of a path: not empty, no dots alone, no control characters"
+                    .to_owned(),
+            });
+        }
+        Ok(self.request(method, &["talks", id]))
+    }
+
     /// A request with the key. Each part of the path is encoded, whatever it holds.
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let mut url = self.0.base.clone();
@@ -197,8 +227,12 @@ impl Renderer {
         &self.0.settings
     }
 
-    pub(super) fn base(&self) -> &Url {
-        &self.0.base
+    pub(super) fn reach(&self) -> &Reach {
+        &self.0.reach
+    }
+
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.0.waiting
     }
 
     pub(super) fn plain(&self) -> &Client {
@@ -213,6 +247,18 @@ impl fmt::Debug for Renderer {
             .field("settings", &self.0.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether it stands for one job in a path: dots would be left out of it, and all jobs meant, and so
+/// would tabs and ends of lines among dots.
+fn is_id(id: &str) -> bool {
+    !matches!(id, "" | "." | "..") && !id.contains(|c: char| c.is_ascii_control())
+}
+
+/// What no other call is known by. Nobody has to be unable to guess it.
+fn once() -> String {
+    let half = || RandomState::new().hash_one(());
+    format!("{:016x}{:016x}", half(), half())
 }
 
 /// What `POST /images` and `POST /audios` say.

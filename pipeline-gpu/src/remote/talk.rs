@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::link::ResultLink;
+use super::link::{ResultLink, said};
 
 /// A job, as the renderer tells it when asked and to webhooks. Fields that are not here are passed
 /// over.
@@ -71,7 +71,7 @@ impl fmt::Display for TalkStatus {
 }
 
 /// Why a job came to nothing, in the renderer's words.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TalkError {
     /// What kind of error it is, as `FaceError`.
@@ -80,4 +80,14 @@ pub struct TalkError {
     /// What happened.
     #[serde(default)]
     pub description: String,
+}
+
+impl fmt::Debug for TalkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It may repeat links that are signed.
+        f.debug_struct("TalkError")
+            .field("kind", &said(&self.kind))
+            .field("description", &said(&self.description))
+            .finish()
+    }
 }

@@ -15,7 +15,7 @@ use super::{error::RemoteError, talk::Talk};
 /// webhooks do; one that does not sign needs a proxy that does, or a URL that nobody can guess.
 ///
 /// A message may come late, twice, or again from somebody who has heard it: take it as a hint, and
-/// [ask](super::Renderer::talk) for the job.
+/// [ask](super::Renderer::talk) for the job, or have whoever waits on it [ask](super::Renderer::hint).
 ///
 /// ```
 /// use http::HeaderMap;

@@ -95,8 +95,8 @@ pub trait Stage<In, Out>: Send + Sync + 'static {
         Retry::new(self, policy)
     }
 
-    /// Gives the work so much time; then it is dropped, and fails with `STAGE_TIMEOUT`, which is
-    /// retryable. While the item or its pipeline is paused, its time stands still.
+    /// Gives the work so much time; then it is to stop, is dropped after its [grace](Self::grace), and
+    /// fails with `STAGE_TIMEOUT`, which is retryable. While the item or its pipeline is paused, its time stands still.
     ///
     /// Inside [`retry`](Self::retry) it is the time of each attempt; outside, of all of them. Inside
     /// [`guarded_by`](Self::guarded_by), what takes too long counts as failed there; outside, the

@@ -1,13 +1,13 @@
 //! A limit of time.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use progress_core::TaskError;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{context::Context, error, stage::Stage};
 
-/// A stage that has so much time. See [`Stage::timeout`].
+/// A stage that has so much time, and after it its [grace](Stage::grace). See [`Stage::timeout`].
 #[derive(Debug, Clone)]
 pub struct Timeout<S> {
     stage: S,
@@ -28,16 +28,16 @@ where
 {
     async fn run(&self, cx: Context, input: In) -> Result<Out, TaskError> {
         let flag = cx.cancel().child();
-        let run = self.stage.run(cx.with_cancel(flag.clone()), input);
+        let mut run = pin!(self.stage.run(cx.with_cancel(flag.clone()), input));
         tokio::select! {
             biased;
-            result = run => result,
-            () = spent(&cx, self.limit) => {
-                // For the threads that work for it.
-                flag.cancel();
-                Err(error::stage_timeout(cx.stage(), self.limit))
-            }
+            result = &mut run => return result,
+            () = spent(&cx, self.limit) => {}
         }
+        // For the threads that work for it, and for what it has to undo elsewhere.
+        flag.cancel();
+        let _too_late = timeout(self.stage.grace(), run).await;
+        Err(error::stage_timeout(cx.stage(), self.limit))
     }
 
     fn concurrency(&self) -> usize {

@@ -46,7 +46,8 @@ pub struct Video {
 /// the video. Renderers do not say how far they are, so progress is [estimated](Stage::opaque) where there is a prior.
 ///
 /// What can be tried again is, by the [renderer](crate::remote): there is no need of [`retry`](Stage::retry), which would submit the
-/// job anew. An item that is cancelled has its job deleted at the renderer, for which there are ten seconds.
+/// job anew. A job that has not ended is deleted at the renderer when its item is cancelled or has no time left, which is waited for
+/// for ten seconds, and goes on after them.
 #[derive(Debug, Clone)]
 pub struct Render {
     renderer: Renderer,

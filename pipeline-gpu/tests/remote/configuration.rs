@@ -26,6 +26,11 @@ fn a_base_url_is_by_https_or_on_this_machine() {
         "api.d-id.com",
         "",
         "https://user:password@example.com",
+        "https:user:password@example.com",
+        "user:password@example.com",
+        "https://example.com?key=password",
+        "https://example.com/v1?",
+        "https://example.com#password",
         "http://127.0.0.1.example.com",
     ] {
         let error = at(wrong).build().unwrap_err();
@@ -39,6 +44,12 @@ fn a_base_url_is_by_https_or_on_this_machine() {
             ),
             "{wrong}"
         );
+        let told = format!("{:?} {error}", at(wrong));
+        assert!(
+            !told.contains("=password") && !told.contains(":password"),
+            "{told}"
+        );
+        assert!(!told.contains("#password"), "{told}");
     }
 }
 

@@ -149,6 +149,24 @@ async fn links_that_lead_elsewhere_than_to_the_web_are_not_followed() {
         (&public, "https://127.0.0.1/video"),
         (&public, "https://localhost/video"),
         (&public, inside.as_str()),
+        (&public, "https://localhost./video"),
+        (&public, "https://any.localhost/video"),
+        (&public, "https://0.0.0.0/video"),
+        (&public, "https://2130706433/video"),
+        (&public, "https://10.0.0.1/video"),
+        (&public, "https://172.16.0.1/video"),
+        (&public, "https://192.168.0.1/video"),
+        (&public, "https://169.254.169.254/latest"),
+        (&public, "https://100.64.0.1/video"),
+        (&public, "https://[::]/video"),
+        (&public, "https://[::1]/video"),
+        (&public, "https://[::ffff:127.0.0.1]/video"),
+        (&public, "https://[64:ff9b::7f00:1]/video"),
+        (&public, "https://[64:ff9b:1::808:808]/video"),
+        (&public, "https://[::ffff:0:7f00:1]/video"),
+        (&public, "https://[2002:7f00:1::]/video"),
+        (&public, "https://[fd00::1]/video"),
+        (&public, "https://[fe80::1]/video"),
     ] {
         let link = ResultLink::new(link);
         let result = renderer
@@ -160,6 +178,73 @@ async fn links_that_lead_elsewhere_than_to_the_web_are_not_followed() {
         );
     }
     assert_eq!(download.attempts(), 0);
+}
+
+#[tokio::test]
+async fn every_link_on_the_way_is_checked() {
+    let away = Reply::Header(302, "location", "ftp://example.com/video");
+    let download = Download::of([away]).await;
+    let error = download.run(&download.server.renderer()).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Answer { .. }), "{error}");
+    assert_eq!(download.attempts(), 1);
+
+    let download = Download::of([Reply::Header(302, "location", "/moved")]).await;
+    download
+        .server
+        .replies("GET /moved", [Reply::Bytes(vec![4; 10])]);
+    assert_eq!(download.run(&download.server.renderer()).await, Ok(10));
+    // Nor is the signed link told on the way.
+    let moved = &download.server.heard("GET /moved")[0];
+    assert_eq!(moved.headers.get("referer"), None);
+}
+
+#[tokio::test]
+async fn who_trusts_a_renderer_with_this_network_fetches_from_it() {
+    let download = Download::of([]).await;
+    // Nobody listens there: that it is tried is what counts.
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gone.local_addr().unwrap();
+    drop(gone);
+    let at = |base: &str| {
+        let key = pipeline_gpu::remote::ApiKey::encoded("key").unwrap();
+        Renderer::builder(base, key).attempts(1)
+    };
+    for renderer in [
+        at("https://api.example.com").results_nearby(true).build(),
+        at("https://10.1.2.3").build(),
+        at("https://any.localhost").build(),
+    ] {
+        let link = ResultLink::new(format!("https://{address}/video"));
+        let result = renderer
+            .unwrap()
+            .download(&link, &download.file(), &Cancel::new(), |_, _| {})
+            .await;
+        assert!(
+            matches!(result, Err(RemoteError::Unreachable { .. })),
+            "{result:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_download_has_no_more_time_than_a_job() {
+    let download = Download::of([Reply::Stall(vec![1; 100])]).await;
+    let limit = Duration::from_millis(300);
+    let renderer = download
+        .server
+        .builder()
+        .job_timeout(limit)
+        .build()
+        .unwrap();
+    let error = download.run(&renderer).await.unwrap_err();
+    assert_eq!(
+        error,
+        RemoteError::Timeout {
+            what: "the download of the result",
+            limit
+        }
+    );
+    assert_eq!((download.attempts(), download.left()), (1, 0));
 }
 
 #[tokio::test]

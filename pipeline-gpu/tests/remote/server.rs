@@ -18,7 +18,7 @@ use axum::{
 use futures_util::stream::{self, StreamExt as _};
 use pipeline_gpu::remote::{ApiKey, Media, RenderRequest, Renderer, RendererBuilder};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 
 /// What to do with one request.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub(crate) enum Reply {
     Header(u16, &'static str, &'static str),
     /// Answers with JSON, and asks to be left alone for so many seconds.
     Later(&'static str, String),
+    /// Answers with JSON once it is told to.
+    When(Arc<Notify>, String),
     /// Never answers.
     Silence,
     /// Sends a body of these bytes.
@@ -61,6 +63,10 @@ impl Reply {
             Self::Later(seconds, text) => response
                 .header("retry-after", seconds)
                 .body(Body::from(text)),
+            Self::When(told, text) => {
+                told.notified().await;
+                response.body(Body::from(text))
+            }
             Self::Silence => pending().await,
             Self::Bytes(bytes) => response.body(Body::from(bytes)),
             Self::Stall(bytes) => {
@@ -143,6 +149,17 @@ impl Server {
             .filter(|heard| heard.what == what)
             .cloned()
             .collect()
+    }
+
+    /// Waits until such a request has come.
+    pub(crate) async fn hears(&self, what: &str) {
+        let heard = async {
+            while self.heard(what).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = Duration::from_secs(30);
+        timeout(limit, heard).await.expect(what);
     }
 
     /// A patient client in a hurry.

@@ -119,10 +119,22 @@ async fn what_the_renderer_would_refuse_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_server_out_of_order_is_asked_again() {
     let server = Server::start().await;
-    let fails = [Reply::status(500), Reply::status(503), Reply::status(500)];
+    let fails = [Reply::status(503), Reply::status(429), Reply::status(503)];
     server.replies("POST /talks", fails.into_iter().chain([created()]));
     server.renderer().submit(&request()).await.unwrap();
-    assert_eq!(server.heard("POST /talks").len(), 4);
+    // A renderer that knows the header sees that it is one job, and that the next is another.
+    server.renderer().submit(&request()).await.unwrap();
+    let mut keys = server.heard("POST /talks");
+    let mut keys = keys.iter_mut().map(|heard| {
+        let key = heard.headers.remove("idempotency-key").unwrap();
+        key.to_str().unwrap().to_owned()
+    });
+    let first = keys.next().unwrap();
+    assert_eq!(first.len(), 32);
+    let others: Vec<_> = keys.collect();
+    assert_eq!(others.len(), 4);
+    assert!(others[..3].iter().all(|key| *key == first));
+    assert_ne!(others[3], first);
 
     let fails = [Reply::status(502), Reply::status(504), Reply::status(408)];
     let done = Reply::json(&json!({"id": "tlk_1", "status": "started"}));
@@ -158,6 +170,7 @@ async fn a_job_that_may_have_been_taken_is_not_submitted_again() {
     let ms = Duration::from_millis;
     let renderer = server.builder().request_timeout(ms(500)).build().unwrap();
     for reply in [
+        Reply::status(500),
         Reply::status(502),
         Reply::status(504),
         Reply::Silence,
@@ -226,6 +239,11 @@ async fn what_the_renderer_refuses_is_not_tried_again_and_says_why() {
             Reply::Json(400, why.clone()),
             "RENDER_REFUSED",
             "with 400: face not found",
+        ),
+        (
+            Reply::Json(400, why.replace("face", "https://a.example.com/b?signed=1")),
+            "RENDER_REFUSED",
+            "with 400: https://a.example.com/b not found",
         ),
         (
             Reply::Json(422, "<html>".to_owned()),
@@ -323,6 +341,26 @@ async fn an_id_is_one_part_of_the_path_whatever_is_in_it() {
         server.heard("DELETE /talks/..%2Fkeys%2Fa%20b%3Fx=1").len(),
         1
     );
+}
+
+#[tokio::test]
+async fn what_can_be_no_id_is_refused_before_anything_is_sent() {
+    let server = Server::start().await;
+    let renderer = server.renderer();
+    for id in ["", ".", "..", ".\t.", "\n"] {
+        let error = renderer.delete(id).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Input { field: "id", .. }));
+        let error = renderer.talk(id).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Input { field: "id", .. }));
+        // Also where the renderer gives it.
+        let made = json!({"id": id, "status": "created"});
+        server.replies("POST /talks", [Reply::json(&made)]);
+        let error = renderer.submit(&request()).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Answer { .. }), "{error}");
+    }
+    for what in ["DELETE /talks", "DELETE /talks/", "DELETE /", "GET /talks/"] {
+        assert!(server.heard(what).is_empty(), "{what}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,15 @@
 //! What is told without being asked.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
-use pipeline_gpu::remote::{TalkStatus, Webhook, WebhookError};
+use pipeline_gpu::{
+    Cancel,
+    remote::{RemoteError, Talk, TalkStatus, Webhook, WebhookError},
+};
+use serde_json::json;
+
+use crate::server::{Reply, Server};
 
 const SECRET: &str = "0123456789abcdef";
 const BODY: &[u8] = br#"{"id":"tlk_1","status":"done","object":"talk",
@@ -106,4 +114,71 @@ fn a_secret_is_long_enough_and_never_shown() {
         !told.contains(SECRET) && told.contains("x-signature"),
         "{told}"
     );
+}
+
+fn talk(status: &str) -> Talk {
+    serde_json::from_value(json!({"id": "tlk_1", "status": status})).unwrap()
+}
+
+#[tokio::test]
+async fn a_hint_has_all_who_wait_on_a_job_ask_for_it() {
+    let server = Server::start().await;
+    let long = Duration::from_secs(600);
+    let renderer = server.builder().polls(long, long).build().unwrap();
+    let ended = json!({"id": "tlk_1", "status": "rejected"});
+    server.replies("GET /talks/tlk_1", [Reply::json(&ended)]);
+    server.replies("GET /talks/tlk_2", [Reply::json(&ended)]);
+    assert!(!renderer.hint(&talk("done")));
+    let cancel = Cancel::new();
+    let other = Cancel::new();
+    let wait = |id| renderer.wait(id, &cancel, |_| {});
+    let hinted = async {
+        assert!(renderer.clone().hint(&talk("done")));
+    };
+    let waited = async {
+        let waited = tokio::join!(wait("tlk_1"), wait("tlk_1"), hinted);
+        other.cancel();
+        waited
+    };
+    let (unhinted, (one, two, ())) = tokio::join!(renderer.wait("tlk_2", &other, |_| {}), waited);
+    // What counts is what the renderer says when asked.
+    for result in [one, two] {
+        assert!(
+            matches!(result, Err(RemoteError::Rejected { .. })),
+            "{result:?}"
+        );
+    }
+    assert_eq!(server.heard("GET /talks/tlk_1").len(), 2);
+    assert_eq!(unhinted, Err(RemoteError::Cancelled));
+    assert!(server.heard("GET /talks/tlk_2").is_empty());
+    assert!(!renderer.hint(&talk("done")));
+}
+
+#[tokio::test]
+async fn hints_do_not_flood_the_renderer() {
+    for (reply, most) in [
+        (Reply::json(&json!({"id": "tlk_1", "status": "started"})), 2),
+        (Reply::Header(503, "retry-after", "60"), 1),
+    ] {
+        let server = Server::start().await;
+        let long = Duration::from_secs(600);
+        let limit = Duration::from_millis(1_300);
+        let renderer = server.builder().polls(long, long).job_timeout(limit);
+        let renderer = renderer.build().unwrap();
+        server.replies("GET /talks/tlk_1", [reply]);
+        let hints = async {
+            loop {
+                renderer.hint(&talk("done"));
+                tokio::task::yield_now().await;
+            }
+        };
+        let cancel = Cancel::new();
+        let result = tokio::select! {
+            result = renderer.wait("tlk_1", &cancel, |_| {}) => result,
+            () = hints => unreachable!("there is no end to them"),
+        };
+        assert!(matches!(result, Err(RemoteError::Timeout { .. })));
+        let polls = server.heard("GET /talks/tlk_1").len();
+        assert!((1..=most).contains(&polls), "{polls}");
+    }
 }

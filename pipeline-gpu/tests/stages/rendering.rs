@@ -14,7 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use pipeline_gpu::{
-    Pipeline, RunError,
+    Pipeline, RunError, Stage as _,
     remote::{ApiKey, Media, RenderRequest, Renderer},
     stages::{Render, RenderJob},
 };
@@ -115,4 +115,13 @@ async fn a_cancelled_item_has_its_job_deleted_at_the_renderer() {
     let snapshot = tracker.snapshot("render").await.unwrap();
     assert_eq!(snapshot.state, TaskState::Cancelled);
     assert!(!folder.path().join("talk.mp4").exists());
+}
+
+#[tokio::test]
+async fn an_item_whose_time_is_over_has_its_job_deleted_before_it_fails() {
+    let (remote, render) = Remote::start(true).await;
+    let folder = TempDir::new().unwrap();
+    let told = tell(render.timeout(Duration::from_millis(100)), job(&folder)).await;
+    assert_eq!(told.result.unwrap_err().code(), "STAGE_TIMEOUT");
+    assert!(remote.is_deleted.load(Ordering::SeqCst));
 }
