@@ -6,7 +6,7 @@ use progress_core::{Reporter, TaskError};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::{context::Context, sync::Mutex};
+use crate::{context::Context, desk::Keeps, sync::Mutex};
 
 /// A device that does so much at a time: a GPU with room for two runs, a service that takes four
 /// requests.
@@ -55,7 +55,11 @@ struct Waiter {
 
 /// Leave to use the device, until it is dropped.
 #[derive(Debug)]
-pub struct Admitted(Device);
+pub struct Admitted {
+    device: Device,
+    /// By the item that uses it.
+    kept: Option<Keeps>,
+}
 
 impl Device {
     /// Makes a device that admits so many at a time; at least one.
@@ -106,8 +110,9 @@ impl Device {
     pub async fn admit(&self, cx: &Context) -> Result<Admitted, TaskError> {
         loop {
             cx.ready().await?;
-            let admitted = self.wait(cx).await?;
+            let mut admitted = self.wait(cx).await?;
             if !cx.is_paused() {
+                admitted.kept = Some(cx.keep());
                 return Ok(admitted);
             }
         }
@@ -118,7 +123,7 @@ impl Device {
             let mut line = self.0.line.lock();
             if line.free > 0 {
                 line.free -= 1;
-                return Ok(Admitted(self.clone()));
+                return Ok(Admitted::new(self));
             }
             let id = line.next_id;
             line.next_id += 1;
@@ -172,7 +177,7 @@ impl Device {
             }
         };
         // One that has gone meanwhile drops it, which releases it again.
-        let _gone = next.admit.send(Admitted(self.clone()));
+        let _gone = next.admit.send(Admitted::new(self));
         self.tell();
     }
 }
@@ -203,9 +208,18 @@ impl Drop for Place<'_> {
     }
 }
 
+impl Admitted {
+    fn new(device: &Device) -> Self {
+        Self {
+            device: device.clone(),
+            kept: None,
+        }
+    }
+}
+
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.0.release();
+        self.device.release();
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     cancel::Cancel,
+    desk::{Desk, Keeps, Pauses},
     error,
     stopwatch::{Held, Stopwatch},
     threads::CpuPool,
@@ -31,7 +32,8 @@ pub(crate) struct Site {
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: Arc<Map<String, Value>>,
     /// Whether the item, or its whole pipeline, is paused.
-    pub(crate) paused: watch::Receiver<bool>,
+    pub(crate) pauses: watch::Receiver<Pauses>,
+    pub(crate) desk: Desk,
     pub(crate) stopwatch: Stopwatch,
     pub(crate) pool: CpuPool,
 }
@@ -62,7 +64,7 @@ impl Context {
     #[must_use]
     pub fn detached(stage: &str, reporter: Reporter) -> Self {
         // A watch whose sender is gone keeps its last value.
-        let (_, paused) = watch::channel(false);
+        let (_, pauses) = watch::channel(Pauses::default());
         Self::new(
             reporter,
             Cancel::new(),
@@ -71,7 +73,8 @@ impl Context {
                 opaque: false,
                 deadline: None,
                 metadata: Arc::default(),
-                paused,
+                pauses,
+                desk: Desk::default(),
                 stopwatch: Stopwatch::start(),
                 pool: CpuPool::shared().clone(),
             },
@@ -145,6 +148,12 @@ impl Context {
     /// Waits while the item or its pipeline is paused. Long stages call it between their parts, to
     /// be paused there too; between stages, and before each attempt, it is done for them.
     ///
+    /// While an item that is paused by itself waits here, its stage works on another in its place;
+    /// then it waits until the stage has room for it. So code that calls this should have nothing
+    /// that another item of the stage waits for, such as a lock of its own. An item that has been
+    /// admitted to a [`Device`](crate::Device), is on a thread of this crate or in a batch keeps its
+    /// place in the stage as it keeps those.
+    ///
     /// # Errors
     ///
     /// `CANCELLED` once the work is to stop.
@@ -156,15 +165,18 @@ impl Context {
         if self.is_cancelled() {
             return Err(error::cancelled());
         }
-        if !self.is_paused() {
-            return Ok(());
+        while self.is_paused() || self.site.desk.is_left() {
+            let _held = self.hold();
+            let _waits = self.site.desk.wait();
+            let mut pauses = self.site.pauses.clone();
+            let goes_on = pauses.wait_for(|pauses| !pauses.any());
+            if self.or_cancelled(goes_on).await?.is_err() {
+                // Nobody can pause it any more, nor have it go on.
+                break;
+            }
+            self.or_cancelled(self.site.desk.taken()).await?;
         }
-        let _held = self.hold();
-        let mut paused = self.site.paused.clone();
-        // An error says that nobody can pause it any more.
-        self.or_cancelled(paused.wait_for(|paused| !paused))
-            .await
-            .map(drop)
+        Ok(())
     }
 
     /// Awaits something, but not beyond the time when the work is to stop: then it is dropped.
@@ -185,7 +197,7 @@ impl Context {
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        *self.site.paused.borrow()
+        self.site.pauses.borrow().any()
     }
 
     pub(crate) fn is_opaque(&self) -> bool {
@@ -194,14 +206,14 @@ impl Context {
 
     /// Waits while it is paused, as an onlooker. False if nobody can have it go on any more.
     pub(crate) async fn resumed(&self) -> bool {
-        let mut paused = self.site.paused.clone();
-        paused.wait_for(|paused| !paused).await.is_ok()
+        let mut pauses = self.site.pauses.clone();
+        pauses.wait_for(|pauses| !pauses.any()).await.is_ok()
     }
 
     /// Waits until the item, or its whole pipeline, is paused.
     pub(crate) async fn paused(&self) {
-        let mut paused = self.site.paused.clone();
-        if paused.wait_for(|paused| *paused).await.is_err() {
+        let mut pauses = self.site.pauses.clone();
+        if pauses.wait_for(|pauses| pauses.any()).await.is_err() {
             // Nobody can pause it any more.
             std::future::pending().await
         }
@@ -218,6 +230,11 @@ impl Context {
     /// The time until the guard is dropped is not the stage's.
     pub(crate) fn hold(&self) -> Held {
         self.site.stopwatch.hold()
+    }
+
+    /// Until the guard is dropped the item has something that others may wait for.
+    pub(crate) fn keep(&self) -> Keeps {
+        self.site.desk.keep()
     }
 
     pub(crate) fn stopwatch(&self) -> &Stopwatch {

@@ -109,13 +109,14 @@ impl<In> fmt::Debug for SubmitError<In> {
 
 impl<In> fmt::Display for SubmitError<In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the item was not taken")
+        write!(f, "the item was not taken: {}", self.refusal)
     }
 }
 
 impl<In> std::error::Error for SubmitError<In> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.refusal)
+        // The refusal itself is in the message.
+        self.refusal.source()
     }
 }
 

@@ -28,6 +28,7 @@ pub mod vision;
 
 mod cancel;
 mod context;
+mod desk;
 mod error;
 #[cfg(feature = "__runtime")]
 pub mod onnx;

@@ -31,7 +31,7 @@ pub(crate) fn write(file: &Path, learned: &Prior) -> io::Result<()> {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let mut written = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut written = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
     serde_json::to_writer(&mut written, learned)?;
     written.flush()?;
     written.persist(file)?;

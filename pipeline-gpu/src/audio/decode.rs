@@ -29,6 +29,9 @@ pub struct AudioLimits {
     pub duration: Duration,
     /// The most channels. Default: 8.
     pub channels: usize,
+    /// The most samples of its one channel, of 4 bytes each in memory: silence of a high rate is small in a
+    /// file. Default: 28.8 million, which are 10 minutes at 48 kHz.
+    pub samples: usize,
 }
 
 impl AudioLimits {
@@ -53,10 +56,22 @@ impl AudioLimits {
         self
     }
 
+    /// Sets the most samples.
+    #[must_use]
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
     fn check_frames(&self, frames: u64, rate: u32) -> Result<(), AudioError> {
         if frames as f64 > self.duration.as_secs_f64() * f64::from(rate) {
             return Err(AudioError::TooLong {
                 limit: self.duration,
+            });
+        }
+        if frames > self.samples as u64 {
+            return Err(AudioError::TooManySamples {
+                limit: self.samples,
             });
         }
         Ok(())
@@ -69,6 +84,7 @@ impl Default for AudioLimits {
             bytes: 64 << 20,
             duration: Duration::from_secs(600),
             channels: 8,
+            samples: 600 * 48_000,
         }
     }
 }

@@ -42,6 +42,11 @@ pub enum AudioError {
         /// [`AudioLimits::duration`](super::AudioLimits::duration).
         limit: Duration,
     },
+    /// The recording has more samples than it can have.
+    TooManySamples {
+        /// [`AudioLimits::samples`](super::AudioLimits::samples).
+        limit: usize,
+    },
     /// The recording has more channels than it can have.
     TooManyChannels {
         /// How many it has.
@@ -97,7 +102,7 @@ impl AudioError {
             Self::NoAudioTrack => "AUDIO_NO_TRACK",
             Self::Truncated => "AUDIO_TRUNCATED",
             Self::Corrupt { .. } => "AUDIO_INVALID",
-            Self::TooLong { .. } => "AUDIO_TOO_LONG",
+            Self::TooLong { .. } | Self::TooManySamples { .. } => "AUDIO_TOO_LONG",
             Self::Option { .. } | Self::OutOfTurn => "AUDIO_OPTION_INVALID",
             Self::Length { .. } => "MODEL_OUTPUT_SHAPE",
             Self::NotFinite { .. } => "MODEL_OUTPUT_NOT_FINITE",
@@ -115,6 +120,9 @@ impl AudioError {
             Self::TooManyChannels { .. } => "Mix the recording down to stereo or mono",
             Self::Corrupt { .. } => "Open the recording in an editor and save it again",
             Self::TooLong { .. } => "Cut the recording shorter",
+            Self::TooManySamples { .. } => {
+                "Cut the recording shorter, or save it at 48 kHz or less"
+            }
             Self::Length { .. } => "Check that the model is of the kind that is configured",
             Self::NotFinite { .. } => {
                 "Check that the recording plays, and run the model in full precision"
@@ -141,6 +149,9 @@ impl fmt::Display for AudioError {
             Self::Corrupt { reason } => write!(f, "the recording is damaged: {reason}"),
             Self::TooLong { limit } => {
                 write!(f, "the recording is longer than {} s", limit.as_secs_f64())
+            }
+            Self::TooManySamples { limit } => {
+                write!(f, "the recording has more than {limit} samples")
             }
             Self::TooManyChannels { channels, limit } => {
                 write!(

@@ -34,6 +34,7 @@
 //! | What | Bound | Default |
 //! |---|---|---|
 //! | bytes of an encoded recording | [`AudioLimits::bytes`] | 64 MiB |
+//! | samples of a decoded one, of 4 bytes | [`AudioLimits::samples`] | 28.8 million |
 //! | its duration | [`AudioLimits::duration`] | 10 minutes |
 //! | its channels | [`AudioLimits::channels`] | 8 |
 //! | its sample rate | [`Sound::RATES`] | 4 to 384 kHz |

@@ -175,6 +175,7 @@ where
     };
     let expected = inputs.len();
     let results = {
+        let _kept: Vec<_> = cx.items().iter().map(Context::keep).collect();
         let work = async { stage.run(cx.clone(), inputs).await };
         let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
         let leave = replies.iter_mut().zip(cx.items()).map(|(reply, cx)| async {

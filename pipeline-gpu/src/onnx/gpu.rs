@@ -1,6 +1,6 @@
 //! How busy a GPU is, as NVIDIA's driver says.
 
-use std::{env, fmt};
+use std::{env, fmt, sync::OnceLock};
 
 use nvml_wrapper::{Device, Nvml, error::NvmlError};
 
@@ -22,8 +22,8 @@ pub struct GpuMonitor {
     driver: Result<Nvml, String>,
 }
 
-/// What a GPU does at this moment, whoever uses it. Watchers are told with
-/// `reporter.metadata("gpu", &usage)`.
+/// What a GPU does at this moment, whoever uses it. Watchers are told by
+/// [`OnnxModel::report_device`](super::OnnxModel::report_device).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct GpuUsage {
@@ -76,6 +76,12 @@ impl GpuMonitor {
             .map_err(|error| tracing::debug!(gpu, %error, "a GPU does not answer"))
             .ok()
     }
+}
+
+/// What a GPU does, asked of a monitor that the process keeps once a model runs on one.
+pub(super) fn usage_of(gpu: u32) -> Option<GpuUsage> {
+    static MONITOR: OnceLock<GpuMonitor> = OnceLock::new();
+    MONITOR.get_or_init(GpuMonitor::open).usage(gpu)
 }
 
 fn usage(device: &Device<'_>) -> Result<GpuUsage, NvmlError> {
@@ -135,12 +141,12 @@ mod tests {
     #[test]
     fn a_machine_without_a_driver_says_so() {
         let monitor = GpuMonitor::open();
-        assert_eq!(
-            monitor.unavailable().is_some(),
-            monitor.count() == 0 && monitor.driver.is_err()
-        );
-        if monitor.unavailable().is_some() {
-            assert_eq!(monitor.usage(0), None);
+        match monitor.unavailable() {
+            Some(reason) => {
+                assert!(reason.contains("nvidia-ml"), "{reason}");
+                assert_eq!((monitor.count(), monitor.usage(0)), (0, None));
+            }
+            None => assert!(monitor.count() > 0, "a driver, and no GPU"),
         }
     }
 }

@@ -131,6 +131,19 @@ impl OnnxModel {
         self.shared.crew.running()
     }
 
+    /// Says to whoever watches `reporter` what the model runs on: the
+    /// [placement](Placement::report), and of a GPU how full and how busy it is at this moment, as
+    /// metadata `gpu`: `{name, memory_used, memory_total, busy_percent}`, in bytes. The driver is
+    /// asked each time, which takes less than a millisecond.
+    pub fn report_device(&self, reporter: &Reporter) {
+        let placement = self.placement();
+        placement.report(reporter);
+        #[cfg(feature = "cuda")]
+        if let Some(usage) = placement.gpu().and_then(super::gpu::usage_of) {
+            reporter.metadata("gpu", usage);
+        }
+    }
+
     /// Runs the model once.
     ///
     /// Names, types and shapes are checked first. Then it waits for room in the queue and for a

@@ -1,6 +1,7 @@
 //! The threads that hold the sessions, and the queue that they share.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -147,8 +148,29 @@ fn serve(mut session: Session, workers: &Workers) {
         }
         request.call.begin();
         workers.running.fetch_add(1, Ordering::Relaxed);
-        let result = session.run(request.inputs, &request.call.options);
+        let result = answered(|| session.run(request.inputs, &request.call.options));
         workers.running.fetch_sub(1, Ordering::Relaxed);
         drop(request.reply.send(result));
+    }
+}
+
+/// Runs a model, and takes a panic for an error: a session that is gone would leave those who wait for it
+/// waiting for ever. Nothing of one run is used by the next.
+fn answered(run: impl FnOnce() -> Result<Outputs, OnnxError>) -> Result<Outputs, OnnxError> {
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(OnnxError::Thread {
+            reason: "the run panicked".to_owned(),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_panics_is_answered() {
+        let error = answered(|| panic!("the binding gave up")).unwrap_err();
+        assert!(matches!(error, OnnxError::Thread { .. }), "{error}");
     }
 }

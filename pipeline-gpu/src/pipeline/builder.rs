@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Pipeline,
+    aside::{Aside, Room},
     ledger::{Ends, Ledger},
     line::{Holds, Kind, Line},
     shop::{Floor, Plan, Shop, check_name},
@@ -226,11 +227,12 @@ where
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let ledger = Arc::new(Ledger::new());
         let done = ledger.done.clone();
-        let turnstile = turnstile(&self.plans[0]);
+        let aside = Aside::new(self.waiting);
         let first = Arc::new(Line::new(
             Kind::First,
             self.waiting,
-            turnstile,
+            turnstile(&self.plans[0]),
+            Room::new(self.plans[0].concurrency, &aside),
             done.clone(),
         ));
         let shop = Arc::new(Shop {
@@ -239,6 +241,7 @@ where
             ends: Arc::clone(&ledger) as Arc<dyn Ends>,
             prior: Mutex::new(self.prior),
             pool: self.pool.unwrap_or_else(|| CpuPool::shared().clone()),
+            aside,
             done,
         });
         let mut works = Works {
@@ -310,10 +313,16 @@ impl Works {
         In: Send + 'static,
         Out: Send + 'static,
     {
-        let done = self.shop.done.clone();
+        let (aside, done) = (&self.shop.aside, self.shop.done.clone());
         let next = Arc::new(match self.shop.plans.get(index + 1) {
-            Some(plan) => Line::new(Kind::Between, plan.queue, turnstile(plan), done),
-            None => Line::new(Kind::Last, 1, None, done),
+            Some(plan) => Line::new(
+                Kind::Between,
+                plan.queue,
+                turnstile(plan),
+                Room::new(plan.concurrency, aside),
+                done,
+            ),
+            None => Line::new(Kind::Last, 1, None, Room::new(1, aside), done),
         });
         self.lines.push(Arc::clone(&next) as Arc<dyn Holds>);
         let post = Post {

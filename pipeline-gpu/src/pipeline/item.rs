@@ -8,7 +8,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ends;
-use crate::{cancel::Cancel, sync::Mutex};
+use crate::{cancel::Cancel, desk::Pauses, sync::Mutex};
 
 /// What the pipeline knows of an item, whatever it is at the moment.
 pub(crate) struct Item {
@@ -24,8 +24,10 @@ pub(crate) struct Item {
     pub(super) metadata: Arc<Map<String, Value>>,
     pub(super) ended: CancellationToken,
     stop: OnceLock<Stop>,
-    pauses: Mutex<Pauses>,
-    paused: watch::Sender<bool>,
+    pauses: watch::Sender<Pauses>,
+    /// Why it was paused last. Held while that is changed, so that the task shows what came last;
+    /// before the lock of the task.
+    reason: Mutex<Option<Arc<str>>>,
 }
 
 /// Why an item does not go on.
@@ -33,13 +35,6 @@ pub(crate) struct Item {
 pub(super) enum Stop {
     Cancelled(Option<Arc<str>>),
     Deadline,
-}
-
-/// Who has paused an item.
-#[derive(Debug, Default)]
-struct Pauses {
-    by_run: bool,
-    by_pipeline: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +66,8 @@ impl Item {
             metadata: birth.metadata,
             ended: CancellationToken::new(),
             stop: OnceLock::new(),
-            pauses: Mutex::default(),
-            paused: watch::Sender::new(false),
+            pauses: watch::Sender::default(),
+            reason: Mutex::default(),
         }
     }
 
@@ -107,16 +102,22 @@ impl Item {
 
     /// Its work begins. False if its task has ended meanwhile.
     pub(super) fn begin(&self) -> bool {
-        match &*self.task.lock() {
+        let reason = self.reason.lock();
+        let begun = match &*self.task.lock() {
             Some(task) => task.begin().is_ok(),
             None => true,
+        };
+        // Paused after it was taken: a task that has not begun shows no pause.
+        if begun && self.owns_task && self.is_paused() {
+            self.reporter.pause(reason.as_deref());
         }
+        begun
     }
 
     pub(super) fn pause(&self, by: Pauser, reason: Option<&str>) {
-        let mut pauses = self.pauses.lock();
-        *pauses.of(by) = true;
-        self.paused.send_replace(true);
+        let mut last = self.reason.lock();
+        *last = reason.map(Arc::from);
+        self.set(by, true);
         // A task that is more than this item may have other work to do.
         if self.owns_task {
             self.reporter.pause(reason);
@@ -125,33 +126,33 @@ impl Item {
 
     /// Takes back a pause. True if it goes on.
     pub(super) fn resume(&self, by: Pauser) -> bool {
-        let mut pauses = self.pauses.lock();
-        *pauses.of(by) = false;
-        let goes_on = !pauses.by_run && !pauses.by_pipeline;
-        if goes_on {
-            self.paused.send_replace(false);
-            if self.owns_task {
-                self.reporter.resume();
-            }
+        let _last = self.reason.lock();
+        self.set(by, false);
+        let goes_on = !self.is_paused();
+        if goes_on && self.owns_task {
+            self.reporter.resume();
         }
         goes_on
     }
 
+    fn set(&self, by: Pauser, paused: bool) {
+        self.pauses.send_modify(|pauses| match by {
+            Pauser::Run => pauses.by_run = paused,
+            Pauser::Pipeline => pauses.by_pipeline = paused,
+        });
+    }
+
     pub(super) fn is_paused(&self) -> bool {
-        *self.paused.borrow()
+        self.pauses.borrow().any()
     }
 
-    pub(super) fn watch_pauses(&self) -> watch::Receiver<bool> {
-        self.paused.subscribe()
+    /// Tells whether it is to let others pass: one that is paused with all has nobody to.
+    pub(super) fn lets_pass(&self) -> bool {
+        self.pauses.borrow().by_run
     }
-}
 
-impl Pauses {
-    fn of(&mut self, by: Pauser) -> &mut bool {
-        match by {
-            Pauser::Run => &mut self.by_run,
-            Pauser::Pipeline => &mut self.by_pipeline,
-        }
+    pub(super) fn watch_pauses(&self) -> watch::Receiver<Pauses> {
+        self.pauses.subscribe()
     }
 }
 
@@ -178,5 +179,33 @@ impl Drop for Ticket {
         if !self.item.ended.is_cancelled() {
             self.ends.lose(&self.item);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use progress_core::{ProgressTracker, TaskState};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pause_that_comes_as_it_begins_is_shown() {
+        let tracker = ProgressTracker::new();
+        let task = tracker.task("t").queue().expect("it is the first");
+        let item = Item::new(Birth {
+            id: 0,
+            reporter: task.reporter(),
+            under: None,
+            task: Some(task),
+            deadline: None,
+            metadata: Arc::default(),
+        });
+        let state = async || tracker.snapshot("t").await.expect("it lives").state;
+        item.pause(Pauser::Run, Some("to think"));
+        assert_eq!(state().await, TaskState::Queued);
+        assert!(item.begin());
+        assert_eq!(state().await, TaskState::Paused);
+        item.resume(Pauser::Run);
+        assert_eq!(state().await, TaskState::Running);
     }
 }

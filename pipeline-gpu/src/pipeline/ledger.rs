@@ -160,11 +160,21 @@ impl<Out> Ledger<Out> {
             reply,
             complete,
         } = entry;
+        // What is dropped from here on may panic.
+        let leaving = Leaving { ledger: self, item };
+        let item = &leaving.item;
         // Its code may look whether it is to go on after a timeout.
         item.cancel.cancel();
         let task = item.task.lock().take();
+        let mut unwanted = None;
         let result = match outcome {
-            Ok(output) => finish(task, complete, output),
+            Ok(output) => match finish(task, complete, &output) {
+                Ok(()) => Ok(output),
+                Err(error) => {
+                    unwanted = Some(output);
+                    Err(error)
+                }
+            },
             Err(Failure::Failed(error)) => Err(fail(task, error)),
             Err(Failure::Stopped(stage)) => Err(match item.stop() {
                 Some(Stop::Deadline) => fail(task, error::deadline_exceeded(stage.as_deref())),
@@ -174,8 +184,9 @@ impl<Out> Ledger<Out> {
         };
         item.ended.cancel();
         // Nobody may wait for it.
-        let _unwanted = reply.send(result);
-        self.leave();
+        let unsent = reply.send(result);
+        drop(leaving);
+        drop((unwanted, unsent));
     }
 
     fn leave(&self) {
@@ -184,6 +195,19 @@ impl<Out> Ledger<Out> {
         if book.closing && *self.live.borrow() == 0 {
             self.done.cancel();
         }
+    }
+}
+
+/// An item that leaves, whatever breaks down meanwhile.
+struct Leaving<'a, Out> {
+    ledger: &'a Ledger<Out>,
+    item: Arc<Item>,
+}
+
+impl<Out> Drop for Leaving<'_, Out> {
+    fn drop(&mut self) {
+        self.item.ended.cancel();
+        self.ledger.leave();
     }
 }
 
@@ -224,14 +248,14 @@ impl<Out> Drop for Seat<Out> {
 fn finish<Out>(
     task: Option<Task>,
     complete: Option<Complete<Out>>,
-    output: Out,
-) -> Result<Out, RunError> {
+    output: &Out,
+) -> Result<(), RunError> {
     let (Some(task), Some(complete)) = (task, complete) else {
-        return Ok(output);
+        return Ok(());
     };
     // How it is serialised is the application's; a task that unwinds with it ends by itself.
-    match catch_unwind(AssertUnwindSafe(|| complete(task, &output))) {
-        Ok(Ok(_)) => Ok(output),
+    match catch_unwind(AssertUnwindSafe(|| complete(task, output))) {
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(refused)) => {
             let error = error::result_refused(refused.reason());
             match refused.into_task() {

@@ -1,5 +1,6 @@
 //! Stages in a row, each working on another item at the same time.
 
+mod aside;
 mod builder;
 mod item;
 mod ledger;
@@ -64,11 +65,11 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// When the last clone is dropped the pipeline takes no more items, and its workers end when those
-/// that it has are through.
+/// When the last clone is dropped the pipeline takes no more items, goes on if it was
+/// [paused](Self::pause), and its workers end when the items that it has are through.
 pub struct Pipeline<In, Out>(Arc<Handle<In, Out>>);
 
-/// Closes the pipeline with the last clone.
+/// Closes the pipeline with the last clone, and takes back its pause.
 struct Handle<In, Out>(Parts<In, Out>);
 
 struct Parts<In, Out> {
@@ -106,7 +107,7 @@ where
     /// Takes an item that is the whole of a task: `queued` with its place until its work begins,
     /// then `started`, with the pipeline's stages and their weights, and ended as the item ends:
     /// `completed` with the output as its result, `failed` with the error of the stage, or
-    /// `cancelled`, also when a watcher asks for it.
+    /// `cancelled`, also when a watcher asks for it. A task that was started before shows no place.
     ///
     /// # Errors
     ///
@@ -122,6 +123,9 @@ where
     /// Has an item run that reports to stages of the task of `reporter`, which it does not end; or
     /// to nobody, with [`Reporter::noop`]. It is cancelled with that task, and when this future is
     /// dropped.
+    ///
+    /// Its place while it waits is told to nobody: that is told of an item whose own task is
+    /// `queued`, see [`submit`](Self::submit).
     ///
     /// # Errors
     ///
@@ -235,6 +239,11 @@ impl<In, Out> Pipeline<In, Out> {
 impl<In, Out> Drop for Handle<In, Out> {
     fn drop(&mut self) {
         self.0.ledger.close();
+        if self.0.ledger.is_paused() {
+            // Nobody could take it back any more.
+            self.0.ledger.pause(None);
+            self.0.floor.wake();
+        }
     }
 }
 

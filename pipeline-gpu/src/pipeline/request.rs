@@ -141,8 +141,8 @@ where
         self.give_in(task.into(), complete)
     }
 
-    /// Has the item run, with its stages those of the task of `reporter`. See [`Pipeline::run`]. One
-    /// that is not taken says so when it is awaited.
+    /// Has the item run, with its stages those of the task of `reporter`. See [`Pipeline::run`]: its
+    /// place while it waits is not told. One that is not taken says so when it is awaited.
     pub fn run(self, reporter: &Reporter) -> Run<Out> {
         self.attach(reporter, None)
     }

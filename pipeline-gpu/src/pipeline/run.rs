@@ -20,8 +20,9 @@ use crate::error::{self, Refusal, RunError};
 ///
 /// # Cancel safety
 ///
-/// Dropped, an item that was [submitted](crate::Pipeline::submit) goes on, and its task tells what
-/// comes of it; one that is [run](crate::Pipeline::run) for somebody who waits for it is cancelled.
+/// Dropped, an item that was [submitted](crate::Pipeline::submit) goes on, also if this had
+/// [paused](Self::pause) it, and its task tells what comes of it; one that is
+/// [run](crate::Pipeline::run) for somebody who waits for it is cancelled.
 #[must_use = "an item that is run for somebody is cancelled when this is dropped"]
 pub struct Run<Out> {
     state: State<Out>,
@@ -86,13 +87,20 @@ impl<Out> Run<Out> {
     }
 
     /// Has nothing more be started of the item. A stage that works on it comes to its end, or to
-    /// where it [looks](crate::Context::ready). Others pass an item that is paused. Time goes on for
-    /// its deadline, not for [`Stage::timeout`](crate::Stage::timeout).
+    /// where it [looks](crate::Context::ready). Time goes on for its deadline, not for
+    /// [`Stage::timeout`](crate::Stage::timeout).
+    ///
+    /// Others pass an item that is paused, also within a stage: while it waits there, the stage works
+    /// on another. When it goes on it comes before those that begin, and leaves the stage as soon as
+    /// it is done. As many items as may [wait](crate::PipelineBuilder::waiting) let others pass within
+    /// stages, and as many between them; more keep their places, and so do those that wait for the
+    /// first stage.
     ///
     /// A task that is the item's own shows as `paused`, with the reason, if it has started.
     pub fn pause<'a>(&self, reason: impl Into<Option<&'a str>>) {
-        if let Some(item) = self.taken_item() {
+        if let State::Taken { floor, item, .. } = &self.state {
             item.pause(Pauser::Run, reason.into());
+            floor.wake();
         }
     }
 
@@ -128,15 +136,21 @@ impl<Out> Future for Run<Out> {
 
 impl<Out> Drop for Run<Out> {
     fn drop(&mut self) {
-        if let State::Taken {
+        let State::Taken {
             floor,
             item,
-            attached: true,
+            attached,
             ..
         } = &self.state
-            && !item.ended.is_cancelled()
-        {
-            floor.stop(item, Stop::Cancelled(None));
+        else {
+            return;
+        };
+        match attached {
+            _ if item.ended.is_cancelled() => {}
+            true => floor.stop(item, Stop::Cancelled(None)),
+            // Nobody could take it back any more.
+            false if item.lets_pass() => self.resume(),
+            false => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use progress_core::{Limits, StageDecl, TaskError};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    aside::Aside,
     item::{Item, Stop},
     ledger::{Ends, Failure},
     line::Holds,
@@ -31,6 +32,8 @@ pub(super) struct Shop {
     pub(super) ends: Arc<dyn Ends>,
     pub(super) prior: Mutex<Prior>,
     pub(super) pool: CpuPool,
+    /// Room for items that are paused by themselves, which let others pass.
+    pub(super) aside: Aside,
     pub(super) done: CancellationToken,
 }
 

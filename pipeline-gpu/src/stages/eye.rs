@@ -71,7 +71,7 @@ impl Eye {
         cx: &Context,
         picture: ChwTensor,
     ) -> Result<[Seen; OUTPUTS], TaskError> {
-        self.model.placement().report(cx.reporter());
+        self.model.report_device(cx.reporter());
         let input = Tensor::new(picture.shape(), picture.into_data())?;
         let mut outputs = self
             .model

@@ -140,7 +140,7 @@ impl MeasureProsody {
 impl Stage<Recording, Prosody> for MeasureProsody {
     async fn run(&self, cx: Context, recording: Recording) -> Result<Prosody, TaskError> {
         let reporter = cx.reporter();
-        self.swift_f0.placement().report(reporter);
+        self.swift_f0.report_device(reporter);
         reporter.message("Listening to the voice");
         let sound = recording.sound;
         let sound = match sound.rate() {

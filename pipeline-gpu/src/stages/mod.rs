@@ -52,8 +52,8 @@
 //! # What watchers see
 //!
 //! A message of what is done, progress where there is something to count, and metadata of the stage: `device`, `provider`,
-//! `provider_proven` and `fallback_reason` of its model ([`Placement::report`](crate::onnx::Placement::report)), and what was
-//! found, as each stage says.
+//! `provider_proven`, `fallback_reason` and `gpu` of its model
+//! ([`OnnxModel::report_device`](crate::onnx::OnnxModel::report_device)), and what was found, as each stage says.
 //!
 //! # Stopping, and failing
 //!

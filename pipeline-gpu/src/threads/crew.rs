@@ -176,6 +176,7 @@ impl<J, T> Order<J, T> {
             return;
         }
         drop(self.waited);
+        let _kept = self.cx.keep();
         let result = catch_unwind(AssertUnwindSafe(|| job(own)));
         // Nobody may want it any more.
         let _unwanted = self.reply.send(Reply::Done(result));

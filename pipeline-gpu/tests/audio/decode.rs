@@ -208,6 +208,18 @@ fn what_is_wrong_is_told_with_a_code_and_a_way_out() {
 }
 
 #[test]
+fn a_recording_has_no_more_samples_than_it_may() {
+    let second = wav(48_000, 1, &[0.0; 48_000]);
+    let limits = AudioLimits::default().samples(47_999);
+    let error = decode(&second, &limits).unwrap_err();
+    assert_eq!(error, AudioError::TooManySamples { limit: 47_999 });
+    let error = TaskError::from(error);
+    assert_eq!(error.code(), "AUDIO_TOO_LONG");
+    assert!(error.solutions()[0].contains("48 kHz"), "{error:?}");
+    decode(&second, &AudioLimits::default().samples(48_000)).unwrap();
+}
+
+#[test]
 fn a_header_that_a_decoder_cannot_stand_is_an_error() {
     let mut bytes = wav(8_000, 1, &[0.0; 100]);
     // More channels than there are bytes for in a frame.

@@ -4,7 +4,7 @@ use std::{fs, num::NonZeroUsize};
 
 use pipeline_gpu::{
     Cancel,
-    onnx::{Dim, ElementType, ModelSource, OnnxError, OnnxModel, Provider, Tensor},
+    onnx::{Device, Dim, ElementType, ModelSource, OnnxError, OnnxModel, Provider, Tensor},
 };
 use progress_core::{ProgressTracker, Reporter, TaskError};
 
@@ -118,6 +118,26 @@ async fn what_is_done_meanwhile_is_reported_in_stages() {
         "CPUExecutionProvider"
     );
     assert!(snapshot.metadata.get("fallback_reason").is_none());
+}
+
+#[cfg(feature = "tensorrt")]
+#[tokio::test]
+async fn an_engine_is_built_in_a_stage_of_its_own() {
+    let task = ProgressTracker::new().task("models").start().unwrap();
+    let wanted = builder("blob_det64").device(Device::TensorRt(0));
+    let loaded = wanted.load(&task, &Cancel::new()).await;
+    // Without a GPU there is none, but that it was begun was said.
+    if let Err(error) = &loaded {
+        assert_eq!(error.code(), "ONNX_PROVIDER_UNAVAILABLE", "{error}");
+    }
+    until(|| task.snapshot().stage("blob_det64/engine").is_some()).await;
+    let snapshot = task.snapshot();
+    let message = snapshot.stage("blob_det64/engine").unwrap().message.clone();
+    assert_eq!(
+        message.as_deref(),
+        Some("building the engine of blob_det64")
+    );
+    assert!(snapshot.stage("blob_det64/load").is_none());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use pipeline_gpu::{Context, Pipeline, Refusal, RunError};
 use progress_core::{ProgressTracker, Reporter, TaskError, TaskState};
+use serde::{Serialize, Serializer, ser::Error as _};
 
 use crate::common::{Gate, Takes, settle, snapshot, soon};
 
@@ -119,6 +120,101 @@ fn items_end_when_their_runtime_goes_away() {
             assert_eq!(snapshot(&tracker, id).await.state, TaskState::Failed);
         }
     });
+}
+
+#[test]
+fn items_end_when_their_runtime_goes_away_before_it_has_begun() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let entered = runtime.enter();
+    let pipeline = Pipeline::builder("p")
+        .stage("quick", Takes::millis(0))
+        .build()
+        .unwrap();
+    let run = pipeline.item(1).run(&Reporter::noop());
+    drop(entered);
+    drop(runtime);
+    let Err(RunError::Failed(error)) = pollster::block_on(run) else {
+        panic!("nobody works on it");
+    };
+    assert_eq!(error.code(), "ITEM_LOST");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_may_panic_when_it_is_dropped() {
+    struct Bomb {
+        armed: bool,
+        refused: bool,
+    }
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.armed || std::thread::panicking(), "meant");
+        }
+    }
+
+    impl Serialize for Bomb {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self.refused {
+                true => Err(S::Error::custom("meant")),
+                false => serializer.serialize_unit(),
+            }
+        }
+    }
+
+    let tracker = ProgressTracker::new();
+    let gate = Gate::new();
+    let arm = |_cx: Context, n: u32| async move {
+        Ok::<_, TaskError>(Bomb {
+            armed: n < 2,
+            refused: n == 1,
+        })
+    };
+    let pipeline = Pipeline::builder("p")
+        .stage("gate", gate.clone())
+        .stage("arm", arm)
+        .build()
+        .unwrap();
+    let [unwanted, refused, sound] =
+        [0, 1, 2].map(|n| pipeline.submit(tracker.task(format!("t{n}")), n).unwrap());
+    drop(unwanted);
+    gate.let_through(3);
+    let Err(RunError::Failed(error)) = soon(refused).await else {
+        panic!("it has no JSON form");
+    };
+    assert_eq!(error.code(), "RESULT_REFUSED");
+    assert!(soon(sound).await.is_ok());
+    assert_eq!(snapshot(&tracker, "t0").await.state, TaskState::Completed);
+    soon(pipeline.close()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_goes_on_when_nobody_is_left_to_have_it_go_on() {
+    let tracker = ProgressTracker::new();
+    let pipeline = Pipeline::builder("p")
+        .stage("quick", Takes::millis(1))
+        .build()
+        .unwrap();
+    pipeline.pause(None);
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    settle().await;
+    drop(pipeline);
+    assert_eq!(soon(run).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_goes_on_when_nobody_is_left_to_have_it_go_on() {
+    let tracker = ProgressTracker::new();
+    let pipeline = Pipeline::builder("p")
+        .stage("quick", Takes::millis(1))
+        .build()
+        .unwrap();
+    let run = pipeline.submit(tracker.task("t"), 1).unwrap();
+    run.pause(None);
+    drop(run);
+    soon(pipeline.close()).await;
+    assert_eq!(snapshot(&tracker, "t").await.state, TaskState::Completed);
 }
 
 #[tokio::test(start_paused = true)]

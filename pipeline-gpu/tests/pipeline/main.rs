@@ -10,6 +10,8 @@ mod devices;
 mod estimates;
 mod model;
 mod order;
+mod parked;
+mod parking;
 mod pausing;
 mod places;
 mod retries;

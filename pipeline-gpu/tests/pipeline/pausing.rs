@@ -280,6 +280,41 @@ async fn one_that_is_paused_leaves_a_batch_that_has_not_begun() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_paused_leaves_a_batch_and_the_order() {
+    let log = Log::default();
+    let batched = {
+        let log = log.clone();
+        Batched::new(move |_cx: BatchContext, inputs: Vec<u32>| {
+            log.note(format!("{inputs:?}"));
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(inputs.into_iter().map(Ok).collect())
+            }
+        })
+        .max_size(2)
+    };
+    let pipeline = Pipeline::builder("p")
+        .stage("batch", batched)
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    let running = pipeline.item(0).run(&nobody);
+    settle().await;
+    let paused = pipeline.item(1).run(&nobody);
+    settle().await;
+    paused.pause(None);
+    // More than the stage works on at a time.
+    let others: Vec<_> = (2..12).map(|n| pipeline.item(n).run(&nobody)).collect();
+    assert_eq!(soon(running).await, Ok(0));
+    for (n, other) in (2..).zip(others) {
+        assert_eq!(soon(other).await, Ok(n));
+    }
+    assert!(!log.all().contains(&"[1]".to_owned()));
+    paused.resume();
+    assert_eq!(soon(paused).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_runs_comes_to_its_end_though_an_item_of_it_is_paused() {
     let batched = Batched::new(|_cx: BatchContext, inputs: Vec<u32>| async move {
         tokio::time::sleep(Duration::from_secs(1)).await;

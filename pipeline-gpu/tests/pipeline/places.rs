@@ -60,6 +60,10 @@ async fn too_many_are_refused_and_keep_their_input() {
 
     let refused = pipeline.submit(tracker.task("t3"), 3).unwrap_err();
     assert_eq!(refused.refusal(), &Refusal::Full { limit: 2 });
+    assert_eq!(
+        refused.to_string(),
+        "the item was not taken: 2 items wait already"
+    );
     let error = TaskError::from(refused.refusal().clone());
     assert_eq!(
         (error.code(), error.is_retryable()),

@@ -135,3 +135,70 @@ async fn every_item_ends_and_every_place_is_free_again() {
     soon(pipeline.close()).await;
     assert_eq!((pipeline.live(), pipeline.waiting()), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn none_is_lost_however_often_they_come_and_go() {
+    let stage = |cx: Context, n: u32| async move {
+        for _ in 0..20 {
+            cx.ready().await?;
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, TaskError>(n)
+    };
+    let pipeline = Pipeline::builder("p")
+        // There is not always room aside.
+        .waiting(4)
+        .stage("one", stage)
+        .stage("many", stage)
+        .concurrency(3)
+        .queue(1)
+        .build()
+        .unwrap();
+    let users: Vec<_> = (0..10)
+        .map(|user| tokio::spawn(be_restless(pipeline.clone(), user)))
+        .collect();
+    for user in users {
+        soon(user).await.unwrap();
+    }
+    // All desks and places are there.
+    let nobody = Reporter::noop();
+    for _ in 0..10 {
+        let runs = [0, 1, 2, 3].map(|n| pipeline.item(n).run(&nobody));
+        for (n, run) in (0..).zip(runs) {
+            assert_eq!(soon(run).await, Ok(n));
+        }
+    }
+    soon(pipeline.close()).await;
+}
+
+/// Has items run, one after the other, each of which is paused a few times or cancelled.
+async fn be_restless(pipeline: Pipeline<u32, u32>, user: u32) {
+    let nobody = Reporter::noop();
+    let mut done = 0;
+    while done < 60 {
+        let run = pipeline.item(done).run(&nobody);
+        for _ in 0..(user + done) % 7 {
+            run.pause(None);
+            for _ in 0..done % 5 {
+                tokio::task::yield_now().await;
+            }
+            run.resume();
+            tokio::task::yield_now().await;
+        }
+        let is_cancelled = (user + done).is_multiple_of(11);
+        if is_cancelled {
+            run.pause(None);
+            tokio::task::yield_now().await;
+            run.cancel(None);
+        }
+        match run.await {
+            Ok(output) => assert_eq!(output, done),
+            Err(RunError::Refused(_)) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Err(error) => assert!(is_cancelled, "{error:?}"),
+        }
+        done += 1;
+    }
+}
