@@ -4,7 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use axum::{
@@ -206,32 +206,19 @@ async fn sweep(app: std::sync::Weak<Shared>, retention: Duration) {
             continue;
         };
         while let Ok(Some(file)) = files.next_entry().await {
-            let id = file
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<TaskId>().ok());
-            // What is being written has another name until it is whole.
-            let is_kept = match id {
-                Some(id) => app.gateway.tracker().snapshot(id).await.is_ok(),
-                None => is_new(&file, retention).await,
+            let name = file.file_name();
+            let id = name.to_str().and_then(|name| name.parse::<TaskId>().ok());
+            // What is being written has another name until it is whole, `.abc123.part`, which could be the id of a task too; it
+            // goes with whoever writes it.
+            let Some(id) = id.filter(TaskId::is_random) else {
+                continue;
             };
+            let is_kept = app.gateway.tracker().snapshot(id).await.is_ok();
             if !is_kept {
                 let _gone = tokio::fs::remove_file(file.path()).await;
             }
         }
     }
-}
-
-async fn is_new(file: &tokio::fs::DirEntry, retention: Duration) -> bool {
-    let Ok(changed) = file
-        .metadata()
-        .await
-        .and_then(|metadata| metadata.modified())
-    else {
-        return true;
-    };
-    let age = SystemTime::now().duration_since(changed);
-    age.is_ok_and(|age| age < retention)
 }
 
 /// What pages of trusted origins may read and send.

@@ -42,6 +42,8 @@ pub(crate) struct Host {
     pub(crate) url: String,
     pub(crate) client: Client,
     pub(crate) users: Users,
+    /// Where videos are.
+    pub(crate) folder: PathBuf,
     server: JoinHandle<()>,
 }
 
@@ -147,6 +149,7 @@ impl Host {
             url: server.url(),
             client: Client::new(),
             users,
+            folder: server.uploads_folder().to_owned(),
             server: tokio::spawn(async { server.run().await.unwrap() }),
         }
     }
