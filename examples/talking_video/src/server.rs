@@ -16,12 +16,10 @@ use axum::{
 use pipeline_gpu::Prior;
 use progress_core::{ProgressTracker, TaskError, TaskId};
 use progress_web::{Gateway, Origin};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tower_http::cors::CorsLayer;
 
 pub use crate::settings::{Limits, Rendering, Settings};
-pub use demo::server::Server;
-
 use crate::{
     generate, learned,
     models::Models,
@@ -58,13 +56,67 @@ pub async fn bind(settings: Settings, models: &Models) -> Result<Server, TaskErr
     let app = App::new(settings, models)?;
     let (gateway, folder) = (app.gateway().clone(), app.folder().to_owned());
     tokio::spawn(sweep(Arc::downgrade(&app.0), retention));
-    let server = Server::bind_under(PREFIX, address, gateway, folder, app.router()).await;
+    let server =
+        demo::server::Server::bind_under(PREFIX, address, gateway, folder, app.router()).await;
     let server = server.map_err(|error| {
         let message = format!("cannot listen on {address}: {error}");
         TaskError::new("ADDRESS_UNAVAILABLE", message)
             .solution("--listen ADDRESS:PORT, for another one")
     })?;
-    Ok(server.map(|router| router.layer(cors)))
+    Ok(Server {
+        served: server.map(|router| router.layer(cors)),
+        app,
+    })
+}
+
+/// The server, bound and ready to run.
+#[derive(Debug)]
+pub struct Server {
+    served: demo::server::Server,
+    app: App,
+}
+
+impl Server {
+    /// Returns the URL of the page.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.served.url()
+    }
+
+    /// Returns the folder in which videos are kept, each under the id of its task.
+    #[must_use]
+    pub fn videos_folder(&self) -> &Path {
+        self.app.folder()
+    }
+
+    /// Serves until SIGTERM or Ctrl-C, and then takes leave as [`demo::server::Server::run`] does. What is not done by then is
+    /// cancelled, and has up to 12 s for its jobs at the renderer to be deleted, so that they cost no more than they have to; after a
+    /// second signal too.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if signals cannot be heard.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cuts off every connection, and leaves jobs at the renderer.
+    pub async fn run(self) -> std::io::Result<()> {
+        let served = self.served.run().await;
+        let studio = self.app.studio();
+        // Closed at the first poll, so that nothing is taken after those that are cancelled.
+        let stopped = async {
+            tokio::join!(studio.close(), async {
+                studio.cancel_all("The service stops");
+            })
+        };
+        if timeout(TO_DELETE, stopped).await.is_err() {
+            tracing::warn!(
+                left = studio.live(),
+                "jobs may be left at the renderer: it does not answer"
+            );
+        }
+        served
+    }
 }
 
 impl App {
@@ -250,4 +302,6 @@ fn no_origin(origin: &str) -> TaskError {
 
 const PREFIX: &str = "/api";
 const GENERATE: &str = "/api/video-generation/generate";
+/// As long as [`Render`](pipeline_gpu::stages::Render) takes at most, and a little.
+const TO_DELETE: Duration = Duration::from_secs(12);
 const SWEEP: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));

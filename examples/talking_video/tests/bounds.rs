@@ -7,8 +7,9 @@ use std::{fs, time::Duration};
 
 use progress_core::TaskId;
 use talking_video::users::Users;
+use tokio::time::timeout;
 
-use self::support::{Host, eventually, stand_in};
+use self::support::{Held, Host, PATIENCE, eventually, form, portrait, spoken, stand_in};
 
 #[tokio::test]
 async fn a_video_that_is_being_fetched_is_not_swept_away() {
@@ -27,4 +28,62 @@ async fn a_video_that_is_being_fetched_is_not_swept_away() {
         eventually(async || !old.exists()).await;
     }
     assert!(part.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn at_sigterm_jobs_at_the_renderer_are_deleted() {
+    use std::process::{Command, Stdio};
+
+    let held = Held::default();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_talking-video"))
+        .args(["--open", "--device", "cpu", "--listen", "127.0.0.1:0"])
+        .args(["--render-url", &held.serve().await])
+        .env("RENDER_API_KEY", "key")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = server.stdout.take().unwrap();
+    let (process, server) = (server.id().to_string(), Ended(server));
+    let url = tokio::task::spawn_blocking(|| {
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(out));
+        lines.find_map(|line| {
+            line.ok()?
+                .split_once(" on http://")
+                .map(|(_, at)| at.to_owned())
+        })
+    });
+    let url = timeout(PATIENCE, url).await.expect("it starts").unwrap();
+    let url = format!("http://{}/api/video-generation/generate", url.unwrap());
+    let upload = reqwest::Client::new().post(url);
+    let upload = upload.multipart(form(portrait(), spoken("One."))).send();
+    assert_eq!(upload.await.unwrap().status(), 202);
+    eventually(async || held.jobs().0 == 1).await;
+    assert_eq!(held.jobs(), (1, 0));
+
+    let told = Command::new("kill").args(["-TERM", &process]).status();
+    assert!(told.unwrap().success());
+    let ended = tokio::task::spawn_blocking(move || server.wait());
+    let ended = timeout(PATIENCE, ended).await.expect("it ends").unwrap();
+    assert!(ended.success());
+    assert_eq!(held.jobs(), (1, 1));
+}
+
+/// A process that does not outlive its test.
+#[cfg(unix)]
+struct Ended(std::process::Child);
+
+#[cfg(unix)]
+impl Ended {
+    fn wait(mut self) -> std::process::ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It has ended, mostly.
+        let _ended = self.0.kill();
+    }
 }
