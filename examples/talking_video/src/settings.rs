@@ -22,6 +22,8 @@ pub struct Limits {
     pub uploads: usize,
     /// How long a client may send nothing (default 30 s).
     pub idle: Duration,
+    /// How long a whole upload may take, however steadily it comes (default 120 s).
+    pub upload_time: Duration,
     /// Uploads that wait for the pipeline (default 16).
     pub waiting: usize,
     /// How long a voice may be (default 60 s).
@@ -37,6 +39,7 @@ impl Default for Limits {
             audio: 32 << 20,
             uploads: 4,
             idle: Duration::from_secs(30),
+            upload_time: Duration::from_secs(120),
             waiting: 16,
             longest_voice: Duration::from_secs(60),
             deadline: Duration::from_secs(15 * 60),

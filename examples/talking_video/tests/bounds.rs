@@ -6,8 +6,14 @@ mod support;
 use std::{fs, time::Duration};
 
 use progress_core::TaskId;
-use talking_video::users::Users;
-use tokio::time::timeout;
+use reqwest::{
+    Body, Response, StatusCode,
+    multipart::{Form, Part},
+};
+use serde_json::Value;
+use talking_video::{server::Limits, users::Users};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
+use tokio_util::io::ReaderStream;
 
 use self::support::{Held, Host, PATIENCE, eventually, form, portrait, spoken, stand_in};
 
@@ -28,6 +34,29 @@ async fn a_video_that_is_being_fetched_is_not_swept_away() {
         eventually(async || !old.exists()).await;
     }
     assert!(part.exists());
+}
+
+#[tokio::test]
+async fn an_upload_that_takes_too_long_gives_its_place_to_others() {
+    let limits = Limits {
+        uploads: 1,
+        upload_time: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let rendering = stand_in().await;
+    let host = Host::with(Users::open(), rendering, |settings| settings.limits(limits)).await;
+    // It begins and never ends; no pause is as long as a client may be silent.
+    let (mut sender, body) = tokio::io::duplex(64);
+    sender.write_all(b"not all").await.unwrap();
+    let endless = Part::stream(Body::wrap_stream(ReaderStream::new(body)));
+    let response = host.post(Form::new().part("image", endless)).await;
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    let error = json_of(response).await["error"].clone();
+    assert_eq!(error["code"], "UPLOAD_TOO_SLOW", "{error}");
+    assert_eq!(error["details"]["limit_s"], 1);
+    assert_eq!(error["is_retryable"], true);
+    assert_eq!(host.post(Form::new()).await.status(), 400);
+    drop(sender);
 }
 
 #[cfg(unix)]
@@ -86,4 +115,8 @@ impl Drop for Ended {
         // It has ended, mostly.
         let _ended = self.0.kill();
     }
+}
+
+async fn json_of(response: Response) -> Value {
+    response.json().await.unwrap()
 }
