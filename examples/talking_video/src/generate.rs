@@ -64,6 +64,9 @@ async fn take(app: &App, request: Request) -> Result<Accepted, Refusal> {
     let upload = timeout(limits.upload_time, read(app, &id, request))
         .await
         .map_err(|_| too_slow(limits.upload_time))??;
+    // Before there is work: what nobody could watch or stop is not begun.
+    let token = app.users().of_task(&id, app.token_ttl());
+    let token = token.map_err(|error| Refusal::internal(&std::io::Error::other(error)))?;
     let task = app.gateway().tracker().task(id.clone());
     let task = task.name("Talking video").kind("video");
     let result_url = app.result_url(&id);
@@ -89,8 +92,6 @@ async fn take(app: &App, request: Request) -> Result<Accepted, Refusal> {
             kept.keep_prior().await;
         }
     });
-    let token = app.users().of_task(&id, app.token_ttl());
-    let token = token.map_err(|error| Refusal::internal(&std::io::Error::other(error)))?;
     Ok(Accepted {
         urls: app.gateway().urls(&id),
         result_url,
