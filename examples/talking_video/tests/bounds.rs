@@ -3,8 +3,9 @@
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod support;
 
-use std::{fs, time::Duration};
+use std::{fs, io::Cursor, time::Duration};
 
+use image::{ImageFormat, imageops};
 use progress_core::TaskId;
 use reqwest::{
     Body, Response, StatusCode,
@@ -57,6 +58,34 @@ async fn an_upload_that_takes_too_long_gives_its_place_to_others() {
     assert_eq!(error["is_retryable"], true);
     assert_eq!(host.post(Form::new()).await.status(), 400);
     drop(sender);
+}
+
+#[tokio::test]
+async fn a_large_picture_is_made_smaller_before_it_is_worked_on() {
+    let host = Host::start().await;
+    let small = image::load_from_memory(&portrait()).unwrap().into_rgb8();
+    let (width, height) = small.dimensions();
+    let large = imageops::resize(
+        &small,
+        width * 6,
+        height * 6,
+        imageops::FilterType::Triangle,
+    );
+    assert!(large.height() > 2_048);
+    let mut jpeg = Cursor::new(Vec::new());
+    large.write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    let response = host.post(form(jpeg.into_inner(), spoken("One."))).await;
+    let task = support::Accepted(json_of(response).await);
+    let snapshot = host.end(&task).await;
+    assert_eq!(snapshot["state"], "completed", "{snapshot}");
+    let metadata = |stage: usize| &snapshot["stages"][stage]["metadata"];
+    let (width, height) = (&metadata(0)["width"], &metadata(0)["height"]);
+    let longest = width.as_u64().max(height.as_u64());
+    assert_eq!(longest, Some(2_048), "{width} x {height}");
+    assert_eq!(metadata(1)["detected_persons"], 1);
+    let bounds = &metadata(1)["selected_person"]["bounds"];
+    let bounds: Vec<f64> = serde_json::from_value(bounds.clone()).unwrap();
+    assert!(bounds.iter().all(|side| *side <= 2_048.0), "{bounds:?}");
 }
 
 #[cfg(unix)]
