@@ -15,7 +15,7 @@ use axum::{
 };
 use pipeline_gpu::Prior;
 use progress_core::{ProgressTracker, TaskError, TaskId};
-use progress_web::{Gateway, Origin};
+use progress_web::{ForwardedHeader, Gateway, Origin};
 use tokio::{sync::Semaphore, time::timeout};
 use tower_http::cors::CorsLayer;
 
@@ -147,6 +147,8 @@ impl App {
             .authorizer(settings.users.clone())
             .heartbeat(settings.heartbeat)
             .dead_after(settings.heartbeat * 2);
+        // The one header that the nginx of the documentation sets.
+        gateway = gateway.trusted_proxies(settings.proxies, ForwardedHeader::XForwardedFor);
         for origin in &settings.origins {
             gateway = gateway.origin(origin.parse::<Origin>().map_err(|_| no_origin(origin))?);
         }

@@ -8,6 +8,7 @@ use std::{
 
 use demo::multipart::UploadLimits;
 use pipeline_gpu::{remote::Renderer, stages::IfNobody};
+use progress_web::Network;
 
 use crate::users::Users;
 
@@ -84,6 +85,7 @@ pub struct Settings {
     pub(crate) users: Users,
     pub(crate) rendering: Rendering,
     pub(crate) origins: Vec<String>,
+    pub(crate) proxies: Vec<Network>,
     pub(crate) if_nobody: IfNobody,
     pub(crate) limits: Limits,
     pub(crate) retention: Duration,
@@ -100,6 +102,7 @@ impl Settings {
             users,
             rendering,
             origins: Vec::new(),
+            proxies: Vec::new(),
             if_nobody: IfNobody::Fail,
             limits: Limits::default(),
             retention: Duration::from_secs(3_600),
@@ -118,6 +121,13 @@ impl Settings {
     /// Trusts the pages of another origin, such as `https://app.example.org` (default none).
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
+        self
+    }
+
+    /// Takes the word of the proxies of a network, in `X-Forwarded-For`, for whom they speak (default none). They have to set or
+    /// append to that header, or every client chooses its address.
+    pub fn trusted_proxy(mut self, network: Network) -> Self {
+        self.proxies.push(network);
         self
     }
 

@@ -88,6 +88,34 @@ async fn a_large_picture_is_made_smaller_before_it_is_worked_on() {
     assert!(bounds.iter().all(|side| *side <= 2_048.0), "{bounds:?}");
 }
 
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
+    let rendering = Held::default().start().await;
+    let host = Host::with(Users::open(), rendering, |settings| {
+        settings.trusted_proxy("127.0.0.1".parse().unwrap())
+    })
+    .await;
+    let task = host.generate().await;
+    let watch = async |client: &str| {
+        let asked = host.get(task.text("sse_url"), None);
+        let sent = asked.header("x-forwarded-for", client).send();
+        timeout(PATIENCE, sent)
+            .await
+            .expect("it is answered")
+            .unwrap()
+    };
+    let mut watching = Vec::new();
+    for _ in 0..100 {
+        let stream = watch("203.0.113.1").await;
+        assert_eq!(stream.status(), 200);
+        watching.push(stream);
+    }
+    let refused = watch("203.0.113.1").await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(json_of(refused).await["error"]["code"], "CONNECTION_LIMIT");
+    assert_eq!(watch("203.0.113.2").await.status(), 200);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn at_sigterm_jobs_at_the_renderer_are_deleted() {
