@@ -11,7 +11,7 @@ use reqwest::{
     Body, Response, StatusCode,
     multipart::{Form, Part},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use talking_video::{server::Limits, users::Users};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 use tokio_util::io::ReaderStream;
@@ -114,6 +114,19 @@ async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
     assert_eq!(refused.status(), 503);
     assert_eq!(json_of(refused).await["error"]["code"], "CONNECTION_LIMIT");
     assert_eq!(watch("203.0.113.2").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_result_is_not_waited_for() {
+    let rendering = Held::default().start().await;
+    let host = Host::with(Users::open(), rendering, |settings| settings).await;
+    let task = host.generate().await;
+    // Were it read at all it would be refused.
+    let path = format!("{}?wait=nonsense", task.text("result_url"));
+    let response = host.get(&path, None).send().await.unwrap();
+    assert_eq!(response.status(), 409);
+    let error = json_of(response).await;
+    assert_eq!(error["error"]["code"], json!("STILL_RUNNING"));
 }
 
 #[cfg(unix)]
