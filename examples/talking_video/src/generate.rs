@@ -16,6 +16,7 @@ use progress_core::{TaskError, TaskId};
 use progress_web::TaskUrls;
 use serde::Serialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::{
     server::{App, Limits},
@@ -59,7 +60,13 @@ async fn take(app: &App, request: Request) -> Result<Accepted, Refusal> {
         }));
     }
     let id = TaskId::random();
-    let upload = read(app, &id, request).await?;
+    // A client that is never idle for long could else hold its place for hours.
+    let upload = timeout(limits.upload_time, read(app, &id, request))
+        .await
+        .map_err(|_| too_slow(limits.upload_time))??;
+    // Before there is work: what nobody could watch or stop is not begun.
+    let token = app.users().of_task(&id, app.token_ttl());
+    let token = token.map_err(|error| Refusal::internal(&std::io::Error::other(error)))?;
     let task = app.gateway().tracker().task(id.clone());
     let task = task.name("Talking video").kind("video");
     let result_url = app.result_url(&id);
@@ -85,8 +92,6 @@ async fn take(app: &App, request: Request) -> Result<Accepted, Refusal> {
             kept.keep_prior().await;
         }
     });
-    let token = app.users().of_task(&id, app.token_ttl());
-    let token = token.map_err(|error| Refusal::internal(&std::io::Error::other(error)))?;
     Ok(Accepted {
         urls: app.gateway().urls(&id),
         result_url,
@@ -169,6 +174,14 @@ fn missing(field: &str, what: &str) -> Refusal {
 fn invalid(field: &str, expected: &str) -> Refusal {
     let message = format!("{field} has to be {expected}");
     Refusal::new(StatusCode::BAD_REQUEST, "INVALID_FIELD", message).detail("field", field)
+}
+
+fn too_slow(limit: Duration) -> Refusal {
+    let seconds = limit.as_secs();
+    let message = format!("The upload took longer than {seconds} s");
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_TOO_SLOW", message)
+        .detail("limit_s", seconds)
+        .solution("Send a smaller picture or a voice that is packed, such as MP3")
 }
 
 /// The pipeline does not take it.

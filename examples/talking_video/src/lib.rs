@@ -14,6 +14,7 @@ pub mod models;
 mod page;
 mod result;
 pub mod server;
+mod settings;
 pub mod stand_in;
 pub mod studio;
 pub mod users;

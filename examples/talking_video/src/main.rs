@@ -9,6 +9,7 @@ use pipeline_gpu::{
     stages::IfNobody,
 };
 use progress_core::{ProgressTracker, TaskError, TaskId};
+use progress_web::Network;
 use talking_video::{
     models::{DeviceName, ModelFiles, Models},
     server::{self, Limits, Rendering, Settings},
@@ -52,6 +53,9 @@ struct ServeOptions {
     /// An origin whose pages are trusted, such as https://app.example.org; can be given again
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
+    /// A network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For says who asks; can be given again
+    #[arg(long, value_name = "NET")]
+    trusted_proxy: Vec<Network>,
     /// The folder of the models [default: where `cargo xtask models` puts them]
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
@@ -155,6 +159,9 @@ async fn serve(options: &ServeOptions) -> Result<(), TaskError> {
     }
     for origin in &options.origin {
         settings = settings.origin(origin);
+    }
+    for network in &options.trusted_proxy {
+        settings = settings.trusted_proxy(*network);
     }
     let server = server::bind(settings, &models).await?;
     println!("Make a picture speak on {}", server.url());

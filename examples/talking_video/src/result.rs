@@ -22,8 +22,9 @@ pub(crate) async fn result(
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
-    // Whoever may have the task's snapshot may have its result; this asks for no other than the present one.
+    // Whoever may have the task's snapshot may have its result; this asks for no other than the present one, and waits for none.
     parts.headers.remove(header::IF_NONE_MATCH);
+    parts.uri = parts.uri.path().parse().unwrap_or_default();
     let watched = app.gateway().task(&parts, &id).await;
     if watched.status() != StatusCode::OK {
         return watched.map(Body::from);

@@ -2,10 +2,9 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use axum::{
@@ -14,15 +13,13 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     routing::{get, post},
 };
-use demo::multipart::UploadLimits;
-use pipeline_gpu::{Prior, remote::Renderer, stages::IfNobody};
+use pipeline_gpu::Prior;
 use progress_core::{ProgressTracker, TaskError, TaskId};
-use progress_web::{Gateway, Origin};
-use tokio::sync::Semaphore;
+use progress_web::{ForwardedHeader, Gateway, Origin};
+use tokio::{sync::Semaphore, time::timeout};
 use tower_http::cors::CorsLayer;
 
-pub use demo::server::Server;
-
+pub use crate::settings::{Limits, Rendering, Settings};
 use crate::{
     generate, learned,
     models::Models,
@@ -30,150 +27,6 @@ use crate::{
     studio::{self, Plan, Studio},
     users::Users,
 };
-
-/// Bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a picture (default 16 MiB).
-    pub image: usize,
-    /// Bytes of a voice (default 32 MiB).
-    pub audio: usize,
-    /// Uploads at a time, each of which is held in memory (default 4).
-    pub uploads: usize,
-    /// How long a client may send nothing (default 30 s).
-    pub idle: Duration,
-    /// Uploads that wait for the pipeline (default 16).
-    pub waiting: usize,
-    /// How long a voice may be (default 60 s).
-    pub longest_voice: Duration,
-    /// How long a video may take (default 15 min).
-    pub deadline: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            image: 16 << 20,
-            audio: 32 << 20,
-            uploads: 4,
-            idle: Duration::from_secs(30),
-            waiting: 16,
-            longest_voice: Duration::from_secs(60),
-            deadline: Duration::from_secs(15 * 60),
-        }
-    }
-}
-
-impl Limits {
-    /// The bounds as those of any upload.
-    pub(crate) fn upload(&self) -> UploadLimits {
-        UploadLimits {
-            file: self.audio.max(self.image) as u64,
-            request: self.request() as u64,
-            files: 2,
-            uploads: self.uploads,
-            idle: self.idle,
-        }
-    }
-
-    /// Both files, and what stands around them.
-    fn request(&self) -> usize {
-        self.image
-            .saturating_add(self.audio)
-            .saturating_add(64 << 10)
-    }
-}
-
-/// Who renders.
-#[derive(Debug, Clone)]
-pub struct Rendering {
-    /// The client.
-    pub renderer: Renderer,
-    /// Whether it is the [stand-in](crate::stand_in).
-    pub is_stand_in: bool,
-}
-
-/// Settings of the server.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Settings {
-    listen: SocketAddr,
-    users: Users,
-    rendering: Rendering,
-    origins: Vec<String>,
-    if_nobody: IfNobody,
-    limits: Limits,
-    retention: Duration,
-    token_ttl: Duration,
-    heartbeat: Duration,
-    prior_file: Option<PathBuf>,
-}
-
-impl Settings {
-    /// Serves these users on 127.0.0.1:8080, with videos of this renderer.
-    pub fn new(users: Users, rendering: Rendering) -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            users,
-            rendering,
-            origins: Vec::new(),
-            if_nobody: IfNobody::Fail,
-            limits: Limits::default(),
-            retention: Duration::from_secs(3_600),
-            token_ttl: Duration::from_secs(2 * 3_600),
-            heartbeat: Duration::from_secs(30),
-            prior_file: None,
-        }
-    }
-
-    /// Sets the address to listen on.
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen = address;
-        self
-    }
-
-    /// Trusts the pages of another origin, such as `https://app.example.org` (default none).
-    pub fn origin(mut self, origin: impl Into<String>) -> Self {
-        self.origins.push(origin.into());
-        self
-    }
-
-    /// Sets what is done about a picture in which nobody is found (default [`IfNobody::Fail`]).
-    pub fn if_nobody(mut self, what: IfNobody) -> Self {
-        self.if_nobody = what;
-        self
-    }
-
-    /// Sets the bounds.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Sets for how long tasks that have ended, and their videos, are kept (default 1 h).
-    pub fn retention(mut self, time: Duration) -> Self {
-        self.retention = time;
-        self
-    }
-
-    /// Sets for how long the token of a task counts (default 2 h).
-    pub fn token_ttl(mut self, time: Duration) -> Self {
-        self.token_ttl = time;
-        self
-    }
-
-    /// Sets how often watchers get a heartbeat (default 30 s). One that says nothing for twice as long is dead, and removed.
-    pub fn heartbeat(mut self, every: Duration) -> Self {
-        self.heartbeat = every;
-        self
-    }
-
-    /// Keeps in a file how long the stages took, for their weights and estimates after a restart (default: it is learned anew).
-    pub fn prior_file(mut self, file: impl Into<PathBuf>) -> Self {
-        self.prior_file = Some(file.into());
-        self
-    }
-}
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -203,13 +56,67 @@ pub async fn bind(settings: Settings, models: &Models) -> Result<Server, TaskErr
     let app = App::new(settings, models)?;
     let (gateway, folder) = (app.gateway().clone(), app.folder().to_owned());
     tokio::spawn(sweep(Arc::downgrade(&app.0), retention));
-    let server = Server::bind_under(PREFIX, address, gateway, folder, app.router()).await;
+    let server =
+        demo::server::Server::bind_under(PREFIX, address, gateway, folder, app.router()).await;
     let server = server.map_err(|error| {
         let message = format!("cannot listen on {address}: {error}");
         TaskError::new("ADDRESS_UNAVAILABLE", message)
             .solution("--listen ADDRESS:PORT, for another one")
     })?;
-    Ok(server.map(|router| router.layer(cors)))
+    Ok(Server {
+        served: server.map(|router| router.layer(cors)),
+        app,
+    })
+}
+
+/// The server, bound and ready to run.
+#[derive(Debug)]
+pub struct Server {
+    served: demo::server::Server,
+    app: App,
+}
+
+impl Server {
+    /// Returns the URL of the page.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.served.url()
+    }
+
+    /// Returns the folder in which videos are kept, each under the id of its task.
+    #[must_use]
+    pub fn videos_folder(&self) -> &Path {
+        self.app.folder()
+    }
+
+    /// Serves until SIGTERM or Ctrl-C, and then takes leave as [`demo::server::Server::run`] does. What is not done by then is
+    /// cancelled, and has up to 12 s for its jobs at the renderer to be deleted, so that they cost no more than they have to; after a
+    /// second signal too.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if signals cannot be heard.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cuts off every connection, and leaves jobs at the renderer.
+    pub async fn run(self) -> std::io::Result<()> {
+        let served = self.served.run().await;
+        let studio = self.app.studio();
+        // Closed at the first poll, so that nothing is taken after those that are cancelled.
+        let stopped = async {
+            tokio::join!(studio.close(), async {
+                studio.cancel_all("The service stops");
+            })
+        };
+        if timeout(TO_DELETE, stopped).await.is_err() {
+            tracing::warn!(
+                left = studio.live(),
+                "jobs may be left at the renderer: it does not answer"
+            );
+        }
+        served
+    }
 }
 
 impl App {
@@ -240,6 +147,8 @@ impl App {
             .authorizer(settings.users.clone())
             .heartbeat(settings.heartbeat)
             .dead_after(settings.heartbeat * 2);
+        // The one header that the nginx of the documentation sets.
+        gateway = gateway.trusted_proxies(settings.proxies, ForwardedHeader::XForwardedFor);
         for origin in &settings.origins {
             gateway = gateway.origin(origin.parse::<Origin>().map_err(|_| no_origin(origin))?);
         }
@@ -351,32 +260,19 @@ async fn sweep(app: std::sync::Weak<Shared>, retention: Duration) {
             continue;
         };
         while let Ok(Some(file)) = files.next_entry().await {
-            let id = file
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<TaskId>().ok());
-            // What is being written has another name until it is whole.
-            let is_kept = match id {
-                Some(id) => app.gateway.tracker().snapshot(id).await.is_ok(),
-                None => is_new(&file, retention).await,
+            let name = file.file_name();
+            let id = name.to_str().and_then(|name| name.parse::<TaskId>().ok());
+            // What is being written has another name until it is whole, `.abc123.part`, which could be the id of a task too; it
+            // goes with whoever writes it.
+            let Some(id) = id.filter(TaskId::is_random) else {
+                continue;
             };
+            let is_kept = app.gateway.tracker().snapshot(id).await.is_ok();
             if !is_kept {
                 let _gone = tokio::fs::remove_file(file.path()).await;
             }
         }
     }
-}
-
-async fn is_new(file: &tokio::fs::DirEntry, retention: Duration) -> bool {
-    let Ok(changed) = file
-        .metadata()
-        .await
-        .and_then(|metadata| metadata.modified())
-    else {
-        return true;
-    };
-    let age = SystemTime::now().duration_since(changed);
-    age.is_ok_and(|age| age < retention)
 }
 
 /// What pages of trusted origins may read and send.
@@ -408,4 +304,6 @@ fn no_origin(origin: &str) -> TaskError {
 
 const PREFIX: &str = "/api";
 const GENERATE: &str = "/api/video-generation/generate";
+/// As long as [`Render`](pipeline_gpu::stages::Render) takes at most, and a little.
+const TO_DELETE: Duration = Duration::from_secs(12);
 const SWEEP: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));

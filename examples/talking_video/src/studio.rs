@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use image::RgbImage;
+use image::{RgbImage, imageops};
 use pipeline_gpu::{
     Context, Pipeline, Prior,
     audio::{self, AudioLimits, Prosody, ProsodySummary, Smoothing, Sound},
@@ -194,14 +194,18 @@ struct Script {
     prosody: ProsodySummary,
 }
 
-fn read(cx: &Context, upload: Upload, limits: &AudioLimits) -> Result<Opened, TaskError> {
+fn read(cx: &Context, mut upload: Upload, limits: &AudioLimits) -> Result<Opened, TaskError> {
     cx.reporter().message("Reading the picture");
-    let picture = vision::decode(&upload.image, &DecodeLimits::default())?;
+    let limit = DecodeLimits::default().pixels(MOST_PIXELS);
+    let picture = fitted(vision::decode(&upload.image, &limit)?);
+    // All that comes after works on the pixels.
+    upload.image = Bytes::new();
     let (width, height) = picture.dimensions();
     cx.reporter().metadata("width", width);
     cx.reporter().metadata("height", height);
     cx.reporter().message("Reading the voice");
-    let sound = audio::decode(&upload.audio, limits)?;
+    // What is heard of it is at this rate; at that of the file it could be twenty times as large.
+    let sound = audio::decode(&upload.audio, limits)?.resampled(Sound::VOICE_RATE)?;
     cx.reporter()
         .metadata("duration_s", sound.duration().as_secs_f64());
     let text = format!(
@@ -214,6 +218,21 @@ fn read(cx: &Context, upload: Upload, limits: &AudioLimits) -> Result<Opened, Ta
         picture: Arc::new(picture),
         sound: Arc::new(sound),
     })
+}
+
+/// No larger than is of use: a dozen of them are in the pipeline at a time, while only one is read.
+fn fitted(picture: RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let longest = width.max(height);
+    if longest <= LONGEST_SIDE {
+        return picture;
+    }
+    let side = |side: u32| {
+        let scaled = u64::from(side) * u64::from(LONGEST_SIDE) / u64::from(longest);
+        u32::try_from(scaled).unwrap_or(LONGEST_SIDE).max(1)
+    };
+    let filter = imageops::FilterType::Triangle;
+    imageops::resize(&picture, side(width), side(height), filter)
 }
 
 fn script(cx: &Context, heard: Heard, is_stand_in: bool) -> Result<Script, TaskError> {
@@ -273,5 +292,8 @@ impl Sniffed {
     }
 }
 
+/// What phones make: 24 million pixels.
+const MOST_PIXELS: u64 = 25_000_000;
+const LONGEST_SIDE: u32 = 2_048;
 /// Takes out a detector's jumps by an octave.
 const SMOOTH: Smoothing = Smoothing::Median { frames: 5 };

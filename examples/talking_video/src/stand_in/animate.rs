@@ -6,34 +6,52 @@ use image::{Rgba, RgbaImage, imageops};
 
 use super::drive::Drive;
 
-/// The pictures could not be written.
+/// There are no pictures.
 #[derive(Debug)]
-pub struct AnimateError(png::EncodingError);
+#[non_exhaustive]
+pub enum AnimateError {
+    /// They could not be written.
+    Encoding(png::EncodingError),
+    /// Nobody wants them any more.
+    Stopped,
+}
 
 impl fmt::Display for AnimateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the pictures could not be written")
+        f.write_str(match self {
+            Self::Encoding(_) => "the pictures could not be written",
+            Self::Stopped => "nobody wants the pictures any more",
+        })
     }
 }
 
 impl std::error::Error for AnimateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+        match self {
+            Self::Encoding(error) => Some(error),
+            Self::Stopped => None,
+        }
     }
 }
 
 impl From<png::EncodingError> for AnimateError {
     fn from(error: png::EncodingError) -> Self {
-        Self(error)
+        Self::Encoding(error)
     }
 }
 
 /// Makes the picture speak: opens its mouth, or moves a bar below it where none is known, in the longest side of 400 pixels.
 ///
+/// Each picture is asked for anew whether it is still wanted: a long drive has thousands.
+///
 /// # Errors
 ///
-/// [`AnimateError`] if the pictures could not be written.
-pub fn animate(picture: &RgbaImage, drive: &Drive) -> Result<Vec<u8>, AnimateError> {
+/// [`AnimateError`] if the pictures could not be written, or are not wanted.
+pub fn animate(
+    picture: &RgbaImage,
+    drive: &Drive,
+    is_wanted: impl Fn() -> bool,
+) -> Result<Vec<u8>, AnimateError> {
     let (picture, scale) = fitted(picture);
     let moving = match drive.mouth {
         Some(corners) => Moving::mouth(&picture, corners.map(|(x, y)| (x * scale, y * scale))),
@@ -64,6 +82,9 @@ pub fn animate(picture: &RgbaImage, drive: &Drive) -> Result<Vec<u8>, AnimateErr
     imageops::replace(&mut first, closed, i64::from(left), i64::from(top));
     writer.write_image_data(&first)?;
     for level in levels {
+        if !is_wanted() {
+            return Err(AnimateError::Stopped);
+        }
         let part = &drawn[level];
         // The size first: it has to lie within the picture from where the last one was.
         writer.reset_frame_position()?;
@@ -249,7 +270,7 @@ mod tests {
             open: vec![0.0, 0.5, 1.0, 0.0],
             mouth: Some([(45.0, 100.0), (75.0, 100.0)]),
         };
-        let pictures = played(&animate(&face, &drive).unwrap());
+        let pictures = played(&animate(&face, &drive, || true).unwrap());
         let open: Vec<_> = pictures.iter().map(dark).collect();
         assert_eq!((open.len(), open[0], open[3]), (4, 0, 0), "{open:?}");
         assert!(open[1] > 50 && open[2] > open[1] * 3 / 2, "{open:?}");
@@ -265,7 +286,7 @@ mod tests {
             open: vec![0.0, 1.0],
             mouth: None,
         };
-        let pictures = played(&animate(&picture, &drive).unwrap());
+        let pictures = played(&animate(&picture, &drive, || true).unwrap());
         assert_eq!(pictures[0].dimensions(), (100, 50 + BAR));
         let green =
             |picture: &RgbaImage| picture.pixels().filter(|pixel| **pixel == BAR_FULL).count();
@@ -279,10 +300,27 @@ mod tests {
             open: vec![1.0],
             mouth: Some([(300.0, 1_000.0), (500.0, 1_000.0)]),
         };
-        let pictures = played(&animate(&face, &drive).unwrap());
+        let pictures = played(&animate(&face, &drive, || true).unwrap());
         assert_eq!(pictures[0].dimensions(), (200, 400));
         assert!(pictures[0].get_pixel(100, 255)[0] < 100);
         assert!(pictures[0].get_pixel(100, 240)[0] > 150);
+    }
+
+    #[test]
+    fn what_nobody_wants_is_given_up_at_once() {
+        let picture = RgbaImage::new(40, 40);
+        let drive = Drive {
+            open: vec![0.5; Drive::FRAMES],
+            mouth: None,
+        };
+        let asked = std::cell::Cell::new(0);
+        let is_wanted = || {
+            asked.set(asked.get() + 1);
+            asked.get() < 3
+        };
+        let given_up = animate(&picture, &drive, is_wanted);
+        assert!(matches!(given_up, Err(AnimateError::Stopped)));
+        assert_eq!(asked.get(), 3);
     }
 
     #[test]
@@ -299,7 +337,7 @@ mod tests {
                 mouth: Some(corners),
             };
             assert_eq!(
-                played(&animate(&face, &drive).unwrap()).len(),
+                played(&animate(&face, &drive, || true).unwrap()).len(),
                 3,
                 "{corners:?}"
             );

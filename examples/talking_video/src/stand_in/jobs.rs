@@ -8,7 +8,10 @@ use std::{
 
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use pipeline_gpu::audio::{self, AudioLimits, Sound};
+use pipeline_gpu::{
+    Cancel,
+    audio::{self, AudioLimits, Sound},
+};
 use progress_core::TaskId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,8 +29,22 @@ struct Shared {
     key: Key,
     folder: TempDir,
     files: Mutex<VecDeque<String>>,
-    talks: Mutex<VecDeque<(String, Value)>>,
+    talks: Mutex<VecDeque<Talk>>,
     at_work: Semaphore,
+}
+
+struct Talk {
+    id: String,
+    /// What is said of it.
+    said: Value,
+    /// Set when it is not kept any more.
+    gone: Cancel,
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.gone.cancel();
+    }
 }
 
 impl Jobs {
@@ -89,38 +106,48 @@ impl Jobs {
 
     pub(super) fn talk(&self, id: &str) -> Option<Value> {
         let talks = lock(&self.0.talks);
-        let found = talks.iter().find(|(known, _)| known == id);
-        found.map(|(_, talk)| talk.clone())
+        let found = talks.iter().find(|talk| talk.id == id);
+        found.map(|talk| talk.said.clone())
     }
 
+    /// Forgets a talk, and stops the work on it.
     pub(super) fn delete(&self, id: &str) -> bool {
         let mut talks = lock(&self.0.talks);
-        let before = talks.len();
-        talks.retain(|(known, _)| known != id);
-        talks.len() < before
+        let place = talks.iter().position(|talk| talk.id == id);
+        let deleted = place.and_then(|place| talks.remove(place));
+        drop(talks);
+        deleted.is_some()
     }
 
     /// Begins a talk; gives what is said of it.
     pub(super) fn begin(&self, image: String, audio: String, drive: Option<Drive>) -> Value {
         let id = format!("tlk_{}", TaskId::random());
         let talk = json!({ "id": id, "status": "created" });
+        let gone = Cancel::new();
         let mut talks = lock(&self.0.talks);
-        talks.push_back((id.clone(), talk.clone()));
-        if talks.len() > Self::MOST {
-            talks.pop_front();
-        }
+        talks.push_back(Talk {
+            id: id.clone(),
+            said: talk.clone(),
+            gone: gone.clone(),
+        });
+        let is_full = talks.len() > Self::MOST;
+        let oldest = is_full.then(|| talks.pop_front());
         drop(talks);
+        drop(oldest);
         let jobs = self.clone();
-        tokio::spawn(async move { jobs.work(&id, &image, &audio, drive).await });
+        tokio::spawn(async move { jobs.work(&id, &image, &audio, drive, gone).await });
         talk
     }
 
-    async fn work(&self, id: &str, image: &str, audio: &str, drive: Option<Drive>) {
-        let Ok(_place) = self.0.at_work.acquire().await else {
-            return;
+    async fn work(&self, id: &str, image: &str, audio: &str, drive: Option<Drive>, gone: Cancel) {
+        let place = tokio::select! {
+            biased;
+            () = gone.cancelled() => return,
+            place = self.0.at_work.acquire() => place,
         };
+        let Ok(_place) = place else { return };
         self.say(id, json!({ "id": id, "status": "started" }));
-        let made = self.make(image, audio, drive).await;
+        let made = self.make(image, audio, drive, gone).await;
         self.say(
             id,
             match made {
@@ -138,8 +165,8 @@ impl Jobs {
     /// Changes what is said of a talk, unless it was deleted.
     fn say(&self, id: &str, talk: Value) {
         let mut talks = lock(&self.0.talks);
-        if let Some((_, said)) = talks.iter_mut().find(|(known, _)| known == id) {
-            *said = talk;
+        if let Some(known) = talks.iter_mut().find(|known| known.id == id) {
+            known.said = talk;
         }
     }
 
@@ -148,6 +175,7 @@ impl Jobs {
         image: &str,
         audio: &str,
         drive: Option<Drive>,
+        gone: Cancel,
     ) -> Result<(String, f64), (&'static str, String)> {
         let lost = |what: &str| ("InvalidUrlError", format!("the {what} is not here"));
         let image = self.uploaded(image).await.ok_or_else(|| lost("image"))?;
@@ -160,7 +188,7 @@ impl Jobs {
                 Some(drive) => drive,
                 None => heard(&audio).map_err(|error| ("AudioError", error.to_string()))?,
             };
-            let video = animate(&picture.into_rgba8(), &drive)
+            let video = animate(&picture.into_rgba8(), &drive, || !gone.is_cancelled())
                 .map_err(|error| ("InternalError", error.to_string()))?;
             let seconds = drive.open.len() as f64 / Drive::FPS;
             Ok::<_, (&str, String)>((video, seconds))
@@ -189,4 +217,36 @@ fn heard(audio: &[u8]) -> Result<Drive, audio::AudioError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_talk_that_is_deleted_is_rendered_no_further() {
+        let jobs = Jobs::new("http://here".to_owned(), Key::random()).unwrap();
+        let mut png = std::io::Cursor::new(Vec::new());
+        let picture = image::RgbaImage::new(400, 400);
+        picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        let image = jobs.keep(png.into_inner().into()).await.unwrap();
+        let drive = Drive {
+            open: vec![0.5; Drive::FRAMES],
+            mouth: None,
+        };
+        let talk = jobs.begin(image.clone(), image, Some(drive));
+        let id = talk["id"].as_str().unwrap();
+        let tick = || tokio::time::sleep(Duration::from_millis(1));
+        while jobs.talk(id).unwrap()["status"] == "created" {
+            tick().await;
+        }
+        assert!(jobs.delete(id));
+        while jobs.0.at_work.available_permits() < 2 {
+            tick().await;
+        }
+        // What it was made of, and no video.
+        assert_eq!(lock(&jobs.0.files).len(), 1);
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     process::Command,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Host {
     pub(crate) url: String,
     pub(crate) client: Client,
     pub(crate) users: Users,
+    /// Where videos are.
+    pub(crate) folder: PathBuf,
     server: JoinHandle<()>,
 }
 
@@ -62,25 +64,15 @@ pub(crate) async fn stand_in() -> Rendering {
 
 /// A renderer that takes jobs, and does them when it is told to: by failing.
 #[derive(Clone, Default)]
-pub(crate) struct Held(pub(crate) Arc<AtomicBool>);
+pub(crate) struct Held {
+    released: Arc<AtomicBool>,
+    begun: Arc<AtomicUsize>,
+    deleted: Arc<AtomicUsize>,
+}
 
 impl Held {
     pub(crate) async fn start(&self) -> Rendering {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let there = || async { Json(json!({ "url": "http://127.0.0.1/there" })) };
-        let begun = || async { Json(json!({ "id": "tlk_1", "status": "created" })) };
-        let routes = Router::new()
-            .route("/images", post(there))
-            .route("/audios", post(there))
-            .route("/talks", post(begun))
-            .route(
-                "/talks/{id}",
-                get(Self::talk).delete(|| async { Json(json!({})) }),
-            )
-            .with_state(self.clone());
-        tokio::spawn(async { axum::serve(listener, routes).await });
-        let renderer = Renderer::builder(url, ApiKey::encoded("key").unwrap());
+        let renderer = Renderer::builder(self.serve().await, ApiKey::encoded("key").unwrap());
         let quick = Duration::from_millis(20);
         Rendering {
             renderer: renderer.polls(quick, quick).build().unwrap(),
@@ -88,12 +80,43 @@ impl Held {
         }
     }
 
-    pub(crate) fn release(&self) {
-        self.0.store(true, Ordering::SeqCst);
+    /// The same for a process of its own; gives the URL.
+    pub(crate) async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let there = || async { Json(json!({ "url": "http://127.0.0.1/there" })) };
+        let routes = Router::new()
+            .route("/images", post(there))
+            .route("/audios", post(there))
+            .route("/talks", post(Self::begin))
+            .route("/talks/{id}", get(Self::talk).delete(Self::delete))
+            .with_state(self.clone());
+        tokio::spawn(async { axum::serve(listener, routes).await });
+        url
     }
 
-    async fn talk(State(Self(released)): State<Self>) -> Json<Value> {
-        Json(match released.load(Ordering::SeqCst) {
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+
+    /// How many jobs were begun, and how many deleted.
+    pub(crate) fn jobs(&self) -> (usize, usize) {
+        let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+        (of(&self.begun), of(&self.deleted))
+    }
+
+    async fn begin(State(held): State<Self>) -> Json<Value> {
+        held.begun.fetch_add(1, Ordering::SeqCst);
+        Json(json!({ "id": "tlk_1", "status": "created" }))
+    }
+
+    async fn delete(State(held): State<Self>) -> Json<Value> {
+        held.deleted.fetch_add(1, Ordering::SeqCst);
+        Json(json!({}))
+    }
+
+    async fn talk(State(held): State<Self>) -> Json<Value> {
+        Json(match held.released.load(Ordering::SeqCst) {
             false => json!({ "id": "tlk_1", "status": "started" }),
             true => json!({
                 "id": "tlk_1", "status": "error",
@@ -147,6 +170,7 @@ impl Host {
             url: server.url(),
             client: Client::new(),
             users,
+            folder: server.videos_folder().to_owned(),
             server: tokio::spawn(async { server.run().await.unwrap() }),
         }
     }
