@@ -14,7 +14,8 @@ use tokio_tungstenite::tungstenite::Error;
 
 use super::{
     clients::{Events, behind, note, open, until_sessions},
-    proxy::{Kind, NAME, Proxy, Times, node},
+    nodes::node,
+    proxy::{Kind, NAME, Proxy, Times},
     support::PATIENCE,
 };
 

@@ -9,6 +9,7 @@ mod attacks;
 mod clients;
 mod files;
 mod logs;
+mod nodes;
 mod proxy;
 mod rolling;
 mod streams;

@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::{PATIENCE, Server};
+use crate::support::PATIENCE;
 
 /// The host that the files are for.
 pub(crate) const NAME: &str = "progress.example.org";
@@ -52,16 +52,19 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Before one server or two.
-    pub(crate) async fn before(kind: Kind, servers: &[&Server]) -> Self {
-        let nodes: Vec<_> = servers.iter().map(|server| node(server)).collect();
-        Self::start(kind, &nodes, Times::AsTheyAre).await
+    /// Before one node or two, which need not be there, with the file of `docs/deploy`.
+    pub(crate) async fn start(kind: Kind, nodes: &[SocketAddr], times: Times) -> Self {
+        let said = file(match kind {
+            Kind::Nginx => "nginx.conf",
+            Kind::Caddy => "Caddyfile",
+        });
+        Self::with(kind, &said, nodes, times).await
     }
 
-    /// Before one node or two, which need not be there.
-    pub(crate) async fn start(kind: Kind, nodes: &[SocketAddr], times: Times) -> Self {
+    /// The same with what that file would say.
+    pub(crate) async fn with(kind: Kind, said: &str, nodes: &[SocketAddr], times: Times) -> Self {
         for _ in 0..5 {
-            if let Some(proxy) = Self::try_start(kind, nodes, times).await {
+            if let Some(proxy) = Self::try_start(kind, said, nodes, times).await {
                 return proxy;
             }
         }
@@ -69,10 +72,10 @@ impl Proxy {
     }
 
     /// Nothing, if somebody else has taken a port meanwhile.
-    async fn try_start(kind: Kind, nodes: &[SocketAddr], times: Times) -> Option<Self> {
+    async fn try_start(kind: Kind, said: &str, nodes: &[SocketAddr], times: Times) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let [address, tls, redirecting] = free_addresses();
-        let mut said = said(kind, nodes, [address, tls, redirecting], dir.path());
+        let mut said = placed(kind, said, nodes, [address, tls, redirecting], dir.path());
         if times == Times::Short {
             said = set(&said, "75s", "3s");
             said = set(&said, "10s", "1s");
@@ -146,11 +149,6 @@ impl Proxy {
     }
 }
 
-/// Where a server is.
-pub(crate) fn node(server: &Server) -> SocketAddr {
-    server.url["http://".len()..].parse().unwrap()
-}
-
 /// An address where nobody listens.
 pub(crate) fn nobody() -> SocketAddr {
     let [address, ..] = free_addresses();
@@ -164,13 +162,18 @@ pub(crate) fn file(name: &str) -> String {
 }
 
 /// The file, for these addresses and this directory.
-fn said(kind: Kind, nodes: &[SocketAddr], own: [SocketAddr; 3], dir: &Path) -> String {
+fn placed(
+    kind: Kind,
+    said: &str,
+    nodes: &[SocketAddr],
+    own: [SocketAddr; 3],
+    dir: &Path,
+) -> String {
     let dir = dir.display().to_string();
     let [address, tls, redirecting] = own;
     match kind {
         Kind::Nginx => {
-            let mut said = file("nginx.conf");
-            said = set(&said, "127.0.0.1:8091", &nodes[0].to_string());
+            let mut said = set(said, "127.0.0.1:8091", &nodes[0].to_string());
             let second = "server 127.0.0.1:8092 max_fails=0;";
             said = match nodes.get(1) {
                 Some(node) => set(&said, "127.0.0.1:8092", &node.to_string()),
@@ -188,8 +191,7 @@ fn said(kind: Kind, nodes: &[SocketAddr], own: [SocketAddr; 3], dir: &Path) -> S
             set(&said, "/var/log/nginx", &dir)
         }
         Kind::Caddy => {
-            let mut said = file("Caddyfile");
-            said = set(&said, "127.0.0.1:8091", &nodes[0].to_string());
+            let mut said = set(said, "127.0.0.1:8091", &nodes[0].to_string());
             let second = nodes.get(1).map(|node| format!(" {node}"));
             said = set(&said, " 127.0.0.1:8092", &second.unwrap_or_default());
             let port = address.port();
@@ -202,7 +204,7 @@ fn said(kind: Kind, nodes: &[SocketAddr], own: [SocketAddr; 3], dir: &Path) -> S
 }
 
 /// Replaces what has to be there.
-fn set(text: &str, from: &str, to: &str) -> String {
+pub(crate) fn set(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "the file does not say {from}");
     text.replace(from, to)
 }

@@ -8,7 +8,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     clients::{Events, behind, note, open, until_sessions},
-    proxy::{Kind, Proxy, Times, node},
+    nodes::node,
+    proxy::{Kind, Proxy, Times},
     support::PATIENCE,
 };
 
