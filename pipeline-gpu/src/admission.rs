@@ -13,7 +13,8 @@ use crate::{context::Context, desk::Keeps, place, sync::Mutex};
 ///
 /// Who asks first is admitted first, whichever pipeline it belongs to; give clones of one device to
 /// all that use it. Who waits sees it: the stage's metadata hold `waiting_for` (the device's name)
-/// and `position` (from 1), both null once it is admitted or waits no more.
+/// and `position` (from 1; behind the 64th not every change is told), both null once it is admitted or
+/// waits no more.
 ///
 /// At most as many wait as the stages that use it work on at a time.
 ///

@@ -1,10 +1,10 @@
 //! A picture and a voice become a video of somebody who speaks, and whoever may sees how far it is.
 //!
 //! ```text
-//! image + audio ─> read ─> detect ─> cut-out ─> prosody ─> render ─> GET …/result
-//!                    │   CenterFace   u2netp    Silero,      │ a remote renderer,
-//!                    │   or a YOLO              SwiftF0      │ or the stand-in
-//!                    └────────────── progress-core ──────────┴──> /api/ws, /api/sse, /api/tasks
+//! image + audio ─> read ─> detect ─> cut-out ─> prosody ─> script ─> render ─> GET …/result
+//!                    │   CenterFace   u2netp    Silero,                │ a remote renderer,
+//!                    │   or a YOLO              SwiftF0                │ or the stand-in
+//!                    └─────────────────── progress-core ───────────────┴──> /api/ws, /api/sse, /api/tasks
 //! ```
 #![forbid(unsafe_code)]
 

@@ -4,7 +4,7 @@
 //! nothing waits. The way of a recording to its [`Prosody`]:
 //!
 //! ```text
-//! file -> decode -> Sound -> resampled(16 kHz) -+-> Silero -> speech_segments -+
+//! file -> decode -> Sound -> resampled(16 kHz) -+-> Silero -> SpeechOptions ---+
 //!                                               +-> SwiftF0 -> PitchTrack -----+-> Prosody
 //!                                               +-> Energy --------------------+
 //! ```

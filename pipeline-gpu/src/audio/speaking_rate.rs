@@ -5,8 +5,8 @@ use super::{energy::Energy, error::AudioError, error::length, pitch::PitchTrack,
 /// Counts what sounds like syllables within the speech of a recording.
 ///
 /// A syllable has a vowel, and a vowel is loud and voiced: counted are the peaks of the level that are
-/// at most 25 dB below the loudest of the speech, stand at least 2 dB above the dip before and the
-/// dip behind, and have a voice. The level is smoothed over 48 ms before. This is the method of
+/// at most 25 dB below the loudest of the speech and not below -60 dB, stand at least 2 dB above the
+/// dip before and the dip behind, and have a voice. The level is smoothed over 48 ms before. This is the method of
 /// de Jong and Wempe (2009, *Praat script to detect syllable nuclei and measure speech rate
 /// automatically*), on frames of 16 ms. It needs no words and knows no language; fast speech, whose
 /// syllables run into each other, is counted a little low.

@@ -74,7 +74,8 @@ impl ModelBuilder {
     }
 
     /// Sets the library of ONNX Runtime, or the folder that it is in (default: `ORT_DYLIB_PATH`,
-    /// then beside the program, then where the system looks). A process can use only one.
+    /// then beside the program and in `lib` there or beside that folder, then where the system looks).
+    /// A process can use only one.
     #[cfg(feature = "onnx")]
     pub fn library(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.library = Some(path.into());
@@ -137,7 +138,7 @@ impl ModelBuilder {
         self
     }
 
-    /// Sets the inputs of the first run, for models that zeros are nothing to.
+    /// Sets the inputs of the first runs, two for each session, for models that zeros are nothing to.
     pub fn warm_up_inputs(mut self, inputs: impl Into<Inputs>) -> Self {
         self.options.warm_up = WarmUp::Inputs(inputs.into());
         self
@@ -158,13 +159,15 @@ impl ModelBuilder {
         self
     }
 
-    /// Sets whether outputs are searched for NaN and infinity, which fails the run (default no).
+    /// Sets whether outputs are searched for NaN and infinity, which fails the run (default no). Not
+    /// those of the runs that warm the model up.
     pub fn check_finite(mut self, check: bool) -> Self {
         self.options.check_finite = check;
         self
     }
 
-    /// Sets how many bytes the outputs of one run may take together (default 1 GiB).
+    /// Sets how many bytes the outputs of one run may take together (default 1 GiB). The runs that warm
+    /// the model up have no limit.
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.options.output_limit = bytes;
         self
@@ -207,6 +210,8 @@ impl ModelBuilder {
     /// - [`WarmUp`](OnnxError::WarmUp), or an error about its inputs: the first run failed.
     /// - [`OutOfMemory`](OnnxError::OutOfMemory), [`RunFailed`](OnnxError::RunFailed): from the
     ///   runtime.
+    /// - [`Thread`](OnnxError::Thread): a session's thread could not be started, or panicked.
+    /// - [`Tensor`](OnnxError::Tensor): there is no memory for a [`warm_up_shape`](Self::warm_up_shape).
     /// - [`Cancelled`](OnnxError::Cancelled): `cancel` was set.
     ///
     /// # Cancel safety

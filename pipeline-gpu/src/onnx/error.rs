@@ -141,7 +141,7 @@ pub enum OnnxError {
     Cancelled,
     /// The model was closed.
     Closed,
-    /// The thread of a session could not be started, or ended unexpectedly.
+    /// The thread of a session could not be started, ended unexpectedly, or a run panicked on it.
     Thread {
         /// What is known of it.
         reason: String,

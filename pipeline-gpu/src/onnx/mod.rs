@@ -1,8 +1,8 @@
 //! Models in the ONNX format, run by ONNX Runtime.
 //!
 //! [`OnnxModel::load`] finds the runtime's library, opens the model on the device that was asked
-//! for, runs it once, and looks at which of the runtime's providers really ran it. What it found is
-//! the model's [`Placement`].
+//! for, runs it twice, and looks at which of the runtime's providers really ran it the first time.
+//! What it found is the model's [`Placement`].
 //!
 //! ```text
 //! OnnxModel ──> queue (bounded) ──> thread "onnx-0-…" with its session

@@ -88,7 +88,7 @@ impl<'a, In, Out> Request<'a, In, Out> {
         }
     }
 
-    /// Sets how long the item has from now to when it is through (default as the
+    /// Sets how long the item has from when it is taken to when it is through (default as the
     /// [pipeline](crate::PipelineBuilder::deadline) has it).
     pub fn deadline(mut self, time: Duration) -> Self {
         self.deadline = Some(time);

@@ -102,8 +102,8 @@ impl RendererBuilder {
         self
     }
 
-    /// Sets how long `Retry-After` is waited for at most; where it asks for more, the error comes at
-    /// once. Default: 60 s.
+    /// Sets how long `Retry-After` is waited for at most; where it asks for more, the error of a request
+    /// comes at once, and a job that is waited on is asked for after this time. Default: 60 s.
     pub fn max_retry_after(mut self, max: Duration) -> Self {
         self.settings.max_retry_after = max;
         self
@@ -134,7 +134,8 @@ impl RendererBuilder {
     /// # Errors
     ///
     /// [`RemoteError::Config`] if the base URL is none by https (or by http, on this machine) or has
-    /// more than a host and a path, or a time or a number is 0.
+    /// more than a host and a path; a timeout, the first delay, the first poll or the attempts are 0; or
+    /// no client that checks certificates can be made.
     pub fn build(self) -> Result<Renderer, RemoteError> {
         let wrong = |field, expected| RemoteError::Config { field, expected };
         let base = Url::parse(&self.base)

@@ -30,7 +30,9 @@ impl Renderer {
     /// [`RemoteError::File`] if it cannot be written, [`RemoteError::Cancelled`] once the flag is
     /// set, [`RemoteError::Timeout`] after the [job's time](super::RendererBuilder::job_timeout), in
     /// all, [`RemoteError::Answer`] if the result is empty, or the link, or one that it redirects to, is
-    /// none by https or leads [where it may not](super::RendererBuilder::results_nearby).
+    /// none by https or leads [where it may not](super::RendererBuilder::results_nearby);
+    /// [`RemoteError::Unauthorized`] if the link is not accepted (any more), though no key is sent, and
+    /// else what answers and the network are turned into, as [`RemoteError::Refused`].
     ///
     /// # Cancel safety
     ///

@@ -62,7 +62,7 @@ pub enum RemoteError {
         /// Why.
         reason: String,
     },
-    /// The job was submitted, and no answer came: it may be there, and cost.
+    /// The job was submitted, and no answer says whether it was taken: it may be there, and cost.
     Unsure,
     /// The job failed.
     Failed {
@@ -220,7 +220,9 @@ impl fmt::Display for RemoteError {
                 write!(f, "the renderer is out of order, with {status}")
             }
             Self::Answer { reason } => write!(f, "the renderer's answer is wrong: {reason}"),
-            Self::Unsure => f.write_str("the job was submitted, and no answer came"),
+            Self::Unsure => {
+                f.write_str("the job was submitted, and no answer says whether it was taken")
+            }
             Self::Failed { kind, message } => write!(f, "the render failed: {kind}: {message}"),
             Self::Rejected { message } => write!(f, "the render was rejected: {message}"),
             Self::ResultTooLarge { limit } => {

@@ -29,7 +29,7 @@ pub struct RenderUpdate {
     pub id: String,
     /// What the renderer says.
     pub status: TalkStatus,
-    /// How often it was asked, from 0 after the submission.
+    /// How often it has answered, from 0 after the submission.
     pub polls: u32,
     /// The time since it is waited on.
     pub elapsed: Duration,
@@ -38,9 +38,10 @@ pub struct RenderUpdate {
 impl Renderer {
     /// Waits for a job's end; gives where its video lies. `told` hears of every poll.
     ///
-    /// The renderer is asked after growing times, after as long as its `Retry-After` says, or sooner if
-    /// there is a [hint](Self::hint), as of a [webhook](super::Webhook). A job
-    /// that runs is paid for: where the renderer cannot be reached, is out of order or has had too many
+    /// The renderer is asked after growing times, after as long as its `Retry-After` says (no sooner than
+    /// the first [poll](super::RendererBuilder::polls), no later than
+    /// [this](super::RendererBuilder::max_retry_after)), or sooner if there is a [hint](Self::hint), as of
+    /// a [webhook](super::Webhook). A job that runs is paid for: where the renderer cannot be reached, is out of order or has had too many
     /// requests, it is asked again until the job's time is over, and where its answer makes no sense
     /// as often as [attempts](super::RendererBuilder::attempts) are made. `told` does not hear of these.
     ///

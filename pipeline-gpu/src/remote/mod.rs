@@ -25,7 +25,7 @@
 //! # What is tried again
 //!
 //! What can be asked twice without harm is asked again, after growing delays with jitter, or after as
-//! long as `Retry-After` says: lost connections, timeouts, 429 and 5xx. A job costs money: it is
+//! long as `Retry-After` says: lost connections, timeouts, 408, 425, 429 and 5xx. A job costs money: it is
 //! submitted again only when the answer says that it was not taken (429, 503), or when no connection was
 //! made, with the same `Idempotency-Key`. Where that cannot be known, as after a 500, the error is
 //! [`RemoteError::Unsure`]. A job that was submitted is asked for until its time is over, however long
@@ -41,8 +41,9 @@
 //!
 //! Results are fetched by https, through redirects as well. A renderer on the web cannot send this
 //! machine to itself or into its networks, be it by address or by a name that has such an address;
-//! [`RendererBuilder::results_nearby`] allows it. Behind a proxy only addresses are checked: it looks the
-//! names up.
+//! [`RendererBuilder::results_nearby`] allows it. Where the environment names a proxy, even one for http
+//! alone, only addresses are checked and no names, also of hosts that `NO_PROXY` has asked directly: a
+//! proxy looks names up itself.
 //!
 //! # Bounds
 //!
@@ -56,6 +57,13 @@
 //! | attempts at one request | [`RendererBuilder::attempts`] | 5 |
 //! | the longest `Retry-After` that is waited for | [`RendererBuilder::max_retry_after`] | 60 s |
 //! | the longest that a task's error passes on | | [5 minutes](RemoteError::LONGEST_WAIT) |
+//! | a connection that is made | [`RendererBuilder::connect_timeout`] | 10 s |
+//! | redirects of a result | | 5 |
+//! | the characters of `user_data` | | [1 000](RenderRequest::MAX_USER_DATA) |
+//! | the characters that are repeated of what the renderer says | | 500 |
+//! | the time between two askings for a [hint](Renderer::hint) | | 1 s |
+//! | the bytes of a webhook's message | | [64 KiB](Webhook::MAX_BODY) |
+//! | the bytes of its secret, at least | | [16](Webhook::MIN_SECRET) |
 
 mod builder;
 mod call;

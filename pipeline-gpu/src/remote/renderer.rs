@@ -75,7 +75,9 @@ impl Renderer {
     /// # Errors
     ///
     /// [`RemoteError::Input`] before anything is sent, if the request makes no sense;
-    /// [`RemoteError::Unsure`] if the job may have been taken.
+    /// [`RemoteError::Unsure`] if the job may have been taken, and [`RemoteError::Answer`] if an answer
+    /// came that is not understood, after which it may be there too; else any of the network and of the
+    /// API.
     ///
     /// # Cancel safety
     ///

@@ -92,21 +92,23 @@ impl CutOut {
         })
     }
 
-    /// Sets over which share of its sides a box [fades](Matte::within) out (default 0.1).
+    /// Sets over which share of its sides a box [fades](Matte::within) out, from 0 to 1
+    /// (default 0.1).
     #[must_use]
     pub fn margin(mut self, share: f32) -> Self {
         self.finish.margin = share;
         self
     }
 
-    /// Hardens the matte at this alpha (default not).
+    /// Hardens the matte at this alpha, from 0 to 1 (default not).
     #[must_use]
     pub fn threshold(mut self, threshold: f32) -> Self {
         self.finish.threshold = Some(threshold);
         self
     }
 
-    /// Softens the edges by a blur of so many pixels (default 0).
+    /// Softens the edges by a blur of this sigma in pixels, from 0 to
+    /// [`Matte::MAX_FEATHER`](crate::vision::Matte::MAX_FEATHER) (default 0).
     #[must_use]
     pub fn feather(mut self, sigma: f32) -> Self {
         self.finish.feather = sigma;
@@ -120,7 +122,8 @@ impl CutOut {
         self
     }
 
-    /// Sets the least share of the picture that has to be kept for it to be a figure (default 0.005).
+    /// Sets the least share of the picture that has to be kept for it to be a figure, from 0 to 1
+    /// (default 0.005).
     #[must_use]
     pub fn least_coverage(mut self, share: f32) -> Self {
         self.finish.least = share;

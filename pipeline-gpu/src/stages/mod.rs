@@ -3,10 +3,10 @@
 //!
 //! | Stage | Takes | Gives | Features |
 //! |---|---|---|---|
-//! | [`DetectFaces`] | [`Scene`] | [`Persons`] | `vision`, `onnx` |
-//! | [`DetectYolo`] | [`Scene`] | [`Persons`] | `vision`, `onnx` |
-//! | [`CutOut`] | [`Region`] | [`Figure`] | `vision`, `onnx` |
-//! | [`MeasureProsody`] | [`Recording`] | [`Prosody`](crate::audio::Prosody) | `audio`, `onnx` |
+//! | [`DetectFaces`] | [`Scene`] | [`Persons`] | `vision`, `onnx` or `download-binaries` |
+//! | [`DetectYolo`] | [`Scene`] | [`Persons`] | `vision`, `onnx` or `download-binaries` |
+//! | [`CutOut`] | [`Region`] | [`Figure`] | `vision`, `onnx` or `download-binaries` |
+//! | [`MeasureProsody`] | [`Recording`] | [`Prosody`](crate::audio::Prosody) | `audio`, `onnx` or `download-binaries` |
 //! | [`Render`] | [`RenderJob`] | [`Video`] | `remote` |
 //!
 //! Each takes what it needs and no more; [`part()`] puts it into a pipeline whose items are more:

@@ -94,7 +94,8 @@ impl MatteModel {
         }
     }
 
-    /// Sets the size of the input. Pictures are distorted to it, as these models were trained.
+    /// Sets the size of the input in pixels, each side from 1 to [`Letterbox::MAX_SIDE`]. Pictures are
+    /// distorted to it, as these models were trained.
     #[must_use]
     pub const fn size(mut self, width: u32, height: u32) -> Self {
         self.width = width;

@@ -25,7 +25,9 @@
 //! | bytes of an encoded picture | [`DecodeLimits::bytes`] | 32 MiB |
 //! | pixels of a picture | [`DecodeLimits::pixels`] | 50 million |
 //! | its width and its height | [`DecodeLimits::side`] | 16 384 |
+//! | memory that its decoder takes | 16 bytes for each of [`DecodeLimits::pixels`], and 1 MiB | 801 MB |
 //! | the side of a model's input | [`Letterbox::MAX_SIDE`] | 4 096 |
+//! | the side of a matting model's output | [`Letterbox::MAX_SIDE`] | 4 096 |
 //! | candidates that go into the suppression | [`Nms::max_candidates`] | 30 000 |
 //! | detections that come out of it | [`Nms::max_detections`] | 300 |
 //!
