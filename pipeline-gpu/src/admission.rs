@@ -112,8 +112,8 @@ impl Device {
         loop {
             cx.ready().await?;
             let mut admitted = self.wait(cx).await?;
-            if !cx.is_paused() {
-                admitted.kept = Some(cx.keep());
+            if let Some(kept) = cx.keep_unless_held_up() {
+                admitted.kept = Some(kept);
                 return Ok(admitted);
             }
         }

@@ -160,7 +160,8 @@ impl Context {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing.
+    /// Nothing is lost if the future is dropped; what goes on then does so beside those that work in
+    /// its place, until it calls this again.
     pub async fn ready(&self) -> Result<(), TaskError> {
         if self.is_cancelled() {
             return Err(error::cancelled());
@@ -204,10 +205,21 @@ impl Context {
         self.site.opaque
     }
 
-    /// Waits while it is paused, as an onlooker. False if nobody can have it go on any more.
+    /// Waits while it is paused or has no desk, as an onlooker. False if nobody can have it go on any
+    /// more.
     pub(crate) async fn resumed(&self) -> bool {
         let mut pauses = self.site.pauses.clone();
-        pauses.wait_for(|pauses| !pauses.any()).await.is_ok()
+        let goes_on = pauses.wait_for(|pauses| !pauses.any()).await.is_ok();
+        self.site.desk.taken().await;
+        goes_on
+    }
+
+    /// Waits until it is paused, or has no desk.
+    pub(crate) async fn held_up(&self) {
+        tokio::select! {
+            () = self.paused() => {}
+            () = self.site.desk.left() => {}
+        }
     }
 
     /// Waits until the item, or its whole pipeline, is paused.
@@ -235,6 +247,15 @@ impl Context {
     /// Until the guard is dropped the item has something that others may wait for.
     pub(crate) fn keep(&self) -> Keeps {
         self.site.desk.keep()
+    }
+
+    /// The same, but none if the item is paused or its desk is for others: it could wait for one at
+    /// which another waits for what it has.
+    pub(crate) fn keep_unless_held_up(&self) -> Option<Keeps> {
+        if self.is_paused() {
+            return None;
+        }
+        self.site.desk.try_keep()
     }
 
     pub(crate) fn stopwatch(&self) -> &Stopwatch {

@@ -56,15 +56,32 @@ impl Desk {
         Keeps(self.clone())
     }
 
+    /// The same, unless the desk is for others.
+    pub(crate) fn try_keep(&self) -> Option<Keeps> {
+        {
+            let mut state = self.0.state.lock();
+            if state.left {
+                return None;
+            }
+            state.keeps += 1;
+        }
+        self.0.moved.notify_waiters();
+        Some(Keeps(self.clone()))
+    }
+
     pub(crate) fn is_left(&self) -> bool {
         self.0.state.lock().left
     }
 
     /// Leaves the desk for others, if the item waits and does not keep it.
     pub(crate) fn leave(&self) -> bool {
-        let mut state = self.0.state.lock();
-        state.left = state.is_idle();
-        state.left
+        let left = {
+            let mut state = self.0.state.lock();
+            state.left = state.is_idle();
+            state.left
+        };
+        self.0.moved.notify_waiters();
+        left
     }
 
     /// Says that the item has a desk again.
@@ -75,6 +92,11 @@ impl Desk {
     /// Waits until the item waits and does not keep its desk.
     pub(crate) async fn idle(&self) {
         self.until(State::is_idle).await;
+    }
+
+    /// Waits until the desk is for others.
+    pub(crate) async fn left(&self) {
+        self.until(|state| state.left).await;
     }
 
     /// Waits until the desk is the item's.

@@ -1,6 +1,11 @@
 //! Gathers items into batches, and runs them.
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::join_all};
 use progress_core::TaskError;
@@ -200,8 +205,7 @@ where
     let failed = match results {
         Ok(Ok(results)) if results.len() == expected => {
             for (reply, result) in replies.into_iter().zip(results) {
-                // An item that has left meanwhile wants none.
-                let _unwanted = reply.send(Ok(result));
+                answer(reply, Ok(result));
             }
             return;
         }
@@ -211,8 +215,14 @@ where
         Err(_) => Err("a batch panicked"),
     };
     for reply in replies {
-        let _unwanted = reply.send(failed.clone().map(Err));
+        answer(reply, failed.clone().map(Err));
     }
+}
+
+/// An item that has left meanwhile wants no answer, which is dropped here; that may panic, and the
+/// others are to have theirs.
+fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(reply.send(answer)))));
 }
 
 #[cfg(test)]

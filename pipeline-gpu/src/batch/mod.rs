@@ -201,12 +201,12 @@ where
         let mut input = Some(input);
         while let Some(next) = input.take() {
             cx.ready().await?;
-            let slot = Arc::new(Mutex::new(Some(next)));
+            let given = Given(Arc::new(Mutex::new(Some(next))));
             let (reply, mut result) = oneshot::channel();
             let entry = Entry {
                 waited: cx.hold(),
                 cx: cx.clone(),
-                input: Arc::clone(&slot),
+                input: Arc::clone(&given.0),
                 reply,
             };
             // It fails only if the runtime goes away.
@@ -220,7 +220,7 @@ where
             };
             if ended.is_none() {
                 // It leaves a batch that has not begun, to come back when it goes on.
-                input = slot.lock().take();
+                input = given.take_back();
                 if input.is_none() {
                     ended = Some(result.await);
                 }
@@ -246,6 +246,22 @@ where
 
     fn is_opaque(&self) -> bool {
         self.stage.is_opaque()
+    }
+}
+
+/// What an item has given to a batch. If the batch has not begun it is taken back, at the latest when
+/// nobody waits any more: what drops it may panic, and the others are not to hear of that.
+struct Given<In>(Arc<Mutex<Option<In>>>);
+
+impl<In> Given<In> {
+    fn take_back(&self) -> Option<In> {
+        self.0.lock().take()
+    }
+}
+
+impl<In> Drop for Given<In> {
+    fn drop(&mut self) {
+        drop(self.take_back());
     }
 }
 

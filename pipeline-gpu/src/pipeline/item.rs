@@ -93,6 +93,14 @@ impl Item {
         self.cancel.is_cancelled()
     }
 
+    /// The same, also if nobody but its task knows of it as yet.
+    pub(super) fn is_to_stop(&self) -> bool {
+        if !self.is_stopped() && self.reporter.is_cancelled() {
+            self.ask_to_stop(Stop::Cancelled(self.reporter.cancel_reason()));
+        }
+        self.is_stopped()
+    }
+
     /// Tells its place among those that wait.
     pub(super) fn tell_place(&self, place: u64) {
         if let Some(task) = &*self.task.lock() {

@@ -124,20 +124,27 @@ impl<T> Line<T> {
     /// Puts an item into a place that was kept; gives it back if it is to stop, or nobody would take
     /// it.
     pub(super) fn put(&self, place: SemaphorePermit<'_>, job: Job<T>) -> Result<(), Job<T>> {
-        {
+        let lets_pass = {
             let mut waiting = self.waiting.lock();
             // Under the lock: who stops it looks for it here afterwards.
             if waiting.abandoned || job.ticket.item.is_stopped() {
                 return Err(job);
             }
             place.forget();
-            waiting.jobs.push_back(Waiter {
+            let waiter = Waiter {
                 job,
                 place: Place::InLine,
                 told: 0,
-            });
-        }
+            };
+            let lets_pass = waiter.lets_pass();
+            waiting.jobs.push_back(waiter);
+            lets_pass
+        };
         self.arrived.notify_one();
+        if lets_pass {
+            // Who waits for a place has looked when this one was not here.
+            self.paused.notify_waiters();
+        }
         self.tell_places();
         Ok(())
     }

@@ -246,7 +246,7 @@ impl<S> Post<S> {
                 Ok(output)
             }
             // It has seen the flag before this did.
-            Ok(Err(_)) if item.is_stopped() => Err(Failure::Stopped(Some(path))),
+            Ok(Err(_)) if item.is_to_stop() => Err(Failure::Stopped(Some(path))),
             Ok(Err(error)) => Err(failed_in(error, &path)),
             // What it said was told to the panic hook.
             Err(_) => Err(failed_in(error::stage_panicked(&plan.name), &path)),

@@ -32,7 +32,11 @@ where
             Ok(_) => call.succeeded(),
             // An error that no other attempt would mend is the item's fault; one that follows a
             // request to stop is nobody's.
-            Err(error) if error.is_retryable() && !cx.is_cancelled() => call.failed(),
+            Err(error)
+                if error.is_retryable() && !cx.is_cancelled() && !cx.reporter().is_cancelled() =>
+            {
+                call.failed();
+            }
             Err(_) => {}
         }
         result

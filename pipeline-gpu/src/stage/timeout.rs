@@ -53,11 +53,11 @@ where
     }
 }
 
-/// Waits for so much time in which the item is not paused.
+/// Waits for so much time in which the item is not paused, nor waits for its stage after a pause.
 async fn spent(cx: &Context, mut left: Duration) {
     while cx.resumed().await {
         let began = Instant::now();
-        if timeout(left, cx.paused()).await.is_err() {
+        if timeout(left, cx.held_up()).await.is_err() {
             return;
         }
         left = left.saturating_sub(began.elapsed());

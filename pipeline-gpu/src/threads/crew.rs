@@ -87,15 +87,24 @@ impl<S: 'static> Crew<S> {
         let mut next = Some(job);
         while let Some(job) = next.take() {
             cx.ready().await?;
-            let (reply, result) = oneshot::channel();
+            let (reply, mut result) = oneshot::channel();
             let job = Order {
                 job,
                 reply,
                 waited: cx.hold(),
                 cx: cx.clone(),
             };
-            let _place = self.0.0.push(Box::new(move |own| job.run(own)));
-            match result.await {
+            let place = self.0.0.push(Box::new(move |own| job.run(own)));
+            let ended = tokio::select! {
+                biased;
+                ended = &mut result => ended,
+                () = cx.cancel().cancelled() => {
+                    // Not begun, it never is; else it comes to its end.
+                    drop(place);
+                    result.await
+                }
+            };
+            match ended {
                 Ok(Reply::Done(Ok(result))) => return result,
                 Ok(Reply::Done(Err(panic))) => resume_unwind(panic),
                 Ok(Reply::Paused(job)) => next = Some(job),
@@ -171,12 +180,11 @@ impl<J, T> Order<J, T> {
             return;
         }
         let job = self.job;
-        if self.cx.is_paused() {
+        let Some(_kept) = self.cx.keep_unless_held_up() else {
             let _unwanted = self.reply.send(Reply::Paused(job));
             return;
-        }
+        };
         drop(self.waited);
-        let _kept = self.cx.keep();
         let result = catch_unwind(AssertUnwindSafe(|| job(own)));
         // Nobody may want it any more.
         let _unwanted = self.reply.send(Reply::Done(result));

@@ -245,3 +245,36 @@ async fn all_are_cancelled_at_once() {
     }
     assert_eq!((pipeline.live(), pipeline.waiting()), (0, 0));
 }
+
+/// On one thread who was woken last comes first: the attempts, before whoever sets the flag.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn one_whose_task_is_cancelled_between_attempts_does_not_fail() {
+    let tracker = ProgressTracker::new();
+    let pipeline = Pipeline::builder("p")
+        .stage(
+            "flaky",
+            (|_cx: Context, _: u32| async move {
+                Err::<u32, _>(TaskError::new("BUSY", "Busy").retryable(true))
+            })
+            .retry(RetryPolicy::new().first_delay(Duration::from_secs(60))),
+        )
+        .build()
+        .unwrap();
+    for n in 0..20 {
+        let id = format!("t{n}");
+        let run = pipeline.submit(tracker.task(id.clone()), n).unwrap();
+        soon(async {
+            while !event_types(&tracker, &id).await.contains(&"error".into()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let cancel = {
+            let (tracker, id) = (tracker.clone(), id.clone());
+            async move { tracker.cancel(id, "enough").await }
+        };
+        tokio::spawn(cancel).await.unwrap().unwrap();
+        assert_eq!(soon(run).await, cancelled("enough"), "{id}");
+        assert_eq!(snapshot(&tracker, &id).await.state, TaskState::Cancelled);
+    }
+}

@@ -2,11 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pipeline_gpu::{Context, Pipeline, Refusal, RunError};
+use pipeline_gpu::{BatchContext, Batched, Context, Pipeline, Refusal, RunError};
 use progress_core::{ProgressTracker, Reporter, TaskError, TaskState};
 use serde::{Serialize, Serializer, ser::Error as _};
 
 use crate::common::{Gate, Takes, settle, snapshot, soon};
+
+/// Something that panics when it is dropped, if it is armed.
+struct Bomb {
+    armed: bool,
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.armed || std::thread::panicking(), "meant");
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_closes_brings_its_items_to_their_end_and_takes_no_more() {
@@ -143,18 +154,12 @@ fn items_end_when_their_runtime_goes_away_before_it_has_begun() {
 
 #[tokio::test(start_paused = true)]
 async fn an_output_may_panic_when_it_is_dropped() {
-    struct Bomb {
-        armed: bool,
+    struct Output {
+        _bomb: Bomb,
         refused: bool,
     }
 
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            assert!(!self.armed || std::thread::panicking(), "meant");
-        }
-    }
-
-    impl Serialize for Bomb {
+    impl Serialize for Output {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             match self.refused {
                 true => Err(S::Error::custom("meant")),
@@ -166,8 +171,8 @@ async fn an_output_may_panic_when_it_is_dropped() {
     let tracker = ProgressTracker::new();
     let gate = Gate::new();
     let arm = |_cx: Context, n: u32| async move {
-        Ok::<_, TaskError>(Bomb {
-            armed: n < 2,
+        Ok::<_, TaskError>(Output {
+            _bomb: Bomb { armed: n < 2 },
             refused: n == 1,
         })
     };
@@ -219,21 +224,13 @@ async fn an_item_goes_on_when_nobody_is_left_to_have_it_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_item_is_made_of_may_panic_when_it_is_dropped() {
-    struct Bomb(bool);
-
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            assert!(!self.0 || std::thread::panicking(), "meant");
-        }
-    }
-
     let pipeline = Pipeline::builder("p")
         .stage("arm", |_cx: Context, armed: bool| async move {
-            Ok::<_, TaskError>(Bomb(armed))
+            Ok::<_, TaskError>(Bomb { armed })
         })
         .stage("hold", |_cx: Context, bomb: Bomb| async move {
             tokio::time::sleep(Duration::from_secs(60)).await;
-            Ok::<_, TaskError>(bomb.0)
+            Ok::<_, TaskError>(bomb.armed)
         })
         .build()
         .unwrap();
@@ -248,4 +245,48 @@ async fn what_an_item_is_made_of_may_panic_when_it_is_dropped() {
             .unwrap(),
         Ok(false),
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_of_a_batch_gets_may_panic_when_it_is_dropped() {
+    let batched = Batched::new(|_cx: BatchContext, inputs: Vec<bool>| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(inputs.into_iter().map(|armed| Ok(Bomb { armed })).collect())
+    });
+    let pipeline = Pipeline::builder("p")
+        .stage("batch", batched)
+        .stage("disarm", |_cx: Context, bomb: Bomb| async move {
+            Ok::<_, TaskError>(bomb.armed)
+        })
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    let [armed, sound] = [true, false].map(|armed| pipeline.item(armed).run(&nobody));
+    settle().await;
+    armed.cancel(None);
+    assert!(soon(armed).await.is_err());
+    assert_eq!(soon(sound).await, Ok(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_gives_to_a_batch_may_panic_when_it_is_dropped() {
+    let batched = Batched::new(|_cx: BatchContext, inputs: Vec<Bomb>| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(inputs.iter().map(|bomb| Ok(bomb.armed)).collect())
+    });
+    let pipeline = Pipeline::builder("p")
+        .stage("batch", batched)
+        .build()
+        .unwrap();
+    let nobody = Reporter::noop();
+    let run = |armed| pipeline.item(Bomb { armed }).run(&nobody);
+    let works = run(false);
+    settle().await;
+    let gathered = run(true);
+    settle().await;
+    gathered.cancel(None);
+    assert!(soon(gathered).await.is_err());
+    let comes_later = run(false);
+    assert_eq!(soon(works).await, Ok(false));
+    assert_eq!(soon(comes_later).await, Ok(false));
 }

@@ -15,6 +15,7 @@ mod parking;
 mod pausing;
 mod places;
 mod retries;
+mod returning;
 mod stress;
 mod tasks;
 mod threads;

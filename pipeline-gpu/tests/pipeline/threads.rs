@@ -1,5 +1,5 @@
-//! Synchronous code on threads of its own. These run in real time: a paused clock does not wait for
-//! threads.
+//! Synchronous code on threads of its own. Where something waits for it these run in real time: a
+//! paused clock does not wait for threads.
 
 use std::{
     cell::Cell,
@@ -17,8 +17,9 @@ use std::{
 use futures_util::future::join_all;
 use pipeline_gpu::{Context, CpuPool, PerThread, Pipeline, RunError, Stage, blocking};
 use progress_core::{Reporter, TaskError, batch::RetryPolicy};
+use tokio::time::Instant;
 
-use crate::common::{Log, soon, until};
+use crate::common::{Log, settle, soon, until};
 
 fn thread_name() -> String {
     thread::current().name().unwrap_or_default().to_owned()
@@ -307,4 +308,30 @@ async fn a_pool_keeps_nothing_of_work_that_was_given_up() {
 
     release.send(()).unwrap();
     assert_eq!(soon(holder).await.unwrap(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_thread_ends_at_once_when_it_is_to_stop() {
+    let pool = CpuPool::new("busy", 1).unwrap();
+    let (free, busy) = mpsc::channel::<()>();
+    let detached = Context::detached("s", Reporter::noop());
+    let elsewhere = pool.run(&detached, move || {
+        let _freed = busy.recv();
+        Ok(())
+    });
+    let pipeline = Pipeline::builder("p")
+        .pool(&pool)
+        .stage("s", blocking(|_cx: &Context, n: u32| Ok(n)))
+        .build()
+        .unwrap();
+    let others = async {
+        let run = pipeline.item(1).run(&Reporter::noop());
+        settle().await;
+        let asked = Instant::now();
+        run.cancel(None);
+        assert!(soon(run).await.is_err());
+        assert_eq!(asked.elapsed(), Duration::ZERO, "without its grace");
+        drop(free);
+    };
+    assert!(tokio::join!(elsewhere, others).0.is_ok());
 }
