@@ -13,6 +13,9 @@ use crate::report::Outcome;
 /// unbounded queue is found within a short run.
 const MEMORY_MEGABYTES: u32 = 2048;
 
+/// Below it, what full optimisation costs in the build is not made up for by more inputs a second.
+const SHORT_SECONDS: u32 = 60;
+
 pub(crate) fn run(context: &Context) -> Result<Outcome> {
     if !context.root.join("fuzz/Cargo.toml").is_file() {
         return Ok(Outcome::Skipped("no fuzz targets yet".into()));
@@ -66,7 +69,10 @@ pub(crate) fn run(context: &Context) -> Result<Outcome> {
 /// `cargo fuzz`, building where a hand-run `cargo fuzz` does unless all builds are sent elsewhere:
 /// its sanitizer flags must not meet the workspace's own builds.
 fn cargo_fuzz(context: &Context, plus: &str, subcommand: &str) -> Process {
-    let process = context.cargo([plus, "fuzz", subcommand]);
+    let mut process = context.cargo([plus, "fuzz", subcommand]);
+    if context.fuzz_seconds.get() < SHORT_SECONDS {
+        process = process.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    }
     if std::env::var_os("CARGO_TARGET_DIR").is_some() {
         process.env("CARGO_TARGET_DIR", context.target_dir("fuzz"))
     } else {
