@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::needs::{self, User};
 use crate::report::Outcome;
-use crate::{Context, Gate, fuzz, interop, js, models};
+use crate::{Context, Gate, fuzz, interop, js, junit, models};
 
 /// All quick gates: the cheapest first, so that a slip shows early.
 pub(crate) fn quick() -> impl Iterator<Item = &'static Gate> {
@@ -110,9 +110,16 @@ fn install_needs(context: &Context) -> Result<Outcome> {
 fn tests(context: &Context) -> Result<Outcome> {
     if context.has_subcommand("nextest") {
         let profile = if context.ci { "ci" } else { "default" };
+        let report = context.target_dir(&format!("nextest/{profile}/junit.xml"));
+        // That of a run before is not of this one.
+        remove(&report)?;
         let nextest = context.cargo(["nextest", "run", "--workspace", "--all-features"]);
-        nextest.args(["--profile", profile]).run()?;
-        return Ok(Outcome::Passed);
+        let result = nextest.args(["--profile", profile]).run();
+        return match result {
+            // It did not get so far as to run them.
+            Err(error) if !report.is_file() => Err(error),
+            result => Ok(junit::outcome(&report, result.is_ok())),
+        };
     }
     context
         .cargo(["test", "--workspace", "--tests", "--examples"])
@@ -217,11 +224,13 @@ fn published(context: &Context) -> Result<Vec<String>> {
     Ok(crates)
 }
 
-fn remove(dir: &Path) -> Result<()> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
+fn remove(path: &Path) -> Result<()> {
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false if path.exists() => fs::remove_file(path),
+        false => return Ok(()),
+    };
+    removed.with_context(|| format!("cannot remove {}", path.display()))
 }
 
 /// Whether a Rust file at or below `dir` contains `text`.

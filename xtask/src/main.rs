@@ -14,6 +14,7 @@ mod gates;
 mod gpu_check;
 mod interop;
 mod js;
+mod junit;
 mod models;
 mod needs;
 mod process;
