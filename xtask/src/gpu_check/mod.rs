@@ -1,8 +1,8 @@
 //! The check of `pipeline-gpu` on a machine with a GPU of the kind H100 or H200: one folder to carry
 //! there.
 //!
-//! Such a machine may be lent for minutes, without a network and with a limit on what is carried. So
-//! the folder has all that is needed but what NVIDIA's own packages bring, and is made beforehand.
+//! Such a machine may have no network, and its minutes cost. So the folder has all that is needed but
+//! what NVIDIA's own packages bring, and is made beforehand.
 
 mod bundle;
 mod fatbin;
@@ -19,7 +19,7 @@ use crate::needs::{self, User};
 use crate::report::Outcome;
 use crate::{Context, Gate};
 
-/// What may be carried is 64 MiB; some of it is the checkout's.
+/// What is copied there in seconds over most lines, and fits into what many services take as one file.
 const LIMIT: u64 = 58 << 20;
 
 /// Compute capability 9.0: H100, H200.
