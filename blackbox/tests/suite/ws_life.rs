@@ -165,7 +165,7 @@ async fn client_that_shows_no_life_is_closed_with_4012() {
 
 #[tokio::test]
 async fn any_pong_is_life() {
-    let dead = Duration::from_secs(1);
+    let dead = Duration::from_secs(3);
     let server = Server::with(|gateway| gateway.heartbeat(BEAT).dead_after(dead)).await;
     let _task = server.tracker.task("a").start().unwrap();
     let outlive = async |opcode, pong: &[u8]| {

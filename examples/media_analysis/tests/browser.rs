@@ -31,10 +31,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use demo::analysis::{Analysis, Observer, Source};
 use media_analysis::{ChunkLimits, server::Settings, studio::see};
+use progress_core::batch::RetryPolicy;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -148,7 +150,8 @@ async fn a_large_file_goes_on_after_a_reload() {
         write(&folder, "photo.jpg", &files::photo(1)),
     ];
     browser.open(&host.url).await;
-    browser.slow_down_uploads(20_000_000).await;
+    // A minute for the whole of it: the page is reloaded long before.
+    browser.slow_down_uploads(2_000_000).await;
     browser.choose(&paths).await;
     browser.until_rows(1, "completed").await;
     let film = "document.querySelector('[data-testid=row][data-state=running] .bar')";
@@ -174,6 +177,7 @@ async fn a_large_file_goes_on_after_a_reload() {
     .await;
     assert_eq!(host.json(&upload).await["complete"], false);
     offline(&browser, false).await;
+    browser.slow_down_uploads(-1).await;
     browser.until_final().await;
     browser.until_rows(2, "completed").await;
     let batch = browser.batch().await;
@@ -190,7 +194,11 @@ async fn retries_are_shown_and_an_item_and_the_batch_can_be_cancelled() {
     let fails = Arc::new(AtomicBool::new(true));
     let made = Arc::new(AtomicUsize::new(0));
     let (failing, count) = (Arc::clone(&fails), Arc::clone(&made));
-    let settings = Settings::default().analyser(
+    // It waits until it is cancelled, whatever time a browser takes to show it.
+    let retries = RetryPolicy::default()
+        .first_delay(Duration::from_secs(300))
+        .longest_delay(Duration::from_secs(300));
+    let settings = Settings::default().retries(retries).analyser(
         move |source: &Source, file: Analysis, observer: &mut dyn Observer| {
             count.fetch_add(1, Ordering::Relaxed);
             match failing.load(Ordering::Relaxed) {

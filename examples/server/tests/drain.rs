@@ -14,7 +14,11 @@ mod support;
 
 use std::{
     env, fs,
-    sync::Arc,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -209,6 +213,17 @@ fn run_delay(process: &str) -> Duration {
     waited.sum()
 }
 
+/// Keeps by how many milliseconds at most this process was late, until nobody wants to know.
+fn watch_the_clock(late: &Weak<AtomicU64>) {
+    const STEP: Duration = Duration::from_millis(20);
+    while let Some(late) = late.upgrade() {
+        let began = Instant::now();
+        thread::sleep(STEP);
+        let missed = began.elapsed().saturating_sub(STEP).as_millis();
+        late.fetch_max(missed.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_client_of_a_node_that_goes_is_soon_back_on_another() {
     rlimit::increase_nofile_limit(16_384).unwrap();
@@ -238,6 +253,11 @@ async fn every_client_of_a_node_that_goes_is_soon_back_on_another() {
     let joined = timeout(3 * PATIENCE, ready.wait()).await;
     joined.expect("all are connected");
 
+    let stood_still = Arc::new(AtomicU64::new(0));
+    thread::spawn({
+        let stood_still = Arc::downgrade(&stood_still);
+        move || watch_the_clock(&stood_still)
+    });
     let (over, is_over) = watch::channel(false);
     let going = async {
         let id = goes.process.id().unwrap().to_string();
@@ -294,7 +314,10 @@ async fn every_client_of_a_node_that_goes_is_soon_back_on_another() {
             "#".repeat(back * 200 / streams)
         );
     }
-    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    let stood_still = Duration::from_millis(stood_still.load(Ordering::Relaxed));
+    println!("this process stood still for up to {stood_still:?}");
+    let longest_allowed = Duration::from_secs(5) + 2 * stood_still;
+    assert!(longest < longest_allowed, "{longest:?}");
     let mut all = 0;
     for (second, back) in (1..).zip(seconds) {
         all += back;
@@ -303,8 +326,10 @@ async fn every_client_of_a_node_that_goes_is_soon_back_on_another() {
             "{all} of {streams} after {second} s"
         );
     }
-    // A node that gets no processor sends nobody away, and after that all who are due by then.
-    if starved.iter().all(|waited| *waited < STARVED) {
+    // A node that gets no processor sends nobody away, and after that all who are due by then; and
+    // who stands still sees all at once who came meanwhile.
+    let starved = starved.iter().any(|waited| *waited >= STARVED);
+    if !starved && stood_still < STARVED / 4 {
         assert!(
             busiest * 5 <= streams,
             "{busiest} of {streams} in one second"

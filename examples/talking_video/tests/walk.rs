@@ -238,7 +238,7 @@ async fn how_long_stages_took_is_kept_over_a_restart() {
 async fn results_go_with_their_tasks() {
     let rendering = stand_in().await;
     let host = Host::with(Users::open(), rendering, |settings| {
-        settings.retention(std::time::Duration::from_secs(2))
+        settings.retention(std::time::Duration::from_secs(8))
     })
     .await;
     let task = host.generate().await;

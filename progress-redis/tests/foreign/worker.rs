@@ -164,9 +164,7 @@ async fn it_stops_when_somebody_asks_it_to_on_another_node() {
 #[tokio::test]
 async fn one_that_is_dead_is_stalled_then_abandoned() {
     let server = RedisServer::start();
-    let node = tracker(
-        transport(&server).silence(Duration::from_millis(600), Duration::from_millis(2_500)),
-    );
+    let node = tracker(transport(&server).silence(Duration::from_secs(2), Duration::from_secs(6)));
     let mut frames = node.subscribe("t");
     let mut client = Client::of(&server).await;
     until("it is loaded", async || client.is_served().await).await;

@@ -1,5 +1,7 @@
 //! What the broker's clock decides: leases, silences, single use.
 
+use std::time::Instant;
+
 use super::{
     Bench,
     node::{EXPIRED, Node, complete, draft, generation, mark, not_shown, note, started, to_share},
@@ -58,12 +60,17 @@ pub async fn a_node_that_renews_again_in_time_lives_on(bench: &dyn Bench) {
     let run = owner.run().await;
     let lease = bench.moment() * 3;
     for _ in 0..4 {
+        let renewed = Instant::now();
         owner
             .renew(&owner.id, lease)
             .await
             .expect("nothing is wrong");
         bench.pass(bench.moment()).await;
-        assert_eq!(cause(&node, &run.task).await, None);
+        let cause = cause(&node, &run.task).await;
+        // Of a machine that stood still meanwhile, the lease may be over.
+        if renewed.elapsed() < lease {
+            assert_eq!(cause, None);
+        }
     }
     bench.pass(lease).await;
     assert!(node.is_expired(&run.task).await);
