@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use pipeline_gpu::{BatchContext, Batched, Context, Device, Pipeline, Prior, Stage, blocking};
+use pipeline_gpu::{Admission, BatchContext, Batched, Context, Pipeline, Prior, Stage, blocking};
 use progress_core::{Data, Frame, ProgressTracker, TaskError};
 
 /// Grey, one byte a pixel.
@@ -46,7 +46,7 @@ async fn work(side: usize, pictures: u32) -> Result<Prior, Box<dyn Error>> {
 }
 
 fn pipeline(side: usize) -> Result<Pipeline<u32, f64>, Box<dyn Error>> {
-    let device = Device::new("blur-unit", 1);
+    let device = Admission::new("blur-unit", 1);
     let draw =
         blocking(move |_cx: &Context, n: u32| match n {
             2 => Err(TaskError::new("PICTURE_BROKEN", "The picture is broken")

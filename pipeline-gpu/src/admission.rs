@@ -8,21 +8,21 @@ use tokio::sync::oneshot;
 
 use crate::{context::Context, desk::Keeps, place, sync::Mutex};
 
-/// A device that does so much at a time: a GPU with room for two runs, a service that takes four
-/// requests.
+/// Admission to a device that does so much at a time: a GPU with room for two runs, a service that
+/// takes four requests.
 ///
-/// Who asks first is admitted first, whichever pipeline it belongs to; give clones of one device to
-/// all that use it. Who waits sees it: the stage's metadata hold `waiting_for` (the device's name)
+/// Who asks first is admitted first, whichever pipeline it belongs to; give clones of one admission to
+/// all that use the device. Who waits sees it: the stage's metadata hold `waiting_for` (the device's name)
 /// and `position` (from 1; behind the 64th not every change is told), both null once it is admitted or
 /// waits no more.
 ///
 /// At most as many wait as the stages that use it work on at a time.
 ///
 /// ```
-/// use pipeline_gpu::{Context, Device, Stage};
+/// use pipeline_gpu::{Context, Admission, Stage};
 /// use progress_core::TaskError;
 ///
-/// let gpu = Device::new("cuda:0", 1);
+/// let gpu = Admission::new("cuda:0", 1);
 /// let detect = (|_cx: Context, n: u32| async move { Ok::<_, TaskError>(n + 1) }).on(&gpu);
 /// let matte = (|_cx: Context, n: u32| async move { Ok::<_, TaskError>(n * 2) }).on(&gpu);
 /// assert_eq!((gpu.slots(), gpu.waiting()), (1, 0));
@@ -31,7 +31,7 @@ use crate::{context::Context, desk::Keeps, place, sync::Mutex};
 /// # is_stage(matte);
 /// ```
 #[derive(Clone)]
-pub struct Device(Arc<Shared>);
+pub struct Admission(Arc<Shared>);
 
 struct Shared {
     name: Arc<str>,
@@ -57,13 +57,13 @@ struct Waiter {
 /// Leave to use the device, until it is dropped.
 #[derive(Debug)]
 pub struct Admitted {
-    device: Device,
+    admission: Admission,
     /// By the item that uses it.
     kept: Option<Keeps>,
 }
 
-impl Device {
-    /// Makes a device that admits so many at a time; at least one.
+impl Admission {
+    /// Admits so many to `name` at a time; at least one.
     #[must_use]
     pub fn new(name: &str, slots: usize) -> Self {
         let slots = slots.max(1);
@@ -139,7 +139,7 @@ impl Device {
         };
         let _held = cx.hold();
         let _place = Place {
-            device: self,
+            admission: self,
             id,
             reporter: cx.reporter(),
         };
@@ -185,7 +185,7 @@ impl Device {
 
 /// A place in the line, shown until it is left: by being admitted, or given up.
 struct Place<'a> {
-    device: &'a Device,
+    admission: &'a Admission,
     id: u64,
     reporter: &'a Reporter,
 }
@@ -193,26 +193,26 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let left = {
-            let mut line = self.device.0.line.lock();
+            let mut line = self.admission.0.line.lock();
             let place = line.waiting.iter().position(|waiter| waiter.id == self.id);
             place.and_then(|place| line.waiting.remove(place))
         };
         {
             // Whoever tells places now was told of this one before it was left.
-            let _telling = self.device.0.telling.lock();
+            let _telling = self.admission.0.telling.lock();
             self.reporter.metadata("waiting_for", Value::Null);
             self.reporter.metadata("position", Value::Null);
         }
         if left.is_some() {
-            self.device.tell();
+            self.admission.tell();
         }
     }
 }
 
 impl Admitted {
-    fn new(device: &Device) -> Self {
+    fn new(admission: &Admission) -> Self {
         Self {
-            device: device.clone(),
+            admission: admission.clone(),
             kept: None,
         }
     }
@@ -220,14 +220,14 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.device.release();
+        self.admission.release();
     }
 }
 
-impl fmt::Debug for Device {
+impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.0.line.lock();
-        f.debug_struct("Device")
+        f.debug_struct("Admission")
             .field("name", &self.0.name)
             .field("slots", &self.0.slots)
             .field("free", &line.free)

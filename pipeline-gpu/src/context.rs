@@ -10,7 +10,7 @@ use crate::{
     cancel::Cancel,
     desk::{Desk, Keeps, Pauses},
     error,
-    stopwatch::{Held, Stopwatch},
+    stopwatch::{Hand, Held, Stopwatch},
     threads::CpuPool,
 };
 
@@ -151,7 +151,7 @@ impl Context {
     /// While an item that is paused by itself waits here, its stage works on another in its place;
     /// then it waits until the stage has room for it. So code that calls this should have nothing
     /// that another item of the stage waits for, such as a lock of its own. An item that has been
-    /// admitted to a [`Device`](crate::Device), is on a thread of this crate or in a batch keeps its
+    /// admitted by an [`Admission`](crate::Admission), is on a thread of this crate or in a batch keeps its
     /// place in the stage as it keeps those.
     ///
     /// # Errors
@@ -242,6 +242,13 @@ impl Context {
     /// The time until the guard is dropped is not the stage's.
     pub(crate) fn hold(&self) -> Held {
         self.site.stopwatch.hold()
+    }
+
+    /// Until the guard is dropped one of several works on the item, side by side: while one waits the
+    /// others work.
+    #[cfg(feature = "audio")]
+    pub(crate) fn hand(&self) -> Hand {
+        self.site.stopwatch.hand()
     }
 
     /// Until the guard is dropped the item has something that others may wait for.

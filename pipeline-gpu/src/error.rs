@@ -282,13 +282,3 @@ pub(crate) fn result_refused(error: &PublishError) -> TaskError {
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
-
-/// Names the stage that an error comes from, unless it names one itself.
-pub(crate) fn in_stage(error: TaskError, stage: &str) -> TaskError {
-    // The error keeps its stage to itself; this is no hot path.
-    let names_one = serde_json::to_value(&error).is_ok_and(|json| json.get("stage").is_some());
-    match names_one {
-        true => error,
-        false => error.stage(stage),
-    }
-}

@@ -31,6 +31,7 @@ mod context;
 mod desk;
 mod error;
 #[cfg(feature = "__runtime")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "onnx", feature = "download-binaries"))))]
 pub mod onnx;
 mod pipeline;
 mod place;
@@ -42,7 +43,7 @@ mod sync;
 mod threads;
 
 pub use self::{
-    admission::{Admitted, Device},
+    admission::{Admission, Admitted},
     batch::{BatchContext, BatchStage, Batched},
     breaker::{Breaker, BreakerState},
     cancel::Cancel,

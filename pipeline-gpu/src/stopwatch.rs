@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::sync::Mutex;
 
-/// Runs while nobody waits. Clones are one watch.
+/// Runs while somebody works. Clones are one watch.
 #[derive(Debug, Clone)]
 pub(crate) struct Stopwatch(Arc<Mutex<Time>>);
 
@@ -16,6 +16,18 @@ struct Time {
     /// None while it stands still.
     since: Option<Instant>,
     waits: usize,
+    /// How many work side by side; none for one by itself.
+    hands: usize,
+}
+
+impl Time {
+    /// Stands still while all of them wait.
+    fn settle(&mut self) {
+        match self.waits < self.hands.max(1) {
+            true => drop(self.since.get_or_insert_with(Instant::now)),
+            false => self.before += self.since.take().map_or(Duration::ZERO, |at| at.elapsed()),
+        }
+    }
 }
 
 impl Stopwatch {
@@ -25,6 +37,7 @@ impl Stopwatch {
             before: Duration::ZERO,
             since: Some(Instant::now()),
             waits: 0,
+            hands: 0,
         })))
     }
 
@@ -46,10 +59,17 @@ impl Stopwatch {
     pub(crate) fn hold(&self) -> Held {
         let mut time = self.0.lock();
         time.waits += 1;
-        if let Some(since) = time.since.take() {
-            time.before += since.elapsed();
-        }
+        time.settle();
         Held(self.clone())
+    }
+
+    /// Counts one of several who work side by side until the guard is dropped: it takes all of them to
+    /// hold the watch.
+    pub(crate) fn hand(&self) -> Hand {
+        let mut time = self.0.lock();
+        time.hands += 1;
+        time.settle();
+        Hand(self.clone())
     }
 }
 
@@ -61,9 +81,19 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut time = self.0.0.lock();
         time.waits -= 1;
-        if time.waits == 0 {
-            time.since = Some(Instant::now());
-        }
+        time.settle();
+    }
+}
+
+/// One of several who work side by side.
+#[derive(Debug)]
+pub(crate) struct Hand(Stopwatch);
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        let mut time = self.0.0.lock();
+        time.hands -= 1;
+        time.settle();
     }
 }
 
@@ -85,5 +115,26 @@ mod tests {
         assert_eq!(watch.elapsed(), Duration::from_secs(9));
         watch.restart();
         assert_eq!(watch.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_who_work_side_by_side_both_have_to_wait() {
+        let seconds = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+        let watch = Stopwatch::start();
+        let (one, other) = (watch.hand(), watch.hand());
+        let waits = watch.hold();
+        seconds(1).await;
+        let also = watch.hold();
+        seconds(2).await;
+        drop(also);
+        seconds(4).await;
+        // Who is done does not work, and the other waits.
+        drop(other);
+        seconds(8).await;
+        drop(waits);
+        seconds(16).await;
+        drop(one);
+        seconds(32).await;
+        assert_eq!(watch.elapsed(), Duration::from_secs(1 + 4 + 16 + 32));
     }
 }

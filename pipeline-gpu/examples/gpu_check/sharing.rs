@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::{join, try_join_all};
 use pipeline_gpu::{
-    Cancel, Context, Device, Pipeline, Stage,
+    Admission, Cancel, Context, Pipeline, Stage,
     onnx::{Inputs, OnnxModel, Outputs},
 };
 use progress_core::{Reporter, TaskError};
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) fn check(place: &Place, report: &mut Report) -> Done {
     let runtime = overlap::runtime()?;
     let _in_runtime = runtime.enter();
-    let device = Device::new("cuda:0", 1);
+    let device = Admission::new("cuda:0", 1);
     let at_work = Arc::new(AtWork::default());
     let mut alone = Vec::new();
     let mut pipelines = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) fn check(place: &Place, report: &mut Report) -> Done {
 fn pipeline(
     subject: &Subject,
     model: OnnxModel,
-    device: &Device,
+    device: &Admission,
     at_work: &Arc<AtWork>,
 ) -> Result<Pipeline<Inputs, Outputs>, pipeline_gpu::BuildError> {
     let at_work = Arc::clone(at_work);

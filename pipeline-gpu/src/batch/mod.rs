@@ -14,8 +14,12 @@ use crate::{cancel::Cancel, context::Context, stage::Stage, sync::Mutex};
 ///
 /// [`Batched`] makes a [`Stage`] of it.
 pub trait BatchStage<In, Out>: Send + Sync + 'static {
-    /// Works on a batch, and gives a result for each item, in their order. An error in place of the
-    /// results is that of every item.
+    /// Works on a batch, and gives a result for each item, in their order.
+    ///
+    /// # Errors
+    ///
+    /// An error in place of the results is that of every item. So is a panic, and another number of
+    /// results than of items.
     ///
     /// # Cancel safety
     ///
@@ -127,6 +131,8 @@ where
 {
     /// The most items that a batch can have.
     pub const SIZE: usize = 4_096;
+    /// The most batches that run at a time.
+    pub const AT_ONCE: usize = 256;
 
     /// Gathers items for `stage`.
     #[must_use]
@@ -157,10 +163,10 @@ where
         self.apart()
     }
 
-    /// Sets how many batches run at a time (default 1; at least 1).
+    /// Sets how many batches run at a time (default 1; from 1 to [`AT_ONCE`](Self::AT_ONCE)).
     #[must_use]
     pub fn at_once(mut self, batches: usize) -> Self {
-        self.limits.at_once = batches.max(1);
+        self.limits.at_once = batches.clamp(1, Self::AT_ONCE);
         self.apart()
     }
 
@@ -209,17 +215,19 @@ where
                 input: Arc::clone(&given.0),
                 reply,
             };
+            let entries = self.collector();
             // It fails only if the runtime goes away.
-            if self.collector().send(entry).await.is_err() {
+            if cx.or_cancelled(entries.send(entry)).await?.is_err() {
                 break;
             }
             let mut ended = tokio::select! {
                 biased;
                 result = &mut result => Some(result),
+                () = cx.cancel().cancelled() => None,
                 () = cx.paused() => None,
             };
             if ended.is_none() {
-                // It leaves a batch that has not begun, to come back when it goes on.
+                // It leaves a batch that has not begun, to come back if it goes on.
                 input = given.take_back();
                 if input.is_none() {
                     ended = Some(result.await);

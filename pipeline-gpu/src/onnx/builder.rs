@@ -1,10 +1,6 @@
 //! Describes how a model is loaded, and loads it.
 
-use std::{
-    num::NonZeroUsize,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use progress_core::Reporter;
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +17,7 @@ use super::{
     source::ModelSource,
     worker::{self, Workers},
 };
-use crate::Cancel;
+use crate::{Cancel, sync::Mutex};
 
 /// Describes how a model is loaded; made by [`OnnxModel::builder`].
 ///
@@ -82,24 +78,31 @@ impl ModelBuilder {
         self
     }
 
+    /// The most sessions that a model has.
+    pub const WORKERS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+    /// The most threads that a session uses for one operation.
+    pub const THREADS: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+    /// The most runs that wait for a session.
+    pub const QUEUE: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+
     /// Sets how many sessions there are, each with the model's whole memory and a thread of its own
-    /// (default 1).
+    /// (default 1; up to [`WORKERS`](Self::WORKERS)).
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
-        self.options.workers = workers;
+        self.options.workers = workers.min(Self::WORKERS);
         self
     }
 
     /// Sets how many threads a session on the CPU uses for one operation (default: the cores,
-    /// shared among the workers).
+    /// shared among the workers; up to [`THREADS`](Self::THREADS)).
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
-        self.options.threads = Some(threads);
+        self.options.threads = Some(threads.min(Self::THREADS));
         self
     }
 
-    /// Sets how many runs may wait for a session (default 16). Who comes when it is full waits for
-    /// room.
+    /// Sets how many runs may wait for a session (default 16; up to [`QUEUE`](Self::QUEUE)). Who comes
+    /// when it is full waits for room.
     pub fn queue(mut self, runs: NonZeroUsize) -> Self {
-        self.options.queue = runs;
+        self.options.queue = runs.min(Self::QUEUE);
         self
     }
 

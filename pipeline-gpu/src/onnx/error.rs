@@ -253,6 +253,8 @@ fn is_out_of_memory(reason: &str) -> bool {
         "failed to allocate memory",
         "available memory of",
         "bad_alloc",
+        "alloc_failed",
+        "allocation_failed",
     ]
     .iter()
     .any(|words| reason.contains(words))
@@ -395,6 +397,7 @@ mod tests {
             "Available memory of 1 is smaller than requested bytes of 2",
             "CUDA failure 2: out of memory ; GPU=0",
             "std::bad_alloc",
+            "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
         ] {
             assert!(is_out_of_memory(words), "{words}");
         }

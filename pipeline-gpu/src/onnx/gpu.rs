@@ -61,13 +61,17 @@ impl GpuMonitor {
             .unwrap_or(0)
     }
 
-    /// Returns what the GPU does that CUDA counts as number `gpu`, in the order of the bus and of
+    /// Returns what the GPU does that CUDA counts as number `gpu`, in the order of
     /// `CUDA_VISIBLE_DEVICES`; none if there is no such GPU, or it does not answer.
+    ///
+    /// None too where it is not known which GPU that is: of unlike ones CUDA counts the fastest first,
+    /// unless `CUDA_DEVICE_ORDER` is `PCI_BUS_ID`, as the driver counts.
     #[must_use]
     pub fn usage(&self, gpu: u32) -> Option<GpuUsage> {
         let driver = self.driver.as_ref().ok()?;
         let visible = env::var("CUDA_VISIBLE_DEVICES").ok();
         let device = match seen(visible.as_deref(), gpu)? {
+            Seen::Number(_) if !self.is_in_order() => return None,
             Seen::Number(number) => driver.device_by_index(number),
             Seen::Uuid(uuid) => driver.device_by_uuid(uuid),
         };
@@ -75,6 +79,19 @@ impl GpuMonitor {
         usage
             .map_err(|error| tracing::debug!(gpu, %error, "a GPU does not answer"))
             .ok()
+    }
+
+    /// Whether CUDA counts the GPUs as the driver does, or it makes no difference.
+    fn is_in_order(&self) -> bool {
+        if env::var("CUDA_DEVICE_ORDER").is_ok_and(|order| order == "PCI_BUS_ID") {
+            return true;
+        }
+        let Ok(driver) = &self.driver else {
+            return false;
+        };
+        let name = |number| driver.device_by_index(number)?.name();
+        let first = name(0).ok();
+        (1..self.count()).all(|number| name(number).ok() == first)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Stops what the runtime does from outside, whatever it does at that moment.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use crate::sync::Mutex;
 
 /// Set once; then what runs is stopped, and what would begin is stopped at once.
 #[derive(Clone, Default)]
@@ -15,7 +17,7 @@ struct State {
 impl Interrupt {
     /// Stops what runs.
     pub(super) fn set(&self) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.set = true;
         // Under the lock: what it stops cannot end, and something else begin, in between.
         if let Some(stop) = &state.stop {
@@ -24,21 +26,17 @@ impl Interrupt {
     }
 
     pub(super) fn is_set(&self) -> bool {
-        self.lock().set
+        self.0.lock().set
     }
 
     /// Says how to stop what begins now, until what is returned is dropped.
     pub(super) fn arm(&self, stop: impl Fn() + Send + 'static) -> Armed<'_> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.set {
             stop();
         }
         state.stop = Some(Box::new(stop));
         Armed(self)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,6 +66,6 @@ pub(super) struct Armed<'a>(&'a Interrupt);
 
 impl Drop for Armed<'_> {
     fn drop(&mut self) {
-        self.0.lock().stop = None;
+        self.0.0.lock().stop = None;
     }
 }

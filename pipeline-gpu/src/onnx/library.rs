@@ -3,13 +3,14 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::OnceLock,
 };
 
 use ort::{environment::Environment, logging::LogLevel};
 
 #[cfg(feature = "onnx")]
 use super::search::load;
+use crate::sync::Mutex;
 
 /// The runtime of this process, once it was started.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -185,10 +186,10 @@ pub(super) fn runtime(configured: Option<&Path>) -> Result<&'static Runtime, Lib
     static LOADED: Mutex<Option<(Origin, PathBuf)>> = Mutex::new(None);
 
     // Held while the library is looked for: of two models that are loaded at once, one looks.
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded = LOADED.lock();
     let (origin, path) = match &*loaded {
         Some((origin, used)) => {
-            if let Some(asked) = configured.filter(|asked| !same_file(asked, used)) {
+            if let Some(asked) = configured.filter(|asked| !is_it(asked, used)) {
                 return Err(LibraryError::Conflict {
                     used: used.clone(),
                     asked: asked.to_owned(),
@@ -248,17 +249,42 @@ fn load(_configured: Option<&Path>) -> Result<(Origin, PathBuf), LibraryError> {
     Ok((Origin::Linked, PathBuf::new()))
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
+/// Whether the library that is used is the one asked for, or one in the folder asked for.
+fn is_it(asked: &Path, used: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if one.is_dir() {
-        return real(other).parent() == Some(&real(one));
+    let folder_of = |path: &Path| path.parent().map(real);
+    let asked_real = real(asked);
+    if asked.is_dir() {
+        // Where it was found, or where the link leads that was found there.
+        return [folder_of(used), folder_of(&real(used))].contains(&Some(asked_real));
     }
-    real(one) == real(other)
+    asked_real == real(used)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_library_that_a_folder_links_to_is_of_both_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let (links, store) = (root.path().join("lib"), root.path().join("store"));
+        for folder in [&links, &store] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let (link, file) = (
+            links.join("libonnxruntime.so"),
+            store.join("libonnxruntime.so.1"),
+        );
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for asked in [&links, &store, &link, &file] {
+            assert!(is_it(asked, &link), "{}", asked.display());
+        }
+        assert!(is_it(&store, &file));
+        assert!(!is_it(root.path(), &link));
+    }
 
     #[test]
     fn every_place_is_listed_with_its_reason() {

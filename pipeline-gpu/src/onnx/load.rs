@@ -115,7 +115,13 @@ impl Loader {
         let loading = stage(load, said);
         let interrupt = &self.interrupt;
         let opened = Session::open(&self.source, provider, &self.options, record, interrupt);
-        let mut session = opened?;
+        let mut session = opened.inspect_err(|_| {
+            if provider == Provider::TensorRt {
+                // The next provider has a stage of another name: this one is over.
+                loading.message("there is none");
+                loading.set(workers);
+            }
+        })?;
         // Set, not added to: of two providers that are tried one may get so far, and the other too.
         loading.set(number);
         // What is refused here is what was given, not what the provider makes of it.

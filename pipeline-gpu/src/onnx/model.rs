@@ -1,10 +1,6 @@
 //! A model that is loaded and takes runs.
 
-use std::{
-    convert::Infallible,
-    fmt, future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use progress_core::Reporter;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +14,7 @@ use super::{
     source::ModelSource,
     worker::{Call, Request, StopOnDrop, Workers},
 };
-use crate::{Cancel, stopwatch::Held};
+use crate::{Cancel, stopwatch::Held, sync::Mutex};
 
 /// A model that is loaded, and the sessions that run it.
 ///
@@ -119,7 +115,7 @@ impl OnnxModel {
     /// Returns how many runs wait for a session.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        let queue = self.lock();
+        let queue = self.shared.queue.lock();
         queue
             .as_ref()
             .map_or(0, |queue| queue.max_capacity() - queue.capacity())
@@ -198,8 +194,8 @@ impl OnnxModel {
         if cancel.is_cancelled() {
             return Err(OnnxError::Cancelled);
         }
-        let queue = self.lock().clone().ok_or(OnnxError::Closed)?;
-        let call = Call::new()?;
+        let queue = self.shared.queue.lock().clone().ok_or(OnnxError::Closed)?;
+        let call = Call::new(wait)?;
         let on_drop = StopOnDrop::new(&call);
         let (reply, mut answer) = oneshot::channel();
         let room = tokio::select! {
@@ -214,14 +210,8 @@ impl OnnxModel {
             call: Arc::clone(&call),
             reply,
         }));
-        let begins = async {
-            call.begins().await;
-            drop(wait);
-            future::pending::<Infallible>().await
-        };
         let result = tokio::select! {
             biased;
-            never = begins => match never {},
             result = &mut answer => result.map_err(lost)?,
             () = cancel.cancelled() => {
                 call.stop();
@@ -258,16 +248,9 @@ impl OnnxModel {
     ///
     /// Dropping the future leaves the model closed.
     pub async fn close(&self) {
-        drop(self.lock().take());
+        drop(self.shared.queue.lock().take());
         self.shared.alive.close();
         self.shared.alive.wait().await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<mpsc::Sender<Request>>> {
-        self.shared
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -193,14 +193,14 @@ impl Placement {
     }
 
     /// Says it to whoever watches `reporter`, as metadata: `device`, `provider`, `provider_proven`,
-    /// and `fallback_reason` where there is one.
+    /// and `fallback_reason`, null where there is none.
     pub fn report(&self, reporter: &Reporter) {
         reporter.metadata("device", self.device());
         reporter.metadata("provider", self.provider.name());
         reporter.metadata("provider_proven", self.is_proven());
-        if let Some(reason) = self.fallback_reason() {
-            reporter.metadata("fallback_reason", without_paths(&reason));
-        }
+        // Also where there is none: that of a model before this one is not of this one.
+        let reason = self.fallback_reason();
+        reporter.metadata("fallback_reason", reason.as_deref().map(without_paths));
     }
 }
 

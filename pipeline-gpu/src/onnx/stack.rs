@@ -35,7 +35,9 @@ impl Tensor {
             if !is_like || !whole.data.append(&mut tensor.data) {
                 return Err(TensorError::Unlike { index: before + 1 });
             }
-            whole.shape[0] += tensor.shape[0];
+            // Of tensors without elements any number of rows is none in memory.
+            let rows = whole.shape[0].checked_add(tensor.shape[0]);
+            whole.shape[0] = rows.ok_or(TensorError::Unlike { index: before + 1 })?;
         }
         Ok(whole)
     }

@@ -210,11 +210,14 @@ fn sentence(text: &str) -> String {
     }
 }
 
-/// What the runtime says names files of this machine and of the one that it was built on: of each
-/// only the last part is left, and no more than watchers can use.
+/// What the runtime says names this machine, files of it and of the one that it was built on: of each
+/// file only the last part is left, and of it all no more than watchers can use.
 pub(super) fn without_paths(text: &str) -> String {
     const LONGEST: usize = 500;
-    let words = text.split_whitespace().map(|word| {
+    let words = text.split_whitespace();
+    // So begins in what CUDA's errors say the name of the machine.
+    let words = words.filter(|word| !word.starts_with("hostname="));
+    let words = words.map(|word| {
         let is_path = |c| c == '/' || c == '\\';
         match word.trim_end_matches(is_path).rsplit_once(is_path) {
             Some((_, last)) => last,
@@ -239,6 +242,10 @@ mod tests {
         let told = "Load model from u2netp.onnx graph.cc:12 a.onnx is bad";
         assert_eq!(without_paths(said), told);
         assert_eq!(without_paths("shape [1, 3] and x"), "shape [1, 3] and x");
+        assert_eq!(
+            without_paths("CUDA failure 2 ; hostname=gpu-7 ;"),
+            "CUDA failure 2 ; ;"
+        );
         assert_eq!(without_paths(&"é".repeat(900)).chars().count(), 501);
     }
 }

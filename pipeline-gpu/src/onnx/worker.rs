@@ -3,14 +3,14 @@
 use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
 
 use ort::session::RunOptions;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     port::{Inputs, Outputs},
     session::{Session, run_options},
 };
+use crate::{stopwatch::Held, sync::Mutex};
 
 /// A run that waits for a session, or has one.
 pub(super) struct Request {
@@ -30,15 +31,17 @@ pub(super) struct Request {
 pub(super) struct Call {
     options: Arc<RunOptions>,
     begun: AtomicBool,
-    begins: Notify,
+    /// Until a session takes it, or nobody wants it any more.
+    wait: Mutex<Option<Held>>,
 }
 
 impl Call {
-    pub(super) fn new() -> Result<Arc<Self>, OnnxError> {
+    /// `wait` is let go of when a session takes it.
+    pub(super) fn new(wait: Option<Held>) -> Result<Arc<Self>, OnnxError> {
         Ok(Arc::new(Self {
             options: run_options()?,
             begun: AtomicBool::new(false),
-            begins: Notify::new(),
+            wait: Mutex::new(wait),
         }))
     }
 
@@ -47,16 +50,12 @@ impl Call {
         if let Err(error) = self.options.terminate() {
             tracing::warn!(%error, "a run cannot be told to stop");
         }
+        drop(self.wait.lock().take());
     }
 
     fn begin(&self) {
         self.begun.store(true, Ordering::Release);
-        self.begins.notify_one();
-    }
-
-    /// Waits until a session has taken it. For one who waits.
-    pub(super) async fn begins(&self) {
-        self.begins.notified().await;
+        drop(self.wait.lock().take());
     }
 
     /// Whether a session has taken it.
@@ -107,8 +106,7 @@ impl Workers {
     }
 
     fn next(&self) -> Option<Request> {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.blocking_recv()
+        self.requests.lock().blocking_recv()
     }
 }
 

@@ -217,7 +217,7 @@ where
 }
 
 /// Room for an item that is being made.
-struct Admission<'a, Out> {
+struct Seated<'a, Out> {
     seat: Seat<Out>,
     place: SemaphorePermit<'a>,
 }
@@ -227,18 +227,18 @@ where
     In: Send + 'static,
     Out: Send + 'static,
 {
-    fn admit(&self) -> Result<Admission<'_, Out>, Refusal> {
+    fn admit(&self) -> Result<Seated<'_, Out>, Refusal> {
         let parts = self.parts();
         let seat = parts.ledger.seat().ok_or(Refusal::Closed)?;
         let place = parts.first.reserve().ok_or(Refusal::Full {
             limit: parts.waiting,
         })?;
-        Ok(Admission { seat, place })
+        Ok(Seated { seat, place })
     }
 
     fn take(
         &self,
-        admission: Admission<'_, Out>,
+        admission: Seated<'_, Out>,
         birth: Birth,
         complete: Option<Complete<Out>>,
         input: In,

@@ -88,7 +88,7 @@ impl Floor {
 
 /// The stage that an error names, if it comes from one.
 pub(super) fn failed_in(error: TaskError, path: &str) -> Failure {
-    Failure::Failed(crate::error::in_stage(error, path))
+    Failure::Failed(error.in_stage(path))
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), BuildError> {

@@ -1,11 +1,6 @@
 //! Who waits on a job, to be told that it is worth asking for.
 
-use std::{
-    collections::HashMap,
-    future::pending,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, future::pending, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -13,6 +8,7 @@ use tokio::{
 };
 
 use super::{renderer::Renderer, talk::Talk};
+use crate::sync::Mutex;
 
 impl Renderer {
     /// Has whoever [waits](Self::wait) on this job ask for it now, not when the next time has come;
@@ -39,7 +35,7 @@ impl Renderer {
     /// }
     /// ```
     pub fn hint(&self, talk: &Talk) -> bool {
-        match self.waiting().jobs().get(&talk.id) {
+        match self.waiting().0.lock().get(&talk.id) {
             Some(hints) => hints.send(()).is_ok(),
             None => false,
         }
@@ -52,7 +48,7 @@ pub(super) struct Waiting(Mutex<HashMap<String, watch::Sender<()>>>);
 
 impl Waiting {
     pub(super) fn enter(&self, id: &str) -> Waiter<'_> {
-        let mut jobs = self.jobs();
+        let mut jobs = self.0.lock();
         let hints = jobs.entry(id.to_owned()).or_default().subscribe();
         drop(jobs);
         Waiter {
@@ -61,10 +57,6 @@ impl Waiting {
             hints: Some(hints),
             asked: None,
         }
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,7 +92,7 @@ impl Waiter<'_> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut jobs = self.waiting.jobs();
+        let mut jobs = self.waiting.0.lock();
         self.hints = None;
         if jobs
             .get(&self.id)

@@ -1,10 +1,6 @@
 //! The renderer itself.
 
-use std::{
-    fmt,
-    hash::{BuildHasher as _, RandomState},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -16,6 +12,7 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::{
     builder::{RendererBuilder, Settings},
@@ -98,7 +95,7 @@ impl Renderer {
     /// Makes the job, which costs. Once the flag is set it is not tried again.
     pub(super) async fn create(&self, body: Bytes, stop: &Cancel) -> Result<Talk, RemoteError> {
         // For renderers that know the header: whatever else goes wrong, there is one job.
-        let key = once();
+        let key = Uuid::new_v4().simple().to_string();
         let submitted = self
             .settings()
             .call_until(stop, Repeat::UnlessTaken, || {
@@ -255,12 +252,6 @@ impl fmt::Debug for Renderer {
 /// would tabs and ends of lines among dots.
 fn is_id(id: &str) -> bool {
     !matches!(id, "" | "." | "..") && !id.contains(|c: char| c.is_ascii_control())
-}
-
-/// What no other call is known by. Nobody has to be unable to guess it.
-fn once() -> String {
-    let half = || RandomState::new().hash_one(());
-    format!("{:016x}{:016x}", half(), half())
 }
 
 /// What `POST /images` and `POST /audios` say.

@@ -13,7 +13,7 @@ use progress_core::{TaskError, batch::RetryPolicy};
 pub use self::{
     guarded::Guarded, on_device::OnDevice, opaque::Opaque, retry::Retry, timeout::Timeout,
 };
-use crate::{admission::Device, breaker::Breaker, context::Context};
+use crate::{admission::Admission, breaker::Breaker, context::Context};
 
 /// One step of a [`Pipeline`](crate::Pipeline): makes an `Out` of an `In`.
 ///
@@ -37,7 +37,7 @@ use crate::{admission::Device, breaker::Breaker, context::Context};
 /// ```
 /// use std::time::Duration;
 ///
-/// use pipeline_gpu::{Breaker, Context, Device, Stage};
+/// use pipeline_gpu::{Breaker, Context, Admission, Stage};
 /// use progress_core::{TaskError, batch::RetryPolicy};
 ///
 /// #[derive(Debug, Clone)]
@@ -56,13 +56,18 @@ use crate::{admission::Device, breaker::Breaker, context::Context};
 /// let render = Render
 ///     .timeout(Duration::from_secs(10))
 ///     .guarded_by(&Breaker::new("renderer"))
-///     .on(&Device::new("cuda:0", 2))
+///     .on(&Admission::new("cuda:0", 2))
 ///     .retry(RetryPolicy::new().retries(2));
 /// # fn is_stage<In, Out>(_: &impl Stage<In, Out>) {}
 /// # is_stage::<Picture, String>(&render);
 /// ```
 pub trait Stage<In, Out>: Send + Sync + 'static {
     /// Works on one item.
+    ///
+    /// # Errors
+    ///
+    /// That of the item, which fails with it unless a [retry](Self::retry) mends it. A panic fails the
+    /// item too, with `STAGE_PANICKED`.
     fn run(&self, cx: Context, input: In) -> impl Future<Output = Result<Out, TaskError>> + Send;
 
     /// Returns how many items it works on at a time, where the pipeline's builder does not
@@ -124,12 +129,12 @@ pub trait Stage<In, Out>: Send + Sync + 'static {
         Guarded::new(self, breaker.clone())
     }
 
-    /// Works only while `device` admits it, in the order of asking.
-    fn on(self, device: &Device) -> OnDevice<Self>
+    /// Works only while `admission` admits it, in the order of asking.
+    fn on(self, admission: &Admission) -> OnDevice<Self>
     where
         Self: Sized,
     {
-        OnDevice::new(self, device.clone())
+        OnDevice::new(self, admission.clone())
     }
 
     /// Has progress estimated from how long the stage took before, to 95 % of the stage and never

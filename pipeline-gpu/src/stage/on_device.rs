@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use progress_core::TaskError;
 
-use crate::{admission::Device, context::Context, stage::Stage};
+use crate::{admission::Admission, context::Context, stage::Stage};
 
-/// A stage that works only while a [`Device`] admits it. See [`Stage::on`].
+/// A stage that works only while an [`Admission`] admits it. See [`Stage::on`].
 #[derive(Debug, Clone)]
 pub struct OnDevice<S> {
     stage: S,
-    device: Device,
+    admission: Admission,
 }
 
 impl<S> OnDevice<S> {
-    pub(super) fn new(stage: S, device: Device) -> Self {
-        Self { stage, device }
+    pub(super) fn new(stage: S, admission: Admission) -> Self {
+        Self { stage, admission }
     }
 }
 
@@ -26,7 +26,7 @@ where
     Out: Send,
 {
     async fn run(&self, cx: Context, input: In) -> Result<Out, TaskError> {
-        let _admitted = self.device.admit(&cx).await?;
+        let _admitted = self.admission.admit(&cx).await?;
         self.stage.run(cx, input).await
     }
 

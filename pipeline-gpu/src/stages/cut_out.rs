@@ -1,11 +1,12 @@
 //! Takes the background away.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use image::{RgbImage, RgbaImage};
 use progress_core::TaskError;
 
 use super::{
+    TO_STOP,
     eye::{Eye, Seen},
     misfit::Misfit,
 };
@@ -168,6 +169,14 @@ impl Stage<Region, Figure> for CutOut {
 
     fn concurrency(&self) -> usize {
         self.eye.model().workers()
+    }
+
+    fn grace(&self) -> Duration {
+        TO_STOP
+    }
+
+    fn is_opaque(&self) -> bool {
+        true
     }
 }
 

@@ -1,8 +1,11 @@
 //! Finds people with a YOLO.
 
+use std::time::Duration;
+
 use progress_core::TaskError;
 
 use super::{
+    TO_STOP,
     eye::{Eye, Seen},
     misfit::Misfit,
     persons::{IfNobody, Person, Persons, Scene},
@@ -80,5 +83,13 @@ impl Stage<Scene, Persons> for DetectYolo {
 
     fn concurrency(&self) -> usize {
         self.eye.model().workers()
+    }
+
+    fn grace(&self) -> Duration {
+        TO_STOP
+    }
+
+    fn is_opaque(&self) -> bool {
+        true
     }
 }

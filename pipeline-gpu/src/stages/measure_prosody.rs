@@ -1,10 +1,10 @@
 //! Measures how something is said.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use progress_core::{Reporter, TaskError};
 
-use super::misfit::Misfit;
+use super::{TO_STOP, misfit::Misfit};
 use crate::{
     audio::{Energy, PitchOptions, PitchTrack, Prosody, Silero, Smoothing, Sound, SpeechOptions},
     context::Context,
@@ -42,8 +42,8 @@ impl Recording {
 /// Measures how something is said: where there is speech with Silero, how high it is with SwiftF0, how loud and how fast by
 /// counting. The two models run beside each other.
 ///
-/// Progress goes chunk by chunk. Metadata: `prosody`, the [summary](Prosody::summary); `device` and the like are those of the
-/// model of pitches, which takes most of the time. Silence is no error.
+/// Progress goes chunk by chunk. Metadata: `prosody`, the [summary](Prosody::summary); `devices`, the device of each model by its
+/// name; `device` and the like are those of the model of pitches, which takes most of the time. Silence is no error.
 #[derive(Debug, Clone)]
 pub struct MeasureProsody {
     silero: OnnxModel,
@@ -94,6 +94,7 @@ impl MeasureProsody {
 
     /// The probability of speech in each chunk.
     async fn listen(&self, cx: &Context, sound: &Sound) -> Result<Vec<f32>, TaskError> {
+        let _hand = cx.hand();
         let mut silero = Silero::new();
         let chunks = sound.samples().chunks(Silero::CHUNK);
         let mut probabilities = Vec::with_capacity(chunks.len());
@@ -115,6 +116,7 @@ impl MeasureProsody {
 
     /// Pitch and confidence, frame by frame.
     async fn hear(&self, cx: &Context, sound: &Sound) -> Result<(Vec<f64>, Vec<f32>), TaskError> {
+        let _hand = cx.hand();
         let frames = (sound.samples().len() / Energy::HOP).max(1);
         let mut samples = sound.samples().to_vec();
         // Of less than its window the model makes nothing.
@@ -141,6 +143,9 @@ impl Stage<Recording, Prosody> for MeasureProsody {
     async fn run(&self, cx: Context, recording: Recording) -> Result<Prosody, TaskError> {
         let reporter = cx.reporter();
         self.swift_f0.report_device(reporter);
+        let devices =
+            [&self.silero, &self.swift_f0].map(|model| (model.name(), model.placement().device()));
+        reporter.metadata("devices", HashMap::from(devices));
         reporter.message("Listening to the voice");
         let sound = recording.sound;
         let sound = match sound.rate() {
@@ -173,6 +178,10 @@ impl Stage<Recording, Prosody> for MeasureProsody {
 
     fn concurrency(&self) -> usize {
         self.swift_f0.workers()
+    }
+
+    fn grace(&self) -> Duration {
+        TO_STOP
     }
 }
 

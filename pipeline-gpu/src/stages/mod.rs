@@ -93,3 +93,8 @@ pub use self::{
     detect_yolo::DetectYolo,
     persons::{IfNobody, Person, Persons, Scene},
 };
+
+/// For the operation that a model is in, which nothing cuts short: until it is over, what runs the
+/// model is not free for another.
+#[cfg(all(feature = "__runtime", any(feature = "audio", feature = "vision")))]
+const TO_STOP: std::time::Duration = std::time::Duration::from_secs(10);

@@ -7,6 +7,7 @@ use pipeline_gpu::{
     onnx::{Device, Dim, ElementType, ModelSource, OnnxError, OnnxModel, Provider, Tensor},
 };
 use progress_core::{ProgressTracker, Reporter, TaskError};
+use serde_json::Value;
 
 use crate::support::{
     builder, committed, load, model, on_cpu, picture, red_on_grey, run, runtime, soon, until,
@@ -117,7 +118,15 @@ async fn what_is_done_meanwhile_is_reported_in_stages() {
         snapshot.metadata.get("provider").unwrap(),
         "CPUExecutionProvider"
     );
-    assert!(snapshot.metadata.get("fallback_reason").is_none());
+    assert_eq!(snapshot.metadata.get("fallback_reason"), Some(&Value::Null));
+}
+
+#[test]
+fn bounds_that_are_too_large_are_cut_down() {
+    let most = NonZeroUsize::MAX;
+    let model = load(builder("blob_det64").queue(most)).unwrap();
+    run(&model, [("images", red_on_grey(64))]);
+    assert_eq!(model.waiting(), 0);
 }
 
 #[cfg(feature = "tensorrt")]
@@ -138,6 +147,20 @@ async fn an_engine_is_built_in_a_stage_of_its_own() {
         Some("building the engine of blob_det64")
     );
     assert!(snapshot.stage("blob_det64/load").is_none());
+}
+
+#[cfg(feature = "tensorrt")]
+#[tokio::test]
+async fn an_engine_that_is_not_built_does_not_stay_begun() {
+    let task = ProgressTracker::new().task("models").start().unwrap();
+    let wanted = builder("blob_det64").providers([Provider::TensorRt, Provider::Cpu]);
+    wanted.load(&task, &Cancel::new()).await.unwrap();
+    until(|| {
+        let snapshot = task.snapshot();
+        let stage = snapshot.stage("blob_det64/engine");
+        stage.is_some_and(|stage| stage.progress == 100.0)
+    })
+    .await;
 }
 
 #[test]

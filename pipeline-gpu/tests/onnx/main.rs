@@ -2,6 +2,7 @@
 //! fail.
 #![cfg(feature = "onnx")]
 
+mod batched;
 mod inputs;
 mod library;
 mod loading;

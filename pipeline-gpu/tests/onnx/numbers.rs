@@ -161,6 +161,9 @@ fn tensors_that_are_unlike_are_not_stacked() {
     }
     assert!(Tensor::stack(Vec::new()).is_err());
     assert!(Tensor::stack(vec![Tensor::scalar(1.0_f32)]).is_err());
+    let endless = || zeros(ElementType::F32, &[usize::MAX, 0]);
+    let error = Tensor::stack(vec![endless(), endless()]).unwrap_err();
+    assert_eq!(error, TensorError::Unlike { index: 1 });
     // More rows in one than in another are fine.
     let whole = Tensor::stack(vec![first(), zeros(ElementType::F32, &[3, 2])]).unwrap();
     assert_eq!(whole.shape(), [4, 2]);

@@ -7,6 +7,7 @@ use pipeline_gpu::{
     onnx::{Device, OnnxModel, Provider},
 };
 use progress_core::{ProgressTracker, TaskError};
+use serde_json::Value;
 
 use crate::support::{committed, in_own_process, load, red_on_grey, run, runtime, until};
 
@@ -61,6 +62,11 @@ async fn without_a_gpu_it_runs_on_the_cpu_and_says_why() {
     let reason = metadata.get("fallback_reason").unwrap().as_str().unwrap();
     assert!(reason.starts_with("CUDAExecutionProvider: "), "{reason}");
     assert!(!reason.contains('/'), "{reason}");
+
+    // Of a model that is where it was to be, it is not told.
+    let other = builder(Device::Cpu);
+    other.load(&task, &Cancel::new()).await.unwrap();
+    until(|| task.snapshot().metadata.get("fallback_reason") == Some(&Value::Null)).await;
 }
 
 #[test]

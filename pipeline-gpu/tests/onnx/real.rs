@@ -185,14 +185,21 @@ fn center_face_takes_pictures_of_other_sizes_than_it_was_exported_for() {
 
 #[tokio::test]
 async fn loading_a_model_of_some_size_stops() {
-    let task = ProgressTracker::new().task("models").start().unwrap();
-    let cancel = Cancel::new();
-    let loading = tokio::spawn({
-        let (reporter, cancel) = (task.reporter(), cancel.clone());
-        async move { real("u2netp.onnx").load(&reporter, &cancel).await.map(drop) }
-    });
-    // Before it is run for the first time, which alone takes longer than this.
-    until(|| task.snapshot().stage("u2netp/load").is_some()).await;
-    cancel.cancel();
-    assert_eq!(soon(loading).await.unwrap(), Err(OnnxError::Cancelled));
+    let tracker = ProgressTracker::new();
+    // On a busy machine it may be loaded before it is cancelled.
+    for n in 0..5 {
+        let task = tracker.task(format!("models-{n}")).start().unwrap();
+        let cancel = Cancel::new();
+        let loading = tokio::spawn({
+            let (reporter, cancel) = (task.reporter(), cancel.clone());
+            async move { real("u2netp.onnx").load(&reporter, &cancel).await.map(drop) }
+        });
+        until(|| task.snapshot().stage("u2netp/load").is_some()).await;
+        cancel.cancel();
+        match soon(loading).await.unwrap() {
+            Err(OnnxError::Cancelled) => return,
+            loaded => loaded.unwrap(),
+        }
+    }
+    panic!("each was loaded");
 }

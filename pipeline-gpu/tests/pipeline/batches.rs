@@ -285,3 +285,49 @@ async fn a_batch_may_wait_for_ever() {
     assert_eq!(soon(three).await, Ok(30));
     assert_eq!(log.all(), ["[1, 2]", "[3, 4]"]);
 }
+
+/// A batch goes on for a while once it is to stop, but only one that has begun.
+struct Slow;
+
+impl BatchStage<u32, u32> for Slow {
+    async fn run(
+        &self,
+        _cx: BatchContext,
+        inputs: Vec<u32>,
+    ) -> Result<Vec<Result<u32, TaskError>>, TaskError> {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        Ok(inputs.into_iter().map(Ok).collect())
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_batch_ends_at_once_however_long_its_grace_is() {
+    // More batches than there can be are as many as there can be.
+    let stage = Batched::new(Slow).max_size(1);
+    assert_eq!(stage.clone().at_once(usize::MAX).concurrency(), 257);
+    let pipeline = Pipeline::builder("p")
+        .stage("model", stage)
+        .concurrency(4)
+        .build()
+        .unwrap();
+    let runs: Vec<_> = (0..4)
+        .map(|n| pipeline.item(n).run(&Reporter::noop()))
+        .collect();
+    settle().await;
+    let began = Instant::now();
+    // One is at work, one is in the batch that forms, two wait to get there.
+    let mut runs = runs.into_iter();
+    let works = runs.next().unwrap();
+    for run in runs {
+        run.cancel("enough");
+        assert!(matches!(run.await, Err(RunError::Cancelled { .. })));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    works.cancel("enough");
+    assert!(matches!(works.await, Err(RunError::Cancelled { .. })));
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pipeline_gpu::{Context, Device, Pipeline, Stage};
+use pipeline_gpu::{Admission, Context, Pipeline, Stage};
 use progress_core::{ProgressTracker, Reporter, TaskError, batch::RetryPolicy};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::common::{Gate, Log, Takes, settle, snapshot, soon};
 #[tokio::test(start_paused = true)]
 async fn a_device_admits_pipelines_in_the_order_of_asking() {
     let log = Log::default();
-    let device = Device::new("cuda:0", 1);
+    let device = Admission::new("cuda:0", 1);
     let build = |name: &str| {
         Pipeline::builder(name)
             .stage(name, Takes::millis(10).noting(&log).on(&device))
@@ -43,7 +43,7 @@ async fn a_device_admits_pipelines_in_the_order_of_asking() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_device_sees_its_place() {
     let tracker = ProgressTracker::new();
-    let device = Device::new("cuda:0", 1);
+    let device = Admission::new("cuda:0", 1);
     let gate = Gate::new();
     let pipeline = Pipeline::builder("p")
         .stage("gate", gate.clone().on(&device))
@@ -76,7 +76,7 @@ async fn who_waits_for_a_device_sees_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_device_is_free_again_after_a_panic_and_a_cancel() {
-    let device = Device::new("cuda:0", 1);
+    let device = Admission::new("cuda:0", 1);
     let stage = |_cx: Context, n: u32| async move {
         match n {
             0 => panic!("meant"),
@@ -102,7 +102,7 @@ async fn a_device_is_free_again_after_a_panic_and_a_cancel() {
 
 #[tokio::test(start_paused = true)]
 async fn a_device_works_for_as_many_as_it_has_slots() {
-    let device = Device::new("cuda:0", 2);
+    let device = Admission::new("cuda:0", 2);
     let pipeline = Pipeline::builder("p")
         .stage("s", Takes::millis(100).on(&device))
         .concurrency(8)
@@ -118,7 +118,7 @@ async fn a_device_works_for_as_many_as_it_has_slots() {
 #[tokio::test(start_paused = true)]
 async fn who_has_left_the_line_is_not_shown_in_it() {
     let tracker = ProgressTracker::new();
-    let device = Device::new("cuda:0", 1);
+    let device = Admission::new("cuda:0", 1);
     let gate = Gate::new();
     let policy = RetryPolicy::new().first_delay(Duration::from_secs(60));
     let stage = gate

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pipeline_gpu::{Context, Device, Pipeline, Prior, Stage};
+use pipeline_gpu::{Admission, Context, Pipeline, Prior, Stage};
 use progress_core::{Data, ProgressTracker, Reporter, TaskError, batch::RetryPolicy};
 
 use crate::common::{Takes, events, settle, snapshot, soon};
@@ -162,7 +162,7 @@ async fn what_is_not_opaque_or_not_known_is_not_estimated() {
 
 #[tokio::test(start_paused = true)]
 async fn waits_are_not_learned() {
-    let device = Device::new("gpu", 1);
+    let device = Admission::new("gpu", 1);
     let flaky = |cx: Context, n: u32| async move {
         tokio::time::sleep(Duration::from_millis(200)).await;
         match cx.attempt() {

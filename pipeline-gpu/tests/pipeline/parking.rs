@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pipeline_gpu::{BatchContext, Batched, Context, CpuPool, Device, Pipeline, Stage, blocking};
+use pipeline_gpu::{Admission, BatchContext, Batched, Context, CpuPool, Pipeline, Stage, blocking};
 use progress_core::{Reporter, TaskError, batch::RetryPolicy};
 use tokio::time::Instant;
 
@@ -48,7 +48,7 @@ async fn one_that_is_paused_between_attempts_lets_others_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_paused_while_it_waits_for_a_device_lets_others_pass() {
-    let device = Device::new("gpu", 1);
+    let device = Admission::new("gpu", 1);
     let log = Log::default();
     let pipeline = Pipeline::builder("p")
         .stage("work", Takes::millis(1).noting(&log).on(&device))
@@ -97,7 +97,7 @@ async fn one_that_is_paused_while_it_waits_for_a_thread_lets_others_pass() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_paused_with_a_device_keeps_its_place_as_well() {
     // Else it would wait for a place of one that waits for the device.
-    let device = Device::new("gpu", 1);
+    let device = Admission::new("gpu", 1);
     let log = Log::default();
     let pipeline = Pipeline::builder("p")
         .stage("flaky", flaky(&log).on(&device))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pipeline_gpu::{BatchContext, Batched, Context, Device, Pipeline, RunError, Stage};
+use pipeline_gpu::{Admission, BatchContext, Batched, Context, Pipeline, RunError, Stage};
 use progress_core::{Data, ProgressTracker, Reporter, TaskError, TaskState, batch::RetryPolicy};
 use tokio::time::Instant;
 
@@ -221,7 +221,7 @@ async fn one_that_is_cancelled_while_an_attempt_is_paused_has_no_error_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_paused_is_not_admitted_and_holds_up_nobody() {
-    let device = Device::new("gpu", 1);
+    let device = Admission::new("gpu", 1);
     let gate = Gate::new();
     let pipeline = Pipeline::builder("p")
         .stage("gate", gate.clone().on(&device))

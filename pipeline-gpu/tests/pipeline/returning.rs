@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pipeline_gpu::{Context, Device, Pipeline, Stage};
+use pipeline_gpu::{Admission, Context, Pipeline, Stage};
 use progress_core::{Reporter, TaskError, batch::RetryPolicy};
 use tokio::time::sleep;
 
@@ -65,7 +65,7 @@ async fn the_wait_for_a_desk_is_none_of_the_stages_time() {
 
 #[tokio::test(start_paused = true)]
 async fn one_without_a_desk_does_not_take_the_device_that_those_with_one_wait_for() {
-    let gpu = Device::new("gpu", 1);
+    let gpu = Admission::new("gpu", 1);
     let half = (|_cx: Context, n: u32| async move { Ok::<_, TaskError>(n) })
         .retry(RetryPolicy::new())
         .on(&gpu);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipeline_gpu::{
-    BatchContext, Batched, Context, CpuPool, Device, Pipeline, RunError, Stage, blocking,
+    Admission, BatchContext, Batched, Context, CpuPool, Pipeline, RunError, Stage, blocking,
 };
 use progress_core::{ProgressTracker, Reporter, TaskError, TaskState};
 
@@ -17,7 +17,7 @@ fn scattered(n: u64) -> u64 {
 }
 
 fn pipeline() -> Pipeline<u64, u64> {
-    let device = Device::new("device", 2);
+    let device = Admission::new("device", 2);
     let yielding = |_cx: Context, n: u64| async move {
         for _ in 0..scattered(n) % 4 {
             tokio::task::yield_now().await;

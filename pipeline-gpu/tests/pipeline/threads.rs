@@ -6,7 +6,7 @@ use std::{
     collections::HashSet,
     rc::Rc,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
@@ -36,10 +36,15 @@ fn code<T: std::fmt::Debug>(result: Result<T, RunError>) -> String {
 async fn a_pool_has_so_many_threads_with_names() {
     let pool = CpuPool::new("decode", 2).unwrap();
     let (at_once, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let both = Barrier::new(2);
     let decode = {
         let most = Arc::clone(&most);
-        move |_cx: &Context, _: u32| {
+        move |_cx: &Context, n: u32| {
             most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            if n < 2 {
+                // Neither thread does all of it.
+                both.wait();
+            }
             thread::sleep(Duration::from_millis(5));
             at_once.fetch_sub(1, Ordering::SeqCst);
             Ok(thread_name())

@@ -143,7 +143,7 @@ async fn a_job_that_fails_says_why_and_whether_another_try_makes_sense() {
 #[tokio::test]
 async fn a_job_that_never_ends_is_given_up_and_deleted() {
     let server = server([Reply::json(&talk("started"))]).await;
-    let limit = Duration::from_millis(500);
+    let limit = Duration::from_secs(3);
     let renderer = server.builder().job_timeout(limit).build().unwrap();
     let (result, updates) = render(&renderer, &Cancel::new()).await;
     assert_eq!(
@@ -298,8 +298,8 @@ async fn a_renderer_that_asks_for_no_wait_is_not_flooded() {
     ] {
         let server = server([reply]).await;
         let ms = Duration::from_millis;
-        let renderer = server.builder().polls(ms(100), ms(100));
-        let renderer = renderer.job_timeout(ms(350)).build().unwrap();
+        let renderer = server.builder().polls(ms(800), ms(800));
+        let renderer = renderer.job_timeout(ms(2_800)).build().unwrap();
         let (result, _) = render(&renderer, &Cancel::new()).await;
         assert!(matches!(result, Err(RemoteError::Timeout { .. })));
         let polls = server.heard("GET /talks/tlk_1").len();

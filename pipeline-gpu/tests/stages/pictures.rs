@@ -1,15 +1,18 @@
 //! People found and cut out, on models that were built by hand: what is red is a person.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use image::RgbImage;
 use pipeline_gpu::{
-    Cancel, Pipeline, RunError,
+    Admission, Cancel, Context, Pipeline, Prior, RunError, Stage,
     onnx::{ElementType, OnnxModel, Tensor},
     stages::{CutOut, DetectFaces, DetectYolo, Figure, IfNobody, Persons, Region, Scene, part},
     vision::{BoundingBox, Letterbox, MatteModel, MatteRange, PixelScale, Yolo},
 };
-use progress_core::{ProgressTracker, Reporter, TaskError, TaskState};
+use progress_core::{Data, ProgressTracker, Reporter, TaskError, TaskState};
 use serde_json::{Value, json};
 
 use crate::support::{builder, load, model, red_on_grey, soon, tell, until};
@@ -317,4 +320,76 @@ async fn a_cancelled_item_stops_within_the_model() {
         }
     }
     panic!("each came to its end");
+}
+
+#[tokio::test]
+async fn a_device_is_free_when_the_run_that_was_stopped_is_over() {
+    let slow = load(builder("heavy").without_warm_up()).unwrap();
+    let gpu = Admission::new("gpu", 1);
+    let first = Pipeline::builder("first")
+        .stage(
+            "detect",
+            yolo(&slow).letterbox(Letterbox::yolo(320)).on(&gpu),
+        )
+        .build()
+        .unwrap();
+    let model = slow.clone();
+    let look = move |_cx: Context, (): ()| {
+        let running = model.running();
+        async move { Ok::<_, TaskError>(running) }
+    };
+    let second = Pipeline::builder("second")
+        .stage("look", look.on(&gpu))
+        .build()
+        .unwrap();
+    for _ in 0..5 {
+        let mut run = first.item(Scene::new(somebody())).run(&Reporter::noop());
+        tokio::select! {
+            biased;
+            () = until(|| slow.running() == 1) => {}
+            _ = &mut run => continue,
+        }
+        let next = second.item(()).run(&Reporter::noop());
+        until(|| gpu.waiting() == 1).await;
+        run.cancel("not needed");
+        assert_eq!(soon(next).await, Ok(0));
+        if matches!(soon(run).await, Err(RunError::Cancelled { .. })) {
+            return;
+        }
+    }
+    panic!("each came to its end");
+}
+
+#[tokio::test]
+async fn how_far_a_model_is_is_estimated_once_it_is_known_how_long_it_takes() {
+    let slow = load(builder("heavy").without_warm_up()).unwrap();
+    let mut prior = Prior::new();
+    for _ in 0..Prior::ENOUGH {
+        prior.learn("detect", Duration::from_millis(200));
+    }
+    let pipeline = Pipeline::builder("slow")
+        .prior(prior)
+        .stage("detect", yolo(&slow).letterbox(Letterbox::yolo(320)))
+        .build()
+        .unwrap();
+    let tracker = ProgressTracker::new();
+    let mut frames = tracker.subscribe("slow");
+    let item = pipeline.item(Scene::new(somebody()));
+    let run = item.submit_with(tracker.task("slow"), |_| ()).unwrap();
+    let mut estimates = 0;
+    let told = async {
+        while let Some(frame) = frames.next().await {
+            if let Some(Data::ProgressUpdate(update)) = frame.event().map(|event| event.data())
+                && update.metadata.get("estimated") == Some(&Value::Bool(true))
+            {
+                let percent = update.stage_progress.unwrap();
+                assert!((0.0..=95.0).contains(&percent), "{percent}");
+                estimates += 1;
+            }
+        }
+    };
+    soon(told).await;
+    assert!(estimates > 0);
+    // What it gives is no detection.
+    assert!(soon(run).await.is_err());
 }

@@ -121,7 +121,7 @@ async fn a_cancelled_item_has_its_job_deleted_at_the_renderer() {
 async fn an_item_whose_time_is_over_has_its_job_deleted_before_it_fails() {
     let (remote, render) = Remote::start(true).await;
     let folder = TempDir::new().unwrap();
-    let told = tell(render.timeout(Duration::from_millis(100)), job(&folder)).await;
+    let told = tell(render.timeout(Duration::from_secs(2)), job(&folder)).await;
     assert_eq!(told.result.unwrap_err().code(), "STAGE_TIMEOUT");
     assert!(remote.is_deleted.load(Ordering::SeqCst));
 }

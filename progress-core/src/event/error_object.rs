@@ -129,8 +129,9 @@ impl TaskError {
         self
     }
 
-    /// Sets the stage unless one is set.
-    pub(crate) fn in_stage(mut self, path: &str) -> Self {
+    /// Sets the stage in which it happened, unless it names one.
+    #[must_use]
+    pub fn in_stage(mut self, path: &str) -> Self {
         let stage = &mut self.0.more.get_mut().stage;
         stage.get_or_insert_with(|| path.to_owned());
         self
