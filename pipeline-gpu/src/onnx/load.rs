@@ -118,7 +118,7 @@ impl Loader {
         let mut session = opened.inspect_err(|_| {
             if provider == Provider::TensorRt {
                 // The next provider has a stage of another name: this one is over.
-                loading.message("there is none");
+                loading.message(format!("the engine of {name} was not built"));
                 loading.set(workers);
             }
         })?;
