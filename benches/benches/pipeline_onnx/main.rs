@@ -176,39 +176,34 @@ fn overlap(effort: Effort, table: &mut Table) {
     );
 }
 
-/// One picture through u2netp at a time.
+/// One picture through u2netp at a time: the model alone beside the session itself, and with what comes
+/// before and after it beside Python.
 fn one(effort: Effort, table: &mut Table) {
     let cores = files::cores();
     let runtime = one_thread();
-    let mut session = Contender::bare("u2netp", cores);
     let model = model("u2netp", 1, cores);
-    let pipeline = runtime.block_on(async { cut_out::pipeline(&model) });
-    let ours = || Spent::of(|| cut_out::all(&runtime, &pipeline, 1));
-    let [ours_first, alone] = rounds(
+    let alone = runtime.block_on(async { of_model("bench", &model) });
+    let mut session = Contender::bare("u2netp", cores);
+    let nobody = Reporter::noop();
+    let inputs = || Inputs::from([("input.1", zeros([1, 3, 320, 320]))]);
+    let run = || runtime.block_on(alone.run(&nobody, inputs())).unwrap();
+    let [piped, bare] = rounds(
         few(effort),
-        [&mut || ours().micros(1) / 1e3, &mut || {
+        [&mut || Spent::of(run).micros(1) / 1e3, &mut || {
             session.items(1).micros(1) / 1e3
         }],
     );
     table.push(
-        Row::new(
-            "a picture, beside the session itself",
-            ours_first.value,
-            "ms",
-        )
-        .beside(alone.value, alone.ratio),
+        Row::new("u2netp once, beside the session itself", piped.value, "ms")
+            .beside(bare.value, bare.ratio),
     );
-    if let Some(mut python) = Contender::python("u2netp", cores, None) {
-        compare(
-            effort,
-            table,
-            "a picture",
-            1,
-            1.0,
-            &mut { ours },
-            &mut python,
-        );
-    }
+    let Some(mut python) = Contender::python("u2netp", cores, None) else {
+        return;
+    };
+    let pipeline = runtime.block_on(async { cut_out::pipeline(&model) });
+    let mut ours = || Spent::of(|| cut_out::all(&runtime, &pipeline, 1));
+    let name = "a picture";
+    compare(effort, table, name, 1, 1.0, &mut ours, &mut python);
 }
 
 /// 32 pictures, all there from the beginning: by two sessions of one thread each here, by one session
