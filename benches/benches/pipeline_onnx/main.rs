@@ -282,6 +282,13 @@ fn compare(
         });
     }
     let (cpu_ours, cpu_python) = (cpu[0], cpu[1 + order[0]]);
+    let missed = there[order[0]].ratio < at_least;
+    if missed && ways.len() > 1 && effort.rounds > 1 {
+        let bound = cpu_python / cpu_ours;
+        println!(
+            "{name}: below {at_least}x; where both keep all cores at work, the processors' time bounds it, {bound:.2}x"
+        );
+    }
     table.push(
         Row::new(format!("{name}, the processors' time"), cpu_ours, "ms")
             .beside(cpu_python, cpu_python / cpu_ours),
