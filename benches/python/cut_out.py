@@ -1,17 +1,21 @@
 """Cuts out photos by u2netp when it is told to: the contender of the bench `pipeline_onnx`.
 
-    python cut_out.py u2netp.onnx THREADS [PHOTO]
+    python cut_out.py u2netp.onnx SESSIONS THREADS [PHOTO]
 
 Needs onnxruntime 1.31.1 and numpy, and Pillow for the file of a photo; without one it makes up its pixels, and writes
 no file. A line on its input is a number of photos; it answers with the seconds that they took and those of the
-processors. `echo 32 | python cut_out.py …` runs it by itself. The session is as Python's users have it: all threads on
-one picture, which spin while they wait. PNG is written at the level that is quickest.
+processors. `echo 32 | python cut_out.py …` runs it by itself. One session works on one photo after the other, as the
+scripts of Python's users do: all threads on one picture, which spin while they wait. Several sessions are those of a
+pool of as many threads: onnxruntime, numpy and Pillow let go of the interpreter's lock while they work. PNG is written
+at the level that is quickest.
 """
 
 import io
 import os
+import queue
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -56,26 +60,37 @@ def from_file_to_file(path, matte_of):
 
 
 def main():
-    model, threads, *file = sys.argv[1:]
+    model, sessions, threads, *file = sys.argv[1:]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(threads)
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # There is one for each thread that takes one: none ever waits here.
+    idle = queue.SimpleQueue()
+    for _ in range(int(sessions)):
+        idle.put(onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
 
     def matte_of(values):
+        session = idle.get()
         [matte] = session.run(["1959"], {"input.1": values})
+        idle.put(session)
         return matte[0, 0]
 
-    def cut_out():
+    def cut_out(_number):
         if file:
             return from_file_to_file(file[0], matte_of)
         picture = photo()
         return composed(picture, matte_of(prepared(picture)))
 
-    cut_out()
+    pool = ThreadPoolExecutor(int(sessions))
+    each = map if int(sessions) == 1 else pool.map
+
+    def cut_out_all(photos):
+        for _ in each(cut_out, range(photos)):
+            pass
+
+    cut_out_all(int(sessions))
     for line in sys.stdin:
         began, processors = time.perf_counter(), time.process_time()
-        for _ in range(int(line)):
-            cut_out()
+        cut_out_all(int(line))
         print(time.perf_counter() - began, time.process_time() - processors, flush=True)
 
 

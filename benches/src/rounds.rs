@@ -40,8 +40,14 @@ pub fn rounds<const N: usize>(
     effort: Effort,
     mut contenders: [&mut dyn FnMut() -> f64; N],
 ) -> [Medians; N] {
-    let mut costs = [const { Vec::new() }; N];
-    for contender in &mut contenders {
+    let medians = rounds_of(effort, &mut contenders);
+    medians.try_into().expect("one for each contender")
+}
+
+/// [`rounds`] of as many contenders as there are; at least one.
+pub fn rounds_of<F: FnMut() -> f64>(effort: Effort, contenders: &mut [F]) -> Vec<Medians> {
+    let mut costs = vec![Vec::new(); contenders.len()];
+    for contender in &mut *contenders {
         contender();
     }
     for _ in 0..effort.rounds {
@@ -50,10 +56,11 @@ pub fn rounds<const N: usize>(
         }
     }
     let first = costs[0].clone();
-    costs.map(|costs| Medians {
+    let medians = costs.into_iter().map(|costs| Medians {
         ratio: median(costs.iter().zip(&first).map(|(cost, first)| cost / first)),
         value: median(costs.into_iter()),
-    })
+    });
+    medians.collect()
 }
 
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {

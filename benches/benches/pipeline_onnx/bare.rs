@@ -1,4 +1,5 @@
-//! The baseline: the runtime's session, as one would use it by hand.
+//! The baseline: the runtime's session by itself, set as `pipeline-gpu` sets its own, so that what is beside
+//! it is what the crate adds and nothing else.
 
 use std::{
     hint::black_box,
@@ -50,7 +51,10 @@ impl Bare {
         let session = Session::builder(&environment)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
-            .with_intra_op_spinning(false)?
+            .with_intra_op_spinning(threads > 1)?
+            .with_config_entry("session.intra_op.spin_duration_us", "50")?
+            .with_config_entry("session.force_spinning_stop", "1")?
+            .with_inter_op_spinning(false)?
             .commit_from_file(files::model(model))?;
         let shape = session.inputs()[0].dtype().tensor_shape();
         Ok(Self {

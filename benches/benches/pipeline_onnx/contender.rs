@@ -20,6 +20,8 @@ pub(crate) const REST: Duration = Duration::from_millis(20);
 
 /// A process that runs a model when it is told to.
 pub(crate) struct Contender {
+    /// How it does it.
+    pub(crate) way: String,
     process: Child,
     told: Option<ChildStdin>,
     says: BufReader<ChildStdout>,
@@ -30,27 +32,42 @@ impl Contender {
     pub(crate) fn bare(model: &str, threads: usize) -> Self {
         let mut program = Command::new(env::current_exe().unwrap());
         program.arg(bare::ROLE).arg(model).arg(threads.to_string());
-        Self::start(program)
+        Self::start("the session itself".to_owned(), program)
     }
 
-    /// The same by Python, if there is one that can: pixels, or the photo in a file.
-    pub(crate) fn python(model: &str, threads: usize, photo: Option<&Path>) -> Option<Self> {
+    /// The same by Python, if there is one that can: pixels, or the photo in a file. By each of these
+    /// numbers of sessions, among which the cores are shared out.
+    pub(crate) fn python(
+        model: &str,
+        sessions: &[usize],
+        photo: Option<&Path>,
+    ) -> Option<Vec<Self>> {
         let Some(python) = env::var_os("BENCH_PYTHON") else {
             println!("skipped: rows beside Python; BENCH_PYTHON names none");
             return None;
         };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/cut_out.py");
-        let mut program = Command::new(python);
-        program.arg(script).arg(files::model(model));
-        program.arg(threads.to_string()).args(photo);
-        Some(Self::start(program))
+        let by = |sessions: &usize| {
+            let threads = (files::cores() / sessions).max(1);
+            let mut program = Command::new(&python);
+            program.arg(&script).arg(files::model(model));
+            program.args([*sessions, threads].map(|count| count.to_string()));
+            program.args(photo);
+            let way = match sessions {
+                1 => "one session".to_owned(),
+                _ => format!("{sessions} sessions"),
+            };
+            Self::start(way, program)
+        };
+        Some(sessions.iter().map(by).collect())
     }
 
-    fn start(mut program: Command) -> Self {
+    fn start(way: String, mut program: Command) -> Self {
         program.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = program.spawn().expect("the contender starts");
         let (told, says) = (process.stdin.take(), process.stdout.take().unwrap());
         Self {
+            way,
             process,
             told,
             says: BufReader::new(says),
