@@ -189,12 +189,14 @@ async fn load(options: &ServeOptions) -> Result<Models, TaskError> {
     let task = tracker.task("models").start();
     let task = task.map_err(|error| TaskError::new("TASK_NOT_STARTED", error.to_string()))?;
     let models = files.load(&task).await?;
-    for model in [&models.matte, &models.speech, &models.pitch] {
+    for model in models.all() {
         let placement = model.placement();
         let reason = placement.fallback_reason();
         tracing::info!(model = model.name(), device = placement.device(), reason);
     }
-    println!("The models run on {}", models.matte.placement().device());
+    for place in models.places() {
+        println!("{place}");
+    }
     drop(task.complete(()));
     Ok(models)
 }
