@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     routing::{get, post},
 };
-use pipeline_gpu::Prior;
+use pipeline_gpu::{Breaker, Prior};
 use progress_core::{ProgressTracker, TaskError, TaskId};
 use progress_web::{ForwardedHeader, Gateway, Origin};
 use tokio::{sync::Semaphore, time::timeout};
@@ -124,6 +124,9 @@ impl App {
         let limits = settings.limits;
         let plan = Plan {
             renderer: settings.rendering.renderer,
+            breaker: Breaker::new("The renderer")
+                .failures(limits.failures)
+                .open_for(limits.left_alone),
             is_stand_in: settings.rendering.is_stand_in,
             if_nobody: settings.if_nobody,
             waiting: limits.waiting,

@@ -31,6 +31,11 @@ pub struct Limits {
     pub longest_voice: Duration,
     /// How long a video may take (default 15 min).
     pub deadline: Duration,
+    /// Renders in a row that fail by the renderer's fault until it is left alone (default 5).
+    pub failures: u32,
+    /// For how long it is (default 60 s). Then one render at a time tries it, and the first that goes well lets all to it again; one
+    /// that takes longer than this makes room for another, and its end says nothing more.
+    pub left_alone: Duration,
 }
 
 impl Default for Limits {
@@ -44,6 +49,8 @@ impl Default for Limits {
             waiting: 16,
             longest_voice: Duration::from_secs(60),
             deadline: Duration::from_secs(15 * 60),
+            failures: 5,
+            left_alone: Duration::from_secs(60),
         }
     }
 }

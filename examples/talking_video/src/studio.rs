@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use image::{RgbImage, imageops};
 use pipeline_gpu::{
-    Context, Pipeline, Prior,
+    Breaker, Context, Pipeline, Prior, Stage as _,
     audio::{self, AudioLimits, Prosody, ProsodySummary, Smoothing, Sound},
     blocking,
     remote::{Media, RenderRequest, Renderer},
@@ -57,6 +57,8 @@ pub type Studio = Pipeline<Upload, Made>;
 pub struct Plan {
     /// Who renders.
     pub renderer: Renderer,
+    /// Leaves the renderer alone where it keeps failing.
+    pub breaker: Breaker,
     /// Whether that is the stand-in, which is told what the prosody is; others take no such option.
     pub is_stand_in: bool,
     /// What is done where nobody is found.
@@ -150,7 +152,7 @@ pub fn build(models: &Models, plan: Plan) -> Result<Studio, TaskError> {
         .stage(
             "render",
             part(
-                Render::new(&plan.renderer),
+                Render::new(&plan.renderer).guarded_by(&plan.breaker),
                 |script: Script| (script.job, (script.persons, script.prosody)),
                 |(persons, prosody), video: Video| Made {
                     video,

@@ -12,12 +12,15 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response as Answer},
     routing::{get, post},
 };
 use pipeline_gpu::{
     onnx::Device,
-    remote::{ApiKey, Renderer},
+    remote::{ApiKey, Renderer, RendererBuilder},
 };
 use progress_core::{Reporter, TaskId};
 use reqwest::{
@@ -36,6 +39,8 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
 /// What takes this long has hung, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// What a [`Held`] renderer delivers.
+pub(crate) const VIDEO: &[u8] = b"\0\0\0\x18ftypmp42 and so on";
 pub(crate) const SECRET: &[u8] = b"a secret of the tests, which is long enough";
 
 pub(crate) struct Host {
@@ -62,20 +67,30 @@ pub(crate) async fn stand_in() -> Rendering {
     }
 }
 
-/// A renderer that takes jobs, and does them when it is told to: by failing.
+/// A renderer that takes jobs, and does them when it is told to: by failing, or well; or that is out of order.
 #[derive(Clone, Default)]
 pub(crate) struct Held {
     released: Arc<AtomicBool>,
+    delivered: Arc<AtomicBool>,
+    down: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
     begun: Arc<AtomicUsize>,
     deleted: Arc<AtomicUsize>,
 }
 
 impl Held {
     pub(crate) async fn start(&self) -> Rendering {
+        self.start_with(|renderer| renderer).await
+    }
+
+    pub(crate) async fn start_with(
+        &self,
+        set: impl FnOnce(RendererBuilder) -> RendererBuilder,
+    ) -> Rendering {
         let renderer = Renderer::builder(self.serve().await, ApiKey::encoded("key").unwrap());
         let quick = Duration::from_millis(20);
         Rendering {
-            renderer: renderer.polls(quick, quick).build().unwrap(),
+            renderer: set(renderer.polls(quick, quick)).build().unwrap(),
             is_stand_in: false,
         }
     }
@@ -90,19 +105,45 @@ impl Held {
             .route("/audios", post(there))
             .route("/talks", post(Self::begin))
             .route("/talks/{id}", get(Self::talk).delete(Self::delete))
+            .route("/video", get(|| async { VIDEO }))
+            .layer(middleware::from_fn_with_state(self.clone(), Self::count))
             .with_state(self.clone());
         tokio::spawn(async { axum::serve(listener, routes).await });
         url
     }
 
+    /// Lets all jobs fail.
     pub(crate) fn release(&self) {
         self.released.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets all jobs end with [`VIDEO`].
+    pub(crate) fn deliver(&self) {
+        self.delivered.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it is out of order, and answers nothing but that.
+    pub(crate) fn set_down(&self, is_down: bool) {
+        self.down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// How many requests it had.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// How many jobs were begun, and how many deleted.
     pub(crate) fn jobs(&self) -> (usize, usize) {
         let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
         (of(&self.begun), of(&self.deleted))
+    }
+
+    async fn count(State(held): State<Self>, request: Request, next: Next) -> Answer {
+        held.asked.fetch_add(1, Ordering::SeqCst);
+        match held.down.load(Ordering::SeqCst) {
+            true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            false => next.run(request).await,
+        }
     }
 
     async fn begin(State(held): State<Self>) -> Json<Value> {
@@ -115,7 +156,11 @@ impl Held {
         Json(json!({}))
     }
 
-    async fn talk(State(held): State<Self>) -> Json<Value> {
+    async fn talk(State(held): State<Self>, headers: HeaderMap) -> Json<Value> {
+        if held.delivered.load(Ordering::SeqCst) {
+            let url = format!("http://{}/video", headers[header::HOST].to_str().unwrap());
+            return Json(json!({ "id": "tlk_1", "status": "done", "result_url": url }));
+        }
         Json(match held.released.load(Ordering::SeqCst) {
             false => json!({ "id": "tlk_1", "status": "started" }),
             true => json!({
@@ -134,6 +179,13 @@ pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
         }
     };
     timeout(PATIENCE, so).await.expect("it becomes so");
+}
+
+/// Lets time pass at once, by tokio's clock: that of the server, and of whoever talks with it.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 impl Host {
