@@ -10,6 +10,7 @@
 
 mod generate;
 mod learned;
+mod media;
 pub mod models;
 mod page;
 mod result;

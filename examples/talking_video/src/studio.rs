@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use pipeline_gpu::{
     Breaker, Context, Pipeline, Prior, Stage as _,
     audio::{self, AudioLimits, Prosody, ProsodySummary, Smoothing, Sound},
@@ -16,9 +16,9 @@ use pipeline_gpu::{
     vision::{self, DecodeLimits, Face, MatteModel, Yolo, encode_png},
 };
 use progress_core::TaskError;
-use serde::Serialize;
 
 use crate::{
+    media::{Sniffed, fitted},
     models::{Detector, Models},
     stand_in::Drive,
 };
@@ -222,34 +222,16 @@ fn read(cx: &Context, mut upload: Upload, limits: &AudioLimits) -> Result<Opened
     })
 }
 
-/// No larger than is of use: a dozen of them are in the pipeline at a time, while only one is read.
-fn fitted(picture: RgbImage) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    let longest = width.max(height);
-    if longest <= LONGEST_SIDE {
-        return picture;
-    }
-    let side = |side: u32| {
-        let scaled = u64::from(side) * u64::from(LONGEST_SIDE) / u64::from(longest);
-        u32::try_from(scaled).unwrap_or(LONGEST_SIDE).max(1)
-    };
-    let filter = imageops::FilterType::Triangle;
-    imageops::resize(&picture, side(width), side(height), filter)
-}
-
 fn script(cx: &Context, heard: Heard, is_stand_in: bool) -> Result<Script, TaskError> {
     cx.reporter().message("Writing what the renderer is told");
     let Heard { cut, prosody } = heard;
     let Found { opened, persons } = cut.found;
     let png = encode_png(&cut.figure.image)?;
     let audio = &opened.upload.audio;
+    let voice = Sniffed::of(audio);
     let mut request = RenderRequest::new(
         Media::upload("figure.png", "image/png", png),
-        Media::upload(
-            Sniffed::of(audio).name,
-            Sniffed::of(audio).content_type,
-            audio.clone(),
-        ),
+        Media::upload(voice.name, voice.content_type, audio.clone()),
     );
     if is_stand_in {
         let face = persons.selected().and_then(|person| person.face);
@@ -272,30 +254,7 @@ fn mouth(face: &Face) -> [(f32, f32); 2] {
     [left, right]
 }
 
-/// What a file is, told by how it begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Sniffed {
-    pub(crate) name: &'static str,
-    pub(crate) content_type: &'static str,
-}
-
-impl Sniffed {
-    pub(crate) fn of(head: &[u8]) -> Self {
-        let (name, content_type) = match head {
-            [b'R', b'I', b'F', b'F', ..] => ("voice.wav", "audio/wav"),
-            [b'f', b'L', b'a', b'C', ..] => ("voice.flac", "audio/flac"),
-            [0x89, b'P', b'N', b'G', ..] => ("talking-video.png", "image/apng"),
-            [_, _, _, _, b'f', b't', b'y', b'p', ..] => ("talking-video.mp4", "video/mp4"),
-            [0x1A, 0x45, 0xDF, 0xA3, ..] => ("talking-video.webm", "video/webm"),
-            [b'I', b'D', b'3', ..] | [0xFF, 0xE0..=0xFF, ..] => ("voice.mp3", "audio/mpeg"),
-            _ => ("file", "application/octet-stream"),
-        };
-        Self { name, content_type }
-    }
-}
-
 /// What phones make: 24 million pixels.
 const MOST_PIXELS: u64 = 25_000_000;
-const LONGEST_SIDE: u32 = 2_048;
 /// Takes out a detector's jumps by an octave.
 const SMOOTH: Smoothing = Smoothing::Median { frames: 5 };

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{drive::Drive, jobs::Jobs};
-use crate::studio::Sniffed;
+use crate::media::Sniffed;
 
 pub(super) fn routes(jobs: Jobs) -> Router {
     Router::new()
