@@ -19,3 +19,4 @@ mod settings;
 pub mod stand_in;
 pub mod studio;
 pub mod users;
+mod webhook;

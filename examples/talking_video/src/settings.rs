@@ -7,7 +7,10 @@ use std::{
 };
 
 use demo::multipart::UploadLimits;
-use pipeline_gpu::{remote::Renderer, stages::IfNobody};
+use pipeline_gpu::{
+    remote::{Renderer, Webhook},
+    stages::IfNobody,
+};
 use progress_web::Network;
 
 use crate::users::Users;
@@ -99,6 +102,8 @@ pub struct Settings {
     pub(crate) token_ttl: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) prior_file: Option<PathBuf>,
+    pub(crate) webhook: Option<Webhook>,
+    pub(crate) public_url: Option<String>,
 }
 
 impl Settings {
@@ -116,6 +121,8 @@ impl Settings {
             token_ttl: Duration::from_secs(2 * 3_600),
             heartbeat: Duration::from_secs(30),
             prior_file: None,
+            webhook: None,
+            public_url: None,
         }
     }
 
@@ -171,6 +178,15 @@ impl Settings {
     /// Keeps in a file how long the stages took, for their weights and estimates after a restart (default: it is learned anew).
     pub fn prior_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.prior_file = Some(file.into());
+        self
+    }
+
+    /// Is told by the renderer that a job has ended, in messages that are signed as this has it (default: the renderer is only
+    /// asked). What it is to post to comes with each job, if it is said at which `public_url` it reaches this server, such as
+    /// `https://video.example.org`; else it has to know.
+    pub fn webhook(mut self, webhook: Webhook, public_url: Option<String>) -> Self {
+        self.webhook = Some(webhook);
+        self.public_url = public_url;
         self
     }
 }

@@ -61,6 +61,8 @@ pub struct Plan {
     pub breaker: Breaker,
     /// Whether that is the stand-in, which is told what the prosody is; others take no such option.
     pub is_stand_in: bool,
+    /// What the renderer is to tell that a job has ended, if anything.
+    pub webhook: Option<String>,
     /// What is done where nobody is found.
     pub if_nobody: IfNobody,
     /// How many uploads wait at most.
@@ -80,7 +82,7 @@ pub struct Plan {
 /// `MODEL_MISFIT` if a model is of another kind than its stage; `PIPELINE_INVALID` if a bound makes no sense.
 pub fn build(models: &Models, plan: Plan) -> Result<Studio, TaskError> {
     let limits = AudioLimits::default().duration(plan.longest_voice);
-    let is_stand_in = plan.is_stand_in;
+    let (is_stand_in, webhook) = (plan.is_stand_in, plan.webhook);
     let start = Pipeline::builder("talking-video")
         .waiting(plan.waiting)
         .deadline(plan.deadline)
@@ -145,7 +147,7 @@ pub fn build(models: &Models, plan: Plan) -> Result<Studio, TaskError> {
         .weight(1.0)
         .stage(
             "script",
-            blocking(move |cx: &Context, heard| script(cx, heard, is_stand_in)),
+            blocking(move |cx: &Context, heard| script(cx, heard, is_stand_in, webhook.as_deref())),
         )
         .label("Write the script")
         .weight(0.2)
@@ -222,7 +224,12 @@ fn read(cx: &Context, mut upload: Upload, limits: &AudioLimits) -> Result<Opened
     })
 }
 
-fn script(cx: &Context, heard: Heard, is_stand_in: bool) -> Result<Script, TaskError> {
+fn script(
+    cx: &Context,
+    heard: Heard,
+    is_stand_in: bool,
+    webhook: Option<&str>,
+) -> Result<Script, TaskError> {
     cx.reporter().message("Writing what the renderer is told");
     let Heard { cut, prosody } = heard;
     let Found { opened, persons } = cut.found;
@@ -233,6 +240,9 @@ fn script(cx: &Context, heard: Heard, is_stand_in: bool) -> Result<Script, TaskE
         Media::upload("figure.png", "image/png", png),
         Media::upload(voice.name, voice.content_type, audio.clone()),
     );
+    if let Some(url) = webhook {
+        request = request.webhook(url);
+    }
     if is_stand_in {
         let face = persons.selected().and_then(|person| person.face);
         let drive = Drive::of(&prosody, face.as_ref().map(mouth));

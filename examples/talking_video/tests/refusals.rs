@@ -256,6 +256,10 @@ async fn a_task_that_there_is_not_is_not_found() {
         .await
         .unwrap();
     assert_eq!(malformed.status(), 400);
+    // Nor does anybody listen to a renderer unless it is said to.
+    let webhook = format!("{}/api/video-generation/webhook", host.url);
+    let posted = host.client.post(webhook).body("{}").send().await.unwrap();
+    assert_eq!(posted.status(), 404);
 }
 
 #[tokio::test]

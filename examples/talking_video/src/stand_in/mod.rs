@@ -5,19 +5,20 @@
 mod animate;
 mod drive;
 mod jobs;
+mod messenger;
 mod routes;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use pipeline_gpu::remote::{ApiKey, RemoteError};
+use pipeline_gpu::remote::{ApiKey, RemoteError, Webhook};
 use progress_core::TaskId;
 use tokio::net::TcpListener;
 
-use self::jobs::Jobs;
 pub use self::{
     animate::{AnimateError, animate},
     drive::Drive,
 };
+use self::{jobs::Jobs, messenger::Messenger};
 
 /// The stand-in, bound and ready to serve.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct StandIn {
     listener: TcpListener,
     address: SocketAddr,
     key: Key,
+    webhooks: Option<(Webhook, SocketAddr)>,
 }
 
 /// What its clients have to have: what stands behind `Basic`, which is how D-ID hands keys out.
@@ -72,7 +74,17 @@ impl StandIn {
             address: listener.local_addr()?,
             listener,
             key,
+            webhooks: None,
         })
+    }
+
+    /// Posts the end of each job that names a webhook (default: it tells nobody), signed in `X-Signature`. The URL's path is asked
+    /// for at this address, by http: jobs name URLs by https, and what has that certificate may be in front of the server, or
+    /// nowhere yet. What is not taken is sent again, for half a minute.
+    #[must_use]
+    pub fn webhooks(mut self, webhook: Webhook, address: SocketAddr) -> Self {
+        self.webhooks = Some((webhook, address));
+        self
     }
 
     /// Returns its base URL.
@@ -87,7 +99,12 @@ impl StandIn {
     ///
     /// What the system says if there is no place for files.
     pub async fn run(self) -> std::io::Result<()> {
-        let jobs = Jobs::new(self.url(), self.key)?;
+        let url = self.url();
+        let messenger = self
+            .webhooks
+            .map(|(webhook, address)| Messenger::new(webhook, address));
+        let messenger = messenger.transpose().map_err(std::io::Error::other)?;
+        let jobs = Jobs::new(url, self.key, messenger)?;
         axum::serve(self.listener, routes::routes(jobs)).await
     }
 }

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -76,6 +76,7 @@ pub(crate) struct Held {
     asked: Arc<AtomicUsize>,
     begun: Arc<AtomicUsize>,
     deleted: Arc<AtomicUsize>,
+    told: Arc<Mutex<Value>>,
 }
 
 impl Held {
@@ -132,6 +133,11 @@ impl Held {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// What it was told of the newest job.
+    pub(crate) fn told(&self) -> Value {
+        self.told.lock().unwrap().clone()
+    }
+
     /// How many jobs were begun, and how many deleted.
     pub(crate) fn jobs(&self) -> (usize, usize) {
         let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
@@ -146,7 +152,8 @@ impl Held {
         }
     }
 
-    async fn begin(State(held): State<Self>) -> Json<Value> {
+    async fn begin(State(held): State<Self>, Json(job): Json<Value>) -> Json<Value> {
+        *held.told.lock().unwrap() = job;
         held.begun.fetch_add(1, Ordering::SeqCst);
         Json(json!({ "id": "tlk_1", "status": "created" }))
     }
