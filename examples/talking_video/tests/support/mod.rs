@@ -1,6 +1,7 @@
 //! A server of the test's own, on the real models, which `cargo xtask models` fetches; without them these tests fail.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -18,6 +19,7 @@ use axum::{
     response::{IntoResponse as _, Response as Answer},
     routing::{get, post},
 };
+use futures_util::StreamExt as _;
 use pipeline_gpu::{
     onnx::Device,
     remote::{ApiKey, Renderer, RendererBuilder},
@@ -35,7 +37,15 @@ use talking_video::{
     users::Users,
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest as _},
+};
 
 /// What takes this long has hung, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -289,6 +299,12 @@ impl Host {
             .collect()
     }
 
+    /// Watches a path over a WebSocket.
+    pub(crate) async fn socket(&self, path: &str, token: Option<&str>) -> Socket {
+        let address = self.url["http://".len()..].parse().unwrap();
+        Socket::open(address, &format!("{}{path}", self.url), token).await
+    }
+
     /// Waits until something asked for is so.
     pub(crate) async fn until(
         &self,
@@ -316,6 +332,40 @@ impl Host {
 
     pub(crate) fn operator(&self) -> Option<String> {
         self.users.of_operator(PATIENCE).unwrap()
+    }
+}
+
+/// A WebSocket that watches. Pings are answered while it is read from.
+pub(crate) struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    /// Opens one at this address, whatever the URL's host is.
+    pub(crate) async fn open(address: SocketAddr, url: &str, token: Option<&str>) -> Self {
+        let url = url.replacen("http", "ws", 1);
+        let mut request = url.into_client_request().unwrap();
+        if let Some(token) = token {
+            let value = format!("Bearer {token}").parse().unwrap();
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let stream = TcpStream::connect(address).await.unwrap();
+        let opening = timeout(PATIENCE, client_async(request, stream)).await;
+        Self(opening.expect("it is answered").unwrap().0)
+    }
+
+    /// The next frame, or the code that the server closes with; as in browsers 1006, if it is gone without one.
+    pub(crate) async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            let message = timeout(PATIENCE, self.0.next()).await;
+            match message.expect("something comes, or the end") {
+                Some(Ok(Message::Text(text))) => {
+                    return Ok(serde_json::from_str(text.as_str()).unwrap());
+                }
+                Some(Ok(Message::Close(Some(close)))) => return Err(close.code.into()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(other)) => panic!("neither a frame nor a close frame: {other:?}"),
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
     }
 }
 
