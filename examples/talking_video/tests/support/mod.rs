@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse as _, Response as Answer},
     routing::{get, post},
 };
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use pipeline_gpu::{
     onnx::Device,
     remote::{ApiKey, Renderer, RendererBuilder},
@@ -350,6 +350,21 @@ impl Socket {
         let stream = TcpStream::connect(address).await.unwrap();
         let opening = timeout(PATIENCE, client_async(request, stream)).await;
         Self(opening.expect("it is answered").unwrap().0)
+    }
+
+    pub(crate) async fn say(&mut self, command: &Value) {
+        let sent = self.0.send(Message::text(command.to_string()));
+        timeout(PATIENCE, sent).await.expect("it is read").unwrap();
+    }
+
+    /// The next frame of this type, whatever comes before.
+    pub(crate) async fn until(&mut self, event_type: &str) -> Value {
+        loop {
+            let frame = self.next().await.expect("the connection goes on");
+            if frame["event_type"] == event_type {
+                return frame;
+            }
+        }
     }
 
     /// The next frame, or the code that the server closes with; as in browsers 1006, if it is gone without one.
