@@ -50,6 +50,10 @@ struct Shared {
 /// # Errors
 ///
 /// That of the [pipeline](studio::build); `ORIGIN_INVALID`; `PUBLIC_URL_INVALID`; `ADDRESS_UNAVAILABLE`.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the pipeline and removes the folder of videos; nothing listens.
 pub async fn bind(settings: Settings, models: &Models) -> Result<Server, TaskError> {
     let address = settings.listen;
     let cors = cors(&settings.origins)?;

@@ -68,6 +68,10 @@ impl StandIn {
     /// # Errors
     ///
     /// What the system says if it cannot be had.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing listens.
     pub async fn bind(address: SocketAddr, key: Key) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         Ok(Self {
@@ -98,6 +102,11 @@ impl StandIn {
     /// # Errors
     ///
     /// What the system says if there is no place for files.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes no more connections. Those that are open are served to their end, jobs too, unless the runtime ends
+    /// before; the files go with the last of them.
     pub async fn run(self) -> std::io::Result<()> {
         let url = self.url();
         let messenger = self
