@@ -16,7 +16,9 @@ use talking_video::{server::Limits, users::Users};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 use tokio_util::io::ReaderStream;
 
-use self::support::{Held, Host, PATIENCE, eventually, form, pass, portrait, spoken, stand_in};
+use self::support::{
+    Host, PATIENCE, eventually, form, held::Held, pass, portrait, spoken, stand_in,
+};
 
 #[tokio::test]
 async fn a_video_that_is_being_fetched_is_not_swept_away() {

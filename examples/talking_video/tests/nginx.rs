@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::{
     proxy::{Kind, Proxy, Times, file, set},
-    support::{Host, Socket, form, portrait, spoken, stand_in},
+    support::{Host, form, portrait, socket::Socket, spoken, stand_in},
 };
 
 #[tokio::test]

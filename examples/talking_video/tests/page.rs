@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 use self::{
     driver::Browser,
-    support::{Held, Host, meadow, portrait_file, speak},
+    support::{Host, held::Held, meadow, portrait_file, speak},
 };
 
 /// A picture comes to be shown without a change of the page.

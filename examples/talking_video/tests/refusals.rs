@@ -11,7 +11,7 @@ use reqwest::{
 use serde_json::{Value, json};
 use talking_video::{server::Limits, users::Users};
 
-use self::support::{Held, Host, PATIENCE, form, meadow, pass, portrait, spoken, stand_in};
+use self::support::{Host, PATIENCE, form, held::Held, meadow, pass, portrait, spoken, stand_in};
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_tasks_under_way_are_listed_and_can_be_cancelled() {

@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 
-use self::support::{Accepted, Host, Socket};
+use self::support::{Accepted, Host, socket::Socket};
 
 #[tokio::test]
 async fn a_task_is_for_who_has_its_token_in_a_header() {

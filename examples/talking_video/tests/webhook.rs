@@ -13,7 +13,10 @@ use talking_video::{
     users::Users,
 };
 
-use self::support::{Accepted, Held, Host, SECRET, VIDEO};
+use self::support::{
+    Accepted, Host, SECRET,
+    held::{Held, VIDEO},
+};
 
 /// A renderer is asked so late that by asking alone no test would end.
 const NEVER: Duration = Duration::from_secs(24 * 3_600);

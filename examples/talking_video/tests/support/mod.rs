@@ -1,35 +1,21 @@
 //! A server of the test's own, on the real models, which `cargo xtask models` fetches; without them these tests fail.
 
+pub(crate) mod held;
+pub(crate) mod socket;
+
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     time::Duration,
 };
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
-    middleware::{self, Next},
-    response::{IntoResponse as _, Response as Answer},
-    routing::{get, post},
-};
-use futures_util::{SinkExt as _, StreamExt as _};
-use pipeline_gpu::{
-    onnx::Device,
-    remote::{ApiKey, Renderer, RendererBuilder},
-};
+use pipeline_gpu::{onnx::Device, remote::Renderer};
 use progress_core::{Reporter, TaskId};
 use reqwest::{
     Client, RequestBuilder, Response,
     multipart::{Form, Part},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use talking_video::{
     models::ModelFiles,
     server::{self, Rendering, Settings},
@@ -37,20 +23,12 @@ use talking_video::{
     users::Users,
 };
 use tempfile::TempDir;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-    time::timeout,
-};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Message, client::IntoClientRequest as _},
-};
+use tokio::{task::JoinHandle, time::timeout};
+
+use self::socket::Socket;
 
 /// What takes this long has hung, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// What a [`Held`] renderer delivers.
-pub(crate) const VIDEO: &[u8] = b"\0\0\0\x18ftypmp42 and so on";
 pub(crate) const SECRET: &[u8] = b"a secret of the tests, which is long enough";
 
 pub(crate) struct Host {
@@ -74,117 +52,6 @@ pub(crate) async fn stand_in() -> Rendering {
     Rendering {
         renderer: renderer.build().unwrap(),
         is_stand_in: true,
-    }
-}
-
-/// A renderer that takes jobs, and does them when it is told to: by failing, or well; or that is out of order.
-#[derive(Clone, Default)]
-pub(crate) struct Held {
-    released: Arc<AtomicBool>,
-    delivered: Arc<AtomicBool>,
-    down: Arc<AtomicBool>,
-    asked: Arc<AtomicUsize>,
-    begun: Arc<AtomicUsize>,
-    deleted: Arc<AtomicUsize>,
-    told: Arc<Mutex<Value>>,
-}
-
-impl Held {
-    pub(crate) async fn start(&self) -> Rendering {
-        self.start_with(|renderer| renderer).await
-    }
-
-    pub(crate) async fn start_with(
-        &self,
-        set: impl FnOnce(RendererBuilder) -> RendererBuilder,
-    ) -> Rendering {
-        let renderer = Renderer::builder(self.serve().await, ApiKey::encoded("key").unwrap());
-        let quick = Duration::from_millis(20);
-        Rendering {
-            renderer: set(renderer.polls(quick, quick)).build().unwrap(),
-            is_stand_in: false,
-        }
-    }
-
-    /// The same for a process of its own; gives the URL.
-    pub(crate) async fn serve(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let there = || async { Json(json!({ "url": "http://127.0.0.1/there" })) };
-        let routes = Router::new()
-            .route("/images", post(there))
-            .route("/audios", post(there))
-            .route("/talks", post(Self::begin))
-            .route("/talks/{id}", get(Self::talk).delete(Self::delete))
-            .route("/video", get(|| async { VIDEO }))
-            .layer(middleware::from_fn_with_state(self.clone(), Self::count))
-            .with_state(self.clone());
-        tokio::spawn(async { axum::serve(listener, routes).await });
-        url
-    }
-
-    /// Lets all jobs fail.
-    pub(crate) fn release(&self) {
-        self.released.store(true, Ordering::SeqCst);
-    }
-
-    /// Lets all jobs end with [`VIDEO`].
-    pub(crate) fn deliver(&self) {
-        self.delivered.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether it is out of order, and answers nothing but that.
-    pub(crate) fn set_down(&self, is_down: bool) {
-        self.down.store(is_down, Ordering::SeqCst);
-    }
-
-    /// How many requests it had.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    /// What it was told of the newest job.
-    pub(crate) fn told(&self) -> Value {
-        self.told.lock().unwrap().clone()
-    }
-
-    /// How many jobs were begun, and how many deleted.
-    pub(crate) fn jobs(&self) -> (usize, usize) {
-        let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
-        (of(&self.begun), of(&self.deleted))
-    }
-
-    async fn count(State(held): State<Self>, request: Request, next: Next) -> Answer {
-        held.asked.fetch_add(1, Ordering::SeqCst);
-        match held.down.load(Ordering::SeqCst) {
-            true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-            false => next.run(request).await,
-        }
-    }
-
-    async fn begin(State(held): State<Self>, Json(job): Json<Value>) -> Json<Value> {
-        *held.told.lock().unwrap() = job;
-        held.begun.fetch_add(1, Ordering::SeqCst);
-        Json(json!({ "id": "tlk_1", "status": "created" }))
-    }
-
-    async fn delete(State(held): State<Self>) -> Json<Value> {
-        held.deleted.fetch_add(1, Ordering::SeqCst);
-        Json(json!({}))
-    }
-
-    async fn talk(State(held): State<Self>, headers: HeaderMap) -> Json<Value> {
-        if held.delivered.load(Ordering::SeqCst) {
-            let url = format!("http://{}/video", headers[header::HOST].to_str().unwrap());
-            return Json(json!({ "id": "tlk_1", "status": "done", "result_url": url }));
-        }
-        Json(match held.released.load(Ordering::SeqCst) {
-            false => json!({ "id": "tlk_1", "status": "started" }),
-            true => json!({
-                "id": "tlk_1", "status": "error",
-                "error": { "kind": "FaceError", "description": "no face looks at the camera" },
-            }),
-        })
     }
 }
 
@@ -332,55 +199,6 @@ impl Host {
 
     pub(crate) fn operator(&self) -> Option<String> {
         self.users.of_operator(PATIENCE).unwrap()
-    }
-}
-
-/// A WebSocket that watches. Pings are answered while it is read from.
-pub(crate) struct Socket(WebSocketStream<TcpStream>);
-
-impl Socket {
-    /// Opens one at this address, whatever the URL's host is.
-    pub(crate) async fn open(address: SocketAddr, url: &str, token: Option<&str>) -> Self {
-        let url = url.replacen("http", "ws", 1);
-        let mut request = url.into_client_request().unwrap();
-        if let Some(token) = token {
-            let value = format!("Bearer {token}").parse().unwrap();
-            request.headers_mut().insert(header::AUTHORIZATION, value);
-        }
-        let stream = TcpStream::connect(address).await.unwrap();
-        let opening = timeout(PATIENCE, client_async(request, stream)).await;
-        Self(opening.expect("it is answered").unwrap().0)
-    }
-
-    pub(crate) async fn say(&mut self, command: &Value) {
-        let sent = self.0.send(Message::text(command.to_string()));
-        timeout(PATIENCE, sent).await.expect("it is read").unwrap();
-    }
-
-    /// The next frame of this type, whatever comes before.
-    pub(crate) async fn until(&mut self, event_type: &str) -> Value {
-        loop {
-            let frame = self.next().await.expect("the connection goes on");
-            if frame["event_type"] == event_type {
-                return frame;
-            }
-        }
-    }
-
-    /// The next frame, or the code that the server closes with; as in browsers 1006, if it is gone without one.
-    pub(crate) async fn next(&mut self) -> Result<Value, u16> {
-        loop {
-            let message = timeout(PATIENCE, self.0.next()).await;
-            match message.expect("something comes, or the end") {
-                Some(Ok(Message::Text(text))) => {
-                    return Ok(serde_json::from_str(text.as_str()).unwrap());
-                }
-                Some(Ok(Message::Close(Some(close)))) => return Err(close.code.into()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(other)) => panic!("neither a frame nor a close frame: {other:?}"),
-                Some(Err(_)) | None => return Err(1006),
-            }
-        }
     }
 }
 
