@@ -10,6 +10,7 @@
 
 mod generate;
 mod learned;
+mod media;
 pub mod models;
 mod page;
 mod result;
@@ -18,3 +19,4 @@ mod settings;
 pub mod stand_in;
 pub mod studio;
 pub mod users;
+mod webhook;

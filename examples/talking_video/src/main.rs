@@ -5,7 +5,7 @@ use std::{env, fs, net::SocketAddr, path::PathBuf, process::ExitCode, time::Dura
 
 use clap::{Args, Parser, Subcommand};
 use pipeline_gpu::{
-    remote::{ApiKey, RemoteError, Renderer},
+    remote::{ApiKey, RemoteError, Renderer, Webhook},
     stages::IfNobody,
 };
 use progress_core::{ProgressTracker, TaskError, TaskId};
@@ -71,6 +71,13 @@ struct ServeOptions {
     /// A renderer with the API of D-ID; its key is in RENDER_API_KEY [default: the stand-in]
     #[arg(long, env = "RENDER_URL", value_name = "URL")]
     render_url: Option<String>,
+    /// Be told by the renderer that a video is done, at /api/video-generation/webhook; the secret that it signs with is in
+    /// RENDER_WEBHOOK_SECRET
+    #[arg(long, requires = "render_url")]
+    webhook: bool,
+    /// Where the renderer reaches this server, such as https://video.example.org [default: it knows what to post to]
+    #[arg(long, requires = "webhook", value_name = "URL")]
+    public_url: Option<String>,
     /// How many uploads wait at most
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     waiting: u16,
@@ -90,6 +97,10 @@ struct StandInOptions {
     /// The address to serve on; its key is in RENDER_API_KEY
     #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
+    /// The server that is told when a job ends which names a webhook; the secret that this is signed with is in
+    /// RENDER_WEBHOOK_SECRET [default: nobody is told]
+    #[arg(long, value_name = "ADDRESS")]
+    webhooks: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +162,9 @@ async fn serve(options: &ServeOptions) -> Result<(), TaskError> {
         .limits(limits)
         .retention(options.retention)
         .token_ttl(options.token_ttl);
+    if options.webhook {
+        settings = settings.webhook(webhook()?, options.public_url.clone());
+    }
     if options.whole_picture {
         settings = settings.if_nobody(IfNobody::WholePicture);
     }
@@ -189,12 +203,14 @@ async fn load(options: &ServeOptions) -> Result<Models, TaskError> {
     let task = tracker.task("models").start();
     let task = task.map_err(|error| TaskError::new("TASK_NOT_STARTED", error.to_string()))?;
     let models = files.load(&task).await?;
-    for model in [&models.matte, &models.speech, &models.pitch] {
+    for model in models.all() {
         let placement = model.placement();
         let reason = placement.fallback_reason();
         tracing::info!(model = model.name(), device = placement.device(), reason);
     }
-    println!("The models run on {}", models.matte.placement().device());
+    for place in models.places() {
+        println!("{place}");
+    }
     drop(task.complete(()));
     Ok(models)
 }
@@ -242,7 +258,10 @@ async fn stand_in(options: &StandInOptions) -> Result<(), TaskError> {
         Key::new(&key)
     };
     let bound = StandIn::bind(options.listen, key).await;
-    let stand_in = bound.map_err(|error| no_stand_in(&error))?;
+    let mut stand_in = bound.map_err(|error| no_stand_in(&error))?;
+    if let Some(server) = options.webhooks {
+        stand_in = stand_in.webhooks(webhook()?, server);
+    }
     println!("The stand-in is at {}", stand_in.url());
     stand_in.run().await.map_err(|error| no_stand_in(&error))
 }
@@ -259,6 +278,16 @@ fn users(secret: &[u8]) -> Result<Users, TaskError> {
     Users::with_secret(secret).map_err(|error| {
         TaskError::new("SECRET_INVALID", error.to_string())
             .solution("openssl rand -hex 32, for one that is long enough")
+    })
+}
+
+/// How the renderer signs its messages.
+fn webhook() -> Result<Webhook, TaskError> {
+    let secret = env::var("RENDER_WEBHOOK_SECRET").unwrap_or_default();
+    Webhook::new(secret.trim()).map_err(|error| {
+        TaskError::from(error).solution(
+            "RENDER_WEBHOOK_SECRET=… in the environment, as openssl rand -hex 32 makes it",
+        )
     })
 }
 

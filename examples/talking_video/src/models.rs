@@ -138,6 +138,29 @@ pub struct Models {
     pub pitch: OnnxModel,
 }
 
+impl Models {
+    /// Returns all of them.
+    #[must_use]
+    pub fn all(&self) -> [&OnnxModel; 4] {
+        let detector = match &self.detector {
+            Detector::Faces(model) | Detector::Yolo(model) => model,
+        };
+        [detector, &self.matte, &self.speech, &self.pitch]
+    }
+
+    /// Returns the devices that they really run on, each once.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        for model in self.all() {
+            let placement = model.placement();
+            let reason = placement.fallback_reason();
+            put(&mut places, placement.device(), model.name(), reason);
+        }
+        places
+    }
+}
+
 /// What finds people.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -146,6 +169,45 @@ pub enum Detector {
     Faces(OnnxModel),
     /// A YOLO of COCO's classes.
     Yolo(OnnxModel),
+}
+
+/// A device that models run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// The device: `cpu`, or `cuda:0` for the first GPU.
+    pub device: String,
+    /// The names of the models.
+    pub models: Vec<String>,
+    /// Why those of them that were to run elsewhere do not, each reason once.
+    pub reasons: Vec<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "On {}: {}", self.device, self.models.join(", "))?;
+        match self.reasons.as_slice() {
+            [] => Ok(()),
+            reasons => write!(f, " ({})", reasons.join("; ")),
+        }
+    }
+}
+
+fn put(places: &mut Vec<Place>, device: String, model: &str, reason: Option<String>) {
+    let known = places.iter().position(|place| place.device == device);
+    let at = known.unwrap_or_else(|| {
+        places.push(Place {
+            device,
+            models: Vec::new(),
+            reasons: Vec::new(),
+        });
+        places.len() - 1
+    });
+    let place = &mut places[at];
+    place.models.push(model.to_owned());
+    if let Some(reason) = reason.filter(|reason| !place.reasons.contains(reason)) {
+        place.reasons.push(reason);
+    }
 }
 
 /// A device as it is named on the command line.
@@ -200,6 +262,18 @@ mod tests {
         }
         assert!(!error.message().contains(MATTE), "{error}");
         assert!(error.solutions()[0].contains("cargo xtask models"));
+    }
+
+    #[test]
+    fn each_device_is_told_once_with_its_models_and_why_they_are_there() {
+        let mut places = Vec::new();
+        let none = || Some("CUDAExecutionProvider: no GPU".to_owned());
+        put(&mut places, "cpu".to_owned(), "centerface", none());
+        put(&mut places, "cuda:0".to_owned(), "u2netp", None);
+        put(&mut places, "cpu".to_owned(), "swift_f0", none());
+        let told: Vec<_> = places.iter().map(Place::to_string).collect();
+        let cpu = "On cpu: centerface, swift_f0 (CUDAExecutionProvider: no GPU)";
+        assert_eq!(told, [cpu, "On cuda:0: u2netp"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 
-use crate::{server::App, studio::Sniffed};
+use crate::{media::Sniffed, server::App};
 
 pub(crate) async fn result(
     State(app): State<App>,

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     routing::{get, post},
 };
-use pipeline_gpu::Prior;
+use pipeline_gpu::{Breaker, Prior};
 use progress_core::{ProgressTracker, TaskError, TaskId};
 use progress_web::{ForwardedHeader, Gateway, Origin};
 use tokio::{sync::Semaphore, time::timeout};
@@ -26,6 +26,7 @@ use crate::{
     page, result,
     studio::{self, Plan, Studio},
     users::Users,
+    webhook,
 };
 
 /// What the handlers share.
@@ -48,16 +49,24 @@ struct Shared {
 ///
 /// # Errors
 ///
-/// That of the [pipeline](studio::build); `ORIGIN_INVALID`; `ADDRESS_UNAVAILABLE`.
+/// That of the [pipeline](studio::build); `ORIGIN_INVALID`; `PUBLIC_URL_INVALID`; `ADDRESS_UNAVAILABLE`.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the pipeline and removes the folder of videos; nothing listens.
 pub async fn bind(settings: Settings, models: &Models) -> Result<Server, TaskError> {
     let address = settings.listen;
     let cors = cors(&settings.origins)?;
     let retention = settings.retention;
+    let webhook = settings.webhook.clone().map(|webhook| {
+        let renderer = settings.rendering.renderer.clone();
+        webhook::routes(webhook, renderer, settings.limits.idle)
+    });
     let app = App::new(settings, models)?;
     let (gateway, folder) = (app.gateway().clone(), app.folder().to_owned());
     tokio::spawn(sweep(Arc::downgrade(&app.0), retention));
-    let server =
-        demo::server::Server::bind_under(PREFIX, address, gateway, folder, app.router()).await;
+    let router = app.router().merge(webhook.unwrap_or_default());
+    let server = demo::server::Server::bind_under(PREFIX, address, gateway, folder, router).await;
     let server = server.map_err(|error| {
         let message = format!("cannot listen on {address}: {error}");
         TaskError::new("ADDRESS_UNAVAILABLE", message)
@@ -122,9 +131,14 @@ impl Server {
 impl App {
     fn new(settings: Settings, models: &Models) -> Result<Self, TaskError> {
         let limits = settings.limits;
+        let webhook = settings.public_url.as_deref().map(webhook::url);
         let plan = Plan {
             renderer: settings.rendering.renderer,
+            breaker: Breaker::new("The renderer")
+                .failures(limits.failures)
+                .open_for(limits.left_alone),
             is_stand_in: settings.rendering.is_stand_in,
+            webhook: webhook.transpose()?,
             if_nobody: settings.if_nobody,
             waiting: limits.waiting,
             longest_voice: limits.longest_voice,

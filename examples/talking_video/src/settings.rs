@@ -7,7 +7,10 @@ use std::{
 };
 
 use demo::multipart::UploadLimits;
-use pipeline_gpu::{remote::Renderer, stages::IfNobody};
+use pipeline_gpu::{
+    remote::{Renderer, Webhook},
+    stages::IfNobody,
+};
 use progress_web::Network;
 
 use crate::users::Users;
@@ -31,6 +34,11 @@ pub struct Limits {
     pub longest_voice: Duration,
     /// How long a video may take (default 15 min).
     pub deadline: Duration,
+    /// Renders in a row that fail by the renderer's fault until it is left alone (default 5).
+    pub failures: u32,
+    /// For how long it is (default 60 s). Then one render at a time tries it, and the first that goes well lets all to it again; one
+    /// that takes longer than this makes room for another, and its end says nothing more.
+    pub left_alone: Duration,
 }
 
 impl Default for Limits {
@@ -44,6 +52,8 @@ impl Default for Limits {
             waiting: 16,
             longest_voice: Duration::from_secs(60),
             deadline: Duration::from_secs(15 * 60),
+            failures: 5,
+            left_alone: Duration::from_secs(60),
         }
     }
 }
@@ -92,6 +102,8 @@ pub struct Settings {
     pub(crate) token_ttl: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) prior_file: Option<PathBuf>,
+    pub(crate) webhook: Option<Webhook>,
+    pub(crate) public_url: Option<String>,
 }
 
 impl Settings {
@@ -109,6 +121,8 @@ impl Settings {
             token_ttl: Duration::from_secs(2 * 3_600),
             heartbeat: Duration::from_secs(30),
             prior_file: None,
+            webhook: None,
+            public_url: None,
         }
     }
 
@@ -164,6 +178,15 @@ impl Settings {
     /// Keeps in a file how long the stages took, for their weights and estimates after a restart (default: it is learned anew).
     pub fn prior_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.prior_file = Some(file.into());
+        self
+    }
+
+    /// Is told by the renderer that a job has ended, in messages that are signed as this has it (default: the renderer is only
+    /// asked). What it is to post to comes with each job, if it is said at which `public_url` it reaches this server, such as
+    /// `https://video.example.org`; else it has to know.
+    pub fn webhook(mut self, webhook: Webhook, public_url: Option<String>) -> Self {
+        self.webhook = Some(webhook);
+        self.public_url = public_url;
         self
     }
 }

@@ -3,9 +3,9 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use pipeline_gpu::{
-    Context, Pipeline, Prior,
+    Breaker, Context, Pipeline, Prior, Stage as _,
     audio::{self, AudioLimits, Prosody, ProsodySummary, Smoothing, Sound},
     blocking,
     remote::{Media, RenderRequest, Renderer},
@@ -16,9 +16,9 @@ use pipeline_gpu::{
     vision::{self, DecodeLimits, Face, MatteModel, Yolo, encode_png},
 };
 use progress_core::TaskError;
-use serde::Serialize;
 
 use crate::{
+    media::{Sniffed, fitted},
     models::{Detector, Models},
     stand_in::Drive,
 };
@@ -57,8 +57,12 @@ pub type Studio = Pipeline<Upload, Made>;
 pub struct Plan {
     /// Who renders.
     pub renderer: Renderer,
+    /// Leaves the renderer alone where it keeps failing.
+    pub breaker: Breaker,
     /// Whether that is the stand-in, which is told what the prosody is; others take no such option.
     pub is_stand_in: bool,
+    /// What the renderer is to tell that a job has ended, if anything.
+    pub webhook: Option<String>,
     /// What is done where nobody is found.
     pub if_nobody: IfNobody,
     /// How many uploads wait at most.
@@ -78,7 +82,7 @@ pub struct Plan {
 /// `MODEL_MISFIT` if a model is of another kind than its stage; `PIPELINE_INVALID` if a bound makes no sense.
 pub fn build(models: &Models, plan: Plan) -> Result<Studio, TaskError> {
     let limits = AudioLimits::default().duration(plan.longest_voice);
-    let is_stand_in = plan.is_stand_in;
+    let (is_stand_in, webhook) = (plan.is_stand_in, plan.webhook);
     let start = Pipeline::builder("talking-video")
         .waiting(plan.waiting)
         .deadline(plan.deadline)
@@ -143,14 +147,14 @@ pub fn build(models: &Models, plan: Plan) -> Result<Studio, TaskError> {
         .weight(1.0)
         .stage(
             "script",
-            blocking(move |cx: &Context, heard| script(cx, heard, is_stand_in)),
+            blocking(move |cx: &Context, heard| script(cx, heard, is_stand_in, webhook.as_deref())),
         )
         .label("Write the script")
         .weight(0.2)
         .stage(
             "render",
             part(
-                Render::new(&plan.renderer),
+                Render::new(&plan.renderer).guarded_by(&plan.breaker),
                 |script: Script| (script.job, (script.persons, script.prosody)),
                 |(persons, prosody), video: Video| Made {
                     video,
@@ -220,35 +224,25 @@ fn read(cx: &Context, mut upload: Upload, limits: &AudioLimits) -> Result<Opened
     })
 }
 
-/// No larger than is of use: a dozen of them are in the pipeline at a time, while only one is read.
-fn fitted(picture: RgbImage) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    let longest = width.max(height);
-    if longest <= LONGEST_SIDE {
-        return picture;
-    }
-    let side = |side: u32| {
-        let scaled = u64::from(side) * u64::from(LONGEST_SIDE) / u64::from(longest);
-        u32::try_from(scaled).unwrap_or(LONGEST_SIDE).max(1)
-    };
-    let filter = imageops::FilterType::Triangle;
-    imageops::resize(&picture, side(width), side(height), filter)
-}
-
-fn script(cx: &Context, heard: Heard, is_stand_in: bool) -> Result<Script, TaskError> {
+fn script(
+    cx: &Context,
+    heard: Heard,
+    is_stand_in: bool,
+    webhook: Option<&str>,
+) -> Result<Script, TaskError> {
     cx.reporter().message("Writing what the renderer is told");
     let Heard { cut, prosody } = heard;
     let Found { opened, persons } = cut.found;
     let png = encode_png(&cut.figure.image)?;
     let audio = &opened.upload.audio;
+    let voice = Sniffed::of(audio);
     let mut request = RenderRequest::new(
         Media::upload("figure.png", "image/png", png),
-        Media::upload(
-            Sniffed::of(audio).name,
-            Sniffed::of(audio).content_type,
-            audio.clone(),
-        ),
+        Media::upload(voice.name, voice.content_type, audio.clone()),
     );
+    if let Some(url) = webhook {
+        request = request.webhook(url);
+    }
     if is_stand_in {
         let face = persons.selected().and_then(|person| person.face);
         let drive = Drive::of(&prosody, face.as_ref().map(mouth));
@@ -270,30 +264,7 @@ fn mouth(face: &Face) -> [(f32, f32); 2] {
     [left, right]
 }
 
-/// What a file is, told by how it begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Sniffed {
-    pub(crate) name: &'static str,
-    pub(crate) content_type: &'static str,
-}
-
-impl Sniffed {
-    pub(crate) fn of(head: &[u8]) -> Self {
-        let (name, content_type) = match head {
-            [b'R', b'I', b'F', b'F', ..] => ("voice.wav", "audio/wav"),
-            [b'f', b'L', b'a', b'C', ..] => ("voice.flac", "audio/flac"),
-            [0x89, b'P', b'N', b'G', ..] => ("talking-video.png", "image/apng"),
-            [_, _, _, _, b'f', b't', b'y', b'p', ..] => ("talking-video.mp4", "video/mp4"),
-            [0x1A, 0x45, 0xDF, 0xA3, ..] => ("talking-video.webm", "video/webm"),
-            [b'I', b'D', b'3', ..] | [0xFF, 0xE0..=0xFF, ..] => ("voice.mp3", "audio/mpeg"),
-            _ => ("file", "application/octet-stream"),
-        };
-        Self { name, content_type }
-    }
-}
-
 /// What phones make: 24 million pixels.
 const MOST_PIXELS: u64 = 25_000_000;
-const LONGEST_SIDE: u32 = 2_048;
 /// Takes out a detector's jumps by an octave.
 const SMOOTH: Smoothing = Smoothing::Median { frames: 5 };

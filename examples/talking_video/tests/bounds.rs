@@ -8,7 +8,7 @@ use std::{fs, io::Cursor, time::Duration};
 use image::{ImageFormat, imageops};
 use progress_core::TaskId;
 use reqwest::{
-    Body, Response, StatusCode,
+    Body, Client, Response, StatusCode,
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
@@ -16,7 +16,9 @@ use talking_video::{server::Limits, users::Users};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 use tokio_util::io::ReaderStream;
 
-use self::support::{Held, Host, PATIENCE, eventually, form, portrait, spoken, stand_in};
+use self::support::{
+    Host, PATIENCE, eventually, form, held::Held, pass, portrait, spoken, stand_in,
+};
 
 #[tokio::test]
 async fn a_video_that_is_being_fetched_is_not_swept_away() {
@@ -117,6 +119,36 @@ async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
+async fn watchers_get_heartbeats_and_one_that_shows_no_life_is_removed() {
+    let rendering = Held::default().start().await;
+    let mut host = Host::with(Users::open(), rendering, |settings| settings).await;
+    let task = host.generate().await;
+    let path = task.text("websocket_url");
+    // It reads nothing, and so answers no ping.
+    let dead = host.socket(path, None).await;
+    let mut living = host.socket(path, None).await;
+    let connected = living.until("connected").await;
+    assert_eq!(connected["data"]["heartbeat_ms"], 30_000);
+    for _ in 0..3 {
+        pass(Duration::from_secs(30)).await;
+        living.until("heartbeat").await;
+        // Answered, so that it is known to live before time goes on.
+        living.say(&json!({ "type": "ping" })).await;
+        living.until("pong").await;
+    }
+    // For the server the connections of before were silent all that time.
+    host.client = Client::new();
+    host.until("/api/clients", None, |page| {
+        page["clients"].as_array().map(Vec::len) == Some(1)
+    })
+    .await;
+    living.say(&json!({ "type": "ping" })).await;
+    living.until("pong").await;
+    // From its side it was open until now.
+    drop(dead);
+}
+
+#[tokio::test]
 async fn a_result_is_not_waited_for() {
     let rendering = Held::default().start().await;
     let host = Host::with(Users::open(), rendering, |settings| settings).await;
@@ -154,7 +186,7 @@ async fn at_sigterm_jobs_at_the_renderer_are_deleted() {
     });
     let url = timeout(PATIENCE, url).await.expect("it starts").unwrap();
     let url = format!("http://{}/api/video-generation/generate", url.unwrap());
-    let upload = reqwest::Client::new().post(url);
+    let upload = Client::new().post(url);
     let upload = upload.multipart(form(portrait(), spoken("One."))).send();
     assert_eq!(upload.await.unwrap().status(), 202);
     eventually(async || held.jobs().0 == 1).await;

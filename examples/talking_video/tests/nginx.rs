@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::{
     proxy::{Kind, Proxy, Times, file, set},
-    support::{Host, form, portrait, spoken, stand_in},
+    support::{Host, form, portrait, socket::Socket, spoken, stand_in},
 };
 
 #[tokio::test]
@@ -34,19 +34,15 @@ async fn a_video_is_asked_for_watched_and_fetched_through_nginx() {
         .await;
     assert_eq!(response.status(), 202);
     let task = support::Accepted(response.json().await.unwrap());
-    let upgrade = host
-        .get(task.text("websocket_url"), task.token())
-        .header("connection", "upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let socket = upgrade.send().await.unwrap();
-    assert_eq!(socket.status(), 101);
-    let told = host.stream(&task).await;
-    assert!(
-        told.iter().any(|event| event["event_type"] == "complete"),
-        "{told:?}"
-    );
+    let url = proxy.url(task.text("websocket_url"));
+    let socket = Socket::open(proxy.address, &url, task.token()).await;
+    let (streamed, told) = tokio::join!(host.stream(&task), to_its_end(socket));
+    for (way, events) in [("a stream", &streamed), ("a socket", &told)] {
+        let of = |kind: &str| events.iter().find(|event| event["event_type"] == kind);
+        assert!(of("stage_change").is_some(), "{way}: {events:?}");
+        let complete = of("complete").unwrap_or_else(|| panic!("{way}: {events:?}"));
+        assert_eq!(complete["task_id"], task.0["task_id"], "{way}");
+    }
     let video = host.get(task.text("result_url"), task.token());
     let video = video.send().await.unwrap();
     assert_eq!(video.headers()["content-type"], "image/apng");
@@ -78,6 +74,18 @@ async fn what_is_too_large_is_said_to_be_by_nginx_too() {
         assert_eq!(error["code"], "PAYLOAD_TOO_LARGE");
         assert_eq!(error["details"]["limit"], json!(limit), "{path}");
     }
+}
+
+/// All that a socket tells up to the end of its task.
+async fn to_its_end(mut socket: Socket) -> Vec<Value> {
+    let mut told = Vec::new();
+    while told
+        .last()
+        .is_none_or(|event: &Value| event["event_type"] != "complete")
+    {
+        told.push(socket.next().await.expect("it goes on to the end"));
+    }
+    told
 }
 
 /// The file of `docs/deploy` with the README's lines in place of the locations that it names.

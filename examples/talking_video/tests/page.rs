@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 use self::{
     driver::Browser,
-    support::{Held, Host, meadow, portrait_file, speak},
+    support::{Host, held::Held, meadow, portrait_file, speak},
 };
 
 /// A picture comes to be shown without a change of the page.
@@ -32,6 +32,10 @@ const SHOWN: &str = "document.querySelector('[data-testid=video]')?.naturalWidth
 
 /// Chooses the files and sends them.
 async fn generate(browser: &Browser, image: &Path, audio: &Path) {
+    // The form is there when the page's program has run.
+    browser
+        .until("document.querySelector('#image') !== null")
+        .await;
     for (field, file) in [("#image", image), ("#audio", audio)] {
         let field = browser.client.find(Locator::Css(field)).await.unwrap();
         field.send_keys(file.to_str().unwrap()).await.unwrap();

@@ -4,11 +4,14 @@
 mod support;
 
 use progress_core::TaskId;
-use reqwest::multipart::{Form, Part};
+use reqwest::{
+    Client,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 use talking_video::{server::Limits, users::Users};
 
-use self::support::{Held, Host, form, meadow, portrait, spoken, stand_in};
+use self::support::{Host, PATIENCE, form, held::Held, meadow, pass, portrait, spoken, stand_in};
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_tasks_under_way_are_listed_and_can_be_cancelled() {
@@ -66,6 +69,51 @@ async fn a_full_queue_refuses_and_tasks_under_way_are_listed_and_can_be_cancelle
         page["tasks"] == json!([])
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_renderer_that_keeps_failing_is_left_alone_for_a_while() {
+    let held = Held::default();
+    held.set_down(true);
+    let rendering = held.start_with(|renderer| renderer.attempts(1)).await;
+    // Longer than any task here takes, however slow the machine is.
+    let left_alone = PATIENCE * 5;
+    let limits = Limits {
+        failures: 3,
+        left_alone,
+        ..Limits::default()
+    };
+    let mut host = Host::with(Host::tokens(), rendering, |settings| {
+        settings.limits(limits)
+    })
+    .await;
+    for _ in 0..3 {
+        let failed = host.end(&host.generate().await).await;
+        assert_eq!(failed["error"]["code"], "RENDER_UNAVAILABLE", "{failed}");
+    }
+    let asked = held.asked();
+    assert!(asked >= 3, "{asked}");
+    // That it is in order again nobody knows yet.
+    held.set_down(false);
+    held.deliver();
+    let refused = host.end(&host.generate().await).await;
+    let error = &refused["error"];
+    assert_eq!(
+        (&error["code"], &error["stage"], &error["is_retryable"]),
+        (&json!("CIRCUIT_OPEN"), &json!("render"), &json!(true))
+    );
+    assert!(error["retry_after_ms"].as_u64() > Some(0), "{error}");
+    assert_eq!(error["solutions"], json!(["Try again later"]));
+    assert_eq!(held.asked(), asked, "nothing is asked of it");
+
+    pass(left_alone).await;
+    // For the server the connections of before were silent all that time.
+    host.client = Client::new();
+    for _ in 0..2 {
+        let done = host.end(&host.generate().await).await;
+        assert_eq!(done["state"], "completed", "{done}");
+    }
+    assert_eq!(held.jobs(), (2, 0));
 }
 
 #[tokio::test]
@@ -208,6 +256,10 @@ async fn a_task_that_there_is_not_is_not_found() {
         .await
         .unwrap();
     assert_eq!(malformed.status(), 400);
+    // Nor does anybody listen to a renderer unless it is said to.
+    let webhook = format!("{}/api/video-generation/webhook", host.url);
+    let posted = host.client.post(webhook).body("{}").send().await.unwrap();
+    assert_eq!(posted.status(), 404);
 }
 
 #[tokio::test]

@@ -3,11 +3,9 @@
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod support;
 
-use reqwest::Response;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
 
-use self::support::{Accepted, Host};
+use self::support::{Accepted, Host, socket::Socket};
 
 #[tokio::test]
 async fn a_task_is_for_who_has_its_token_in_a_header() {
@@ -35,13 +33,7 @@ async fn a_task_is_for_who_has_its_token_in_a_header() {
     // A WebSocket is opened for anybody, who else would not learn why not, and closed with a code.
     let socket = async |query: &str, token| {
         let path = format!("{}{query}", task.text("websocket_url"));
-        let upgrade = host
-            .get(&path, token)
-            .header("connection", "upgrade")
-            .header("upgrade", "websocket")
-            .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-        told_first(upgrade.send().await.unwrap()).await
+        told_first(host.socket(&path, token).await).await
     };
     let in_query = format!("?token={}", task.token().unwrap());
     // Without a token in the request it is waited for in the first message.
@@ -50,10 +42,7 @@ async fn a_task_is_for_who_has_its_token_in_a_header() {
     assert_eq!(socket("", Some("nonsense")).await, Err(4401));
     assert_eq!(socket("", other.token()).await, Err(4403));
     let watched = socket("", task.token()).await.unwrap();
-    assert!(
-        watched.to_string().contains(task.text("task_id")),
-        "{watched}"
-    );
+    assert_eq!(watched["task_id"], task.0["task_id"], "{watched}");
     let cancel = async |task: &Accepted, token: Option<&str>| {
         let url = format!("{}{}/cancel", host.url, task.text("polling_url"));
         let asked = host.client.post(url).json(&json!({}));
@@ -81,26 +70,11 @@ async fn a_task_is_for_who_has_its_token_in_a_header() {
 }
 
 /// What a WebSocket says first, or the code that it is closed with.
-async fn told_first(response: Response) -> Result<Value, u16> {
-    assert_eq!(response.status(), 101);
-    let mut socket = response.upgrade().await.unwrap();
+async fn told_first(mut socket: Socket) -> Result<Value, u16> {
     loop {
-        let kind = socket.read_u8().await.unwrap() & 0x0F;
-        let length = match socket.read_u8().await.unwrap() {
-            126 => socket.read_u16().await.unwrap().into(),
-            length => usize::from(length),
-        };
-        let mut payload = vec![0; length];
-        socket.read_exact(&mut payload).await.unwrap();
-        match kind {
-            8 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
-            1 => {
-                let frame: Value = serde_json::from_slice(&payload).unwrap();
-                if !frame.to_string().contains("rejected") {
-                    return Ok(frame);
-                }
-            }
-            _ => {}
+        let frame = socket.next().await?;
+        if frame["event_type"] != "rejected" {
+            return Ok(frame);
         }
     }
 }

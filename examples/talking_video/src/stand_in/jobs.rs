@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
 use pipeline_gpu::{
     Cancel,
@@ -14,10 +14,11 @@ use pipeline_gpu::{
 };
 use progress_core::TaskId;
 use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::{Key, animate::animate, drive::Drive};
+use super::{Key, animate::animate, drive::Drive, messenger::Messenger};
 
 /// A cheap clone.
 #[derive(Clone)]
@@ -27,10 +28,22 @@ struct Shared {
     url: String,
     /// What clients have to have.
     key: Key,
+    /// Who tells of ends, if anybody.
+    messenger: Option<Messenger>,
     folder: TempDir,
     files: Mutex<VecDeque<String>>,
     talks: Mutex<VecDeque<Talk>>,
     at_work: Semaphore,
+}
+
+/// What is to be made.
+pub(super) struct Order {
+    /// The URLs of what it is made of.
+    pub(super) image: String,
+    pub(super) audio: String,
+    pub(super) drive: Option<Drive>,
+    /// What is to be told of its end.
+    pub(super) webhook: Option<Uri>,
 }
 
 struct Talk {
@@ -53,10 +66,15 @@ impl Jobs {
     /// The most bytes of a file.
     pub(super) const LARGEST: usize = 64 << 20;
 
-    pub(super) fn new(url: String, key: Key) -> std::io::Result<Self> {
+    pub(super) fn new(
+        url: String,
+        key: Key,
+        messenger: Option<Messenger>,
+    ) -> std::io::Result<Self> {
         Ok(Self(Arc::new(Shared {
             url,
             key,
+            messenger,
             folder: tempfile::Builder::new().prefix("stand-in-").tempdir()?,
             files: Mutex::default(),
             talks: Mutex::default(),
@@ -67,15 +85,9 @@ impl Jobs {
     /// Whether who asks has the key.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         let expected = format!("Basic {}", self.0.key.0);
-        headers.get(header::AUTHORIZATION).is_some_and(|given| {
-            // Of one length always: what differs is not told by the time that it takes.
-            let (given, expected) = (given.as_bytes(), expected.as_bytes());
-            let differing = given
-                .iter()
-                .zip(expected)
-                .fold(0, |all, (a, b)| all | (a ^ b));
-            given.len() == expected.len() && differing == 0
-        })
+        let given = headers.get(header::AUTHORIZATION);
+        // What differs is not told by the time that it takes.
+        given.is_some_and(|given| given.as_bytes().ct_eq(expected.as_bytes()).into())
     }
 
     /// Keeps a file; gives its URL.
@@ -120,7 +132,7 @@ impl Jobs {
     }
 
     /// Begins a talk; gives what is said of it.
-    pub(super) fn begin(&self, image: String, audio: String, drive: Option<Drive>) -> Value {
+    pub(super) fn begin(&self, order: Order) -> Value {
         let id = format!("tlk_{}", TaskId::random());
         let talk = json!({ "id": id, "status": "created" });
         let gone = Cancel::new();
@@ -135,31 +147,44 @@ impl Jobs {
         drop(talks);
         drop(oldest);
         let jobs = self.clone();
-        tokio::spawn(async move { jobs.work(&id, &image, &audio, drive, gone).await });
+        tokio::spawn(async move { jobs.work(&id, order, gone).await });
         talk
     }
 
-    async fn work(&self, id: &str, image: &str, audio: &str, drive: Option<Drive>, gone: Cancel) {
+    async fn work(&self, id: &str, order: Order, gone: Cancel) {
         let place = tokio::select! {
             biased;
             () = gone.cancelled() => return,
             place = self.0.at_work.acquire() => place,
         };
-        let Ok(_place) = place else { return };
+        let Ok(place) = place else { return };
         self.say(id, json!({ "id": id, "status": "started" }));
-        let made = self.make(image, audio, drive, gone).await;
-        self.say(
-            id,
-            match made {
-                Ok((url, seconds)) => {
-                    json!({ "id": id, "status": "done", "result_url": url, "duration": seconds })
-                }
-                Err((kind, description)) => {
-                    let error = json!({ "kind": kind, "description": description });
-                    json!({ "id": id, "status": "error", "error": error })
-                }
-            },
-        );
+        let Order {
+            image,
+            audio,
+            drive,
+            webhook,
+        } = order;
+        let made = self.make(&image, &audio, drive, gone.clone()).await;
+        drop(place);
+        let talk = match made {
+            Ok((url, seconds)) => {
+                json!({ "id": id, "status": "done", "result_url": url, "duration": seconds })
+            }
+            Err((kind, description)) => {
+                let error = json!({ "kind": kind, "description": description });
+                json!({ "id": id, "status": "error", "error": error })
+            }
+        };
+        self.say(id, talk.clone());
+        if let (Some(messenger), Some(url)) = (&self.0.messenger, webhook) {
+            // Of what was deleted nothing is told.
+            tokio::select! {
+                biased;
+                () = gone.cancelled() => {}
+                () = messenger.tell(&url, &talk) => {}
+            }
+        }
     }
 
     /// Changes what is said of a talk, unless it was deleted.
@@ -227,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_talk_that_is_deleted_is_rendered_no_further() {
-        let jobs = Jobs::new("http://here".to_owned(), Key::random()).unwrap();
+        let jobs = Jobs::new("http://here".to_owned(), Key::random(), None).unwrap();
         let mut png = std::io::Cursor::new(Vec::new());
         let picture = image::RgbaImage::new(400, 400);
         picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
@@ -236,7 +261,12 @@ mod tests {
             open: vec![0.5; Drive::FRAMES],
             mouth: None,
         };
-        let talk = jobs.begin(image.clone(), image, Some(drive));
+        let talk = jobs.begin(Order {
+            audio: image.clone(),
+            image,
+            drive: Some(drive),
+            webhook: None,
+        });
         let id = talk["id"].as_str().unwrap();
         let tick = || tokio::time::sleep(Duration::from_millis(1));
         while jobs.talk(id).unwrap()["status"] == "created" {

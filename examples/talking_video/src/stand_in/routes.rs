@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{DefaultBodyLimit, Multipart, Path, Request, State},
-    http::{StatusCode, header},
+    http::{StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -13,8 +13,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{drive::Drive, jobs::Jobs};
-use crate::studio::Sniffed;
+use super::{
+    drive::Drive,
+    jobs::{Jobs, Order},
+};
+use crate::media::Sniffed;
 
 pub(super) fn routes(jobs: Jobs) -> Router {
     Router::new()
@@ -33,6 +36,7 @@ pub(super) fn routes(jobs: Jobs) -> Router {
 struct Wish {
     source_url: String,
     script: Script,
+    webhook: Option<String>,
     #[serde(default)]
     config: Map<String, Value>,
 }
@@ -89,7 +93,16 @@ async fn create(State(jobs): State<Jobs>, Json(mut wish): Json<Wish>) -> Respons
             drive
         }
     };
-    let talk = jobs.begin(wish.source_url, wish.script.audio_url, drive);
+    let Ok(webhook) = wish.webhook.map(|url| url.parse::<Uri>()).transpose() else {
+        let why = "webhook is no URL";
+        return refused(StatusCode::BAD_REQUEST, "ValidationError", why);
+    };
+    let talk = jobs.begin(Order {
+        image: wish.source_url,
+        audio: wish.script.audio_url,
+        drive,
+        webhook,
+    });
     (StatusCode::CREATED, Json(talk)).into_response()
 }
 

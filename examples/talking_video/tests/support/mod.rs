@@ -1,30 +1,21 @@
 //! A server of the test's own, on the real models, which `cargo xtask models` fetches; without them these tests fail.
 
+pub(crate) mod held;
+pub(crate) mod socket;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     time::Duration,
 };
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, post},
-};
-use pipeline_gpu::{
-    onnx::Device,
-    remote::{ApiKey, Renderer},
-};
+use pipeline_gpu::{onnx::Device, remote::Renderer};
 use progress_core::{Reporter, TaskId};
 use reqwest::{
     Client, RequestBuilder, Response,
     multipart::{Form, Part},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use talking_video::{
     models::ModelFiles,
     server::{self, Rendering, Settings},
@@ -32,7 +23,9 @@ use talking_video::{
     users::Users,
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
+
+use self::socket::Socket;
 
 /// What takes this long has hung, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -62,70 +55,6 @@ pub(crate) async fn stand_in() -> Rendering {
     }
 }
 
-/// A renderer that takes jobs, and does them when it is told to: by failing.
-#[derive(Clone, Default)]
-pub(crate) struct Held {
-    released: Arc<AtomicBool>,
-    begun: Arc<AtomicUsize>,
-    deleted: Arc<AtomicUsize>,
-}
-
-impl Held {
-    pub(crate) async fn start(&self) -> Rendering {
-        let renderer = Renderer::builder(self.serve().await, ApiKey::encoded("key").unwrap());
-        let quick = Duration::from_millis(20);
-        Rendering {
-            renderer: renderer.polls(quick, quick).build().unwrap(),
-            is_stand_in: false,
-        }
-    }
-
-    /// The same for a process of its own; gives the URL.
-    pub(crate) async fn serve(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let there = || async { Json(json!({ "url": "http://127.0.0.1/there" })) };
-        let routes = Router::new()
-            .route("/images", post(there))
-            .route("/audios", post(there))
-            .route("/talks", post(Self::begin))
-            .route("/talks/{id}", get(Self::talk).delete(Self::delete))
-            .with_state(self.clone());
-        tokio::spawn(async { axum::serve(listener, routes).await });
-        url
-    }
-
-    pub(crate) fn release(&self) {
-        self.released.store(true, Ordering::SeqCst);
-    }
-
-    /// How many jobs were begun, and how many deleted.
-    pub(crate) fn jobs(&self) -> (usize, usize) {
-        let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
-        (of(&self.begun), of(&self.deleted))
-    }
-
-    async fn begin(State(held): State<Self>) -> Json<Value> {
-        held.begun.fetch_add(1, Ordering::SeqCst);
-        Json(json!({ "id": "tlk_1", "status": "created" }))
-    }
-
-    async fn delete(State(held): State<Self>) -> Json<Value> {
-        held.deleted.fetch_add(1, Ordering::SeqCst);
-        Json(json!({}))
-    }
-
-    async fn talk(State(held): State<Self>) -> Json<Value> {
-        Json(match held.released.load(Ordering::SeqCst) {
-            false => json!({ "id": "tlk_1", "status": "started" }),
-            true => json!({
-                "id": "tlk_1", "status": "error",
-                "error": { "kind": "FaceError", "description": "no face looks at the camera" },
-            }),
-        })
-    }
-}
-
 /// Waits until something is so.
 pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
     let so = async {
@@ -134,6 +63,13 @@ pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
         }
     };
     timeout(PATIENCE, so).await.expect("it becomes so");
+}
+
+/// Lets time pass at once, by tokio's clock: that of the server, and of whoever talks with it.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 impl Host {
@@ -228,6 +164,12 @@ impl Host {
         events
             .map(|event| serde_json::from_str(event).unwrap())
             .collect()
+    }
+
+    /// Watches a path over a WebSocket.
+    pub(crate) async fn socket(&self, path: &str, token: Option<&str>) -> Socket {
+        let address = self.url["http://".len()..].parse().unwrap();
+        Socket::open(address, &format!("{}{path}", self.url), token).await
     }
 
     /// Waits until something asked for is so.
