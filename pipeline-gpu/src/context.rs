@@ -10,7 +10,7 @@ use crate::{
     cancel::Cancel,
     desk::{Desk, Keeps, Pauses},
     error,
-    stopwatch::{Hand, Held, Stopwatch},
+    stopwatch::{Held, Stopwatch},
     threads::CpuPool,
 };
 
@@ -246,8 +246,8 @@ impl Context {
 
     /// Until the guard is dropped one of several works on the item, side by side: while one waits the
     /// others work.
-    #[cfg(feature = "audio")]
-    pub(crate) fn hand(&self) -> Hand {
+    #[cfg(all(feature = "__runtime", feature = "audio"))]
+    pub(crate) fn hand(&self) -> crate::stopwatch::Hand {
         self.site.stopwatch.hand()
     }
 

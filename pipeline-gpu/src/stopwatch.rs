@@ -65,6 +65,7 @@ impl Stopwatch {
 
     /// Counts one of several who work side by side until the guard is dropped: it takes all of them to
     /// hold the watch.
+    #[cfg(any(test, all(feature = "__runtime", feature = "audio")))]
     pub(crate) fn hand(&self) -> Hand {
         let mut time = self.0.lock();
         time.hands += 1;
@@ -86,9 +87,11 @@ impl Drop for Held {
 }
 
 /// One of several who work side by side.
+#[cfg(any(test, all(feature = "__runtime", feature = "audio")))]
 #[derive(Debug)]
 pub(crate) struct Hand(Stopwatch);
 
+#[cfg(any(test, all(feature = "__runtime", feature = "audio")))]
 impl Drop for Hand {
     fn drop(&mut self) {
         let mut time = self.0.0.lock();
