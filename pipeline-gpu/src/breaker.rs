@@ -12,8 +12,8 @@ use crate::{error, sync::Mutex};
 /// Closed, it lets every call through. After [`failures`](Self::failures) calls in a row that
 /// failed it opens, and refuses calls for a [time](Self::open_for). Then it is half open: one call
 /// at a time goes through. After [`successes`](Self::successes) of them in a row it closes; one
-/// that fails opens it again. One that takes longer than it would be open makes room for another,
-/// and counts no more once that has begun.
+/// that fails opens it again. One that takes longer than it would be open makes room for another;
+/// once that has begun it counts only if it succeeds.
 ///
 /// A call counts as failed if its error is retryable, or if it panicked. Others tell of their
 /// input and not of the service; they, and calls that were cancelled or dropped, count as neither:
@@ -61,8 +61,11 @@ pub enum BreakerState {
 #[derive(Debug)]
 struct Circuit {
     state: State,
-    /// Raised when the state changes, or a call is given up: what began before says nothing more.
+    /// Raised when the state changes: what began before says nothing more.
     era: u64,
+    /// Of the newest call while it is half open. Of those before, which took too long, only a success
+    /// says something.
+    turn: u64,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,7 @@ impl Breaker {
             circuit: Arc::new(Mutex::new(Circuit {
                 state: State::Closed { failed: 0 },
                 era: 0,
+                turn: 0,
             })),
         }
     }
@@ -143,38 +147,38 @@ impl Breaker {
                 calling: None,
             });
         }
-        let mut outdated = false;
+        let mut begins = false;
         let wait = match &mut circuit.state {
             State::Closed { .. } => None,
             State::Open { until } => Some(*until - now),
             State::HalfOpen { calling, .. } => match *calling {
                 Some(until) if now < until => Some(until - now),
-                before => {
-                    outdated = before.is_some();
+                _ => {
+                    begins = true;
                     *calling = Some(now + self.thresholds.open_for);
                     None
                 }
             },
         };
-        if outdated {
-            // What becomes of the call before says nothing about this one.
-            circuit.era += 1;
-        }
+        circuit.turn += u64::from(begins);
         match wait {
             Some(wait) => Err(error::circuit_open(&self.name, wait)),
             None => Ok(Call {
                 breaker: self,
                 era: circuit.era,
+                turn: circuit.turn,
                 undecided: true,
             }),
         }
     }
 
-    fn note(&self, era: u64, outcome: Outcome) {
+    fn note(&self, call: (u64, u64), outcome: Outcome) {
+        let (era, turn) = call;
         let mut circuit = self.circuit.lock();
         if circuit.era != era {
             return;
         }
+        let is_newest = circuit.turn == turn;
         let open = State::Open {
             until: Instant::now() + self.thresholds.open_for,
         };
@@ -187,15 +191,19 @@ impl Breaker {
                 }
             }
             (State::HalfOpen { succeeded, calling }, Outcome::Success) => {
-                *calling = None;
+                if is_newest {
+                    *calling = None;
+                }
                 *succeeded += 1;
                 if *succeeded >= self.thresholds.successes {
                     circuit.enter(State::Closed { failed: 0 });
                 }
             }
-            (State::HalfOpen { .. }, Outcome::Failure) => circuit.enter(open),
-            (State::HalfOpen { calling, .. }, Outcome::Neither) => *calling = None,
-            (State::Closed { .. }, Outcome::Neither) | (State::Open { .. }, _) => {}
+            (State::HalfOpen { .. }, Outcome::Failure) if is_newest => circuit.enter(open),
+            (State::HalfOpen { calling, .. }, Outcome::Neither) if is_newest => *calling = None,
+            (State::HalfOpen { .. }, _)
+            | (State::Closed { .. }, Outcome::Neither)
+            | (State::Open { .. }, _) => {}
         }
     }
 }
@@ -211,6 +219,7 @@ impl Circuit {
 pub(crate) struct Call<'a> {
     breaker: &'a Breaker,
     era: u64,
+    turn: u64,
     undecided: bool,
 }
 
@@ -231,7 +240,7 @@ impl Call<'_> {
 
     fn end(mut self, outcome: Outcome) {
         self.undecided = false;
-        self.breaker.note(self.era, outcome);
+        self.breaker.note((self.era, self.turn), outcome);
     }
 }
 
@@ -242,7 +251,7 @@ impl Drop for Call<'_> {
                 true => Outcome::Failure,
                 false => Outcome::Neither,
             };
-            self.breaker.note(self.era, outcome);
+            self.breaker.note((self.era, self.turn), outcome);
         }
     }
 }
@@ -333,7 +342,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_takes_too_long_makes_room_for_another_and_counts_no_more() {
+    async fn probes_that_take_too_long_close_it_if_they_succeed() {
+        let breaker = breaker();
+        fail(&breaker);
+        fail(&breaker);
+        // Each begins when the one before has taken as long as it would be open, and takes longer.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let first = breaker.call().unwrap();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let second = breaker.call().unwrap();
+        first.succeeded();
+        assert!(breaker.call().is_err(), "the second is on its way");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let _third = breaker.call().unwrap();
+        second.succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_takes_too_long_makes_room_for_another_and_may_fail() {
         let breaker = breaker();
         fail(&breaker);
         fail(&breaker);

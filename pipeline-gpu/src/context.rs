@@ -209,9 +209,11 @@ impl Context {
     /// more.
     pub(crate) async fn resumed(&self) -> bool {
         let mut pauses = self.site.pauses.clone();
-        let goes_on = pauses.wait_for(|pauses| !pauses.any()).await.is_ok();
+        if pauses.wait_for(|pauses| !pauses.any()).await.is_err() {
+            return false;
+        }
         self.site.desk.taken().await;
-        goes_on
+        true
     }
 
     /// Waits until it is paused, or has no desk.

@@ -37,7 +37,7 @@ pub struct Limits {
     /// Renders in a row that fail by the renderer's fault until it is left alone (default 5).
     pub failures: u32,
     /// For how long it is (default 60 s). Then one render at a time tries it, and the first that goes well lets all to it again; one
-    /// that takes longer than this makes room for another, and its end says nothing more.
+    /// that takes longer than this makes room for another, and counts from then on only if it goes well.
     pub left_alone: Duration,
 }
 

@@ -75,9 +75,27 @@ impl Loader {
                 tracing::warn!(model = self.source.name(), %provider, reason, "provider not used");
                 let line = format!("{provider} is not used: {}", without_paths(reason));
                 self.reporter.log(Level::WARN, line);
+                self.end_engine(*provider);
             }
         }
         Err(OnnxError::ProviderUnavailable { tried: fallbacks })
+    }
+
+    /// Ends the stage of an engine that is not used: what is done instead has stages of other names.
+    fn end_engine(&self, provider: Provider) {
+        if provider == Provider::TensorRt {
+            let stage = self.stage("engine");
+            stage.message(format!("no engine of {} is used", self.source.name()));
+            stage.set(self.options.workers.get() as u64);
+        }
+    }
+
+    /// The stage of one step, which is over when all sessions have taken it.
+    fn stage(&self, step: &str) -> Reporter {
+        let prefix = self.options.stage.as_deref();
+        let path = format!("{}/{step}", prefix.unwrap_or_else(|| self.source.name()));
+        let stage = self.reporter.stage(&path);
+        stage.total(self.options.workers.get() as u64)
     }
 
     /// Opens another session on the provider that the first one has.
@@ -93,35 +111,16 @@ impl Loader {
         record: bool,
         number: u64,
     ) -> Result<(Session, Option<Shares>), OnnxError> {
-        let workers = self.options.workers.get() as u64;
-        let stage = |name: &str, said: String| {
-            let prefix = self
-                .options
-                .stage
-                .as_deref()
-                .unwrap_or_else(|| self.source.name());
-            let stage = self
-                .reporter
-                .stage(&format!("{prefix}/{name}"))
-                .total(workers);
-            stage.message(said);
-            stage
-        };
         let name = self.source.name();
         let (load, said) = match provider {
             Provider::TensorRt => ("engine", format!("building the engine of {name}")),
             _ => ("load", format!("loading {name} for {provider}")),
         };
-        let loading = stage(load, said);
+        let loading = self.stage(load);
+        loading.message(said);
         let interrupt = &self.interrupt;
         let opened = Session::open(&self.source, provider, &self.options, record, interrupt);
-        let mut session = opened.inspect_err(|_| {
-            if provider == Provider::TensorRt {
-                // The next provider has a stage of another name: this one is over.
-                loading.message(format!("the engine of {name} was not built"));
-                loading.set(workers);
-            }
-        })?;
+        let mut session = opened?;
         // Set, not added to: of two providers that are tried one may get so far, and the other too.
         loading.set(number);
         // What is refused here is what was given, not what the provider makes of it.
@@ -129,7 +128,8 @@ impl Loader {
             let shares = session.measured();
             return Ok((session, shares));
         };
-        let warming = stage("warm-up", format!("running {name} for the first time"));
+        let warming = self.stage("warm-up");
+        warming.message(format!("running {name} for the first time"));
         let warm_up = |session: &mut Session, inputs| {
             let run = session.warm_up(inputs, interrupt);
             run.map_err(|error| match error {

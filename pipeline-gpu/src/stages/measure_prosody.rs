@@ -42,8 +42,8 @@ impl Recording {
 /// Measures how something is said: where there is speech with Silero, how high it is with SwiftF0, how loud and how fast by
 /// counting. The two models run beside each other.
 ///
-/// Progress goes chunk by chunk. Metadata: `prosody`, the [summary](Prosody::summary); `devices`, the device of each model by its
-/// name; `device` and the like are those of the model of pitches, which takes most of the time. Silence is no error.
+/// Progress goes chunk by chunk. Metadata: `prosody`, the [summary](Prosody::summary); `devices`, where its models
+/// run, `{speech, pitch}`; `device` and the like are those of the model of pitches, which takes most of the time. Silence is no error.
 #[derive(Debug, Clone)]
 pub struct MeasureProsody {
     silero: OnnxModel,
@@ -143,8 +143,8 @@ impl Stage<Recording, Prosody> for MeasureProsody {
     async fn run(&self, cx: Context, recording: Recording) -> Result<Prosody, TaskError> {
         let reporter = cx.reporter();
         self.swift_f0.report_device(reporter);
-        let devices =
-            [&self.silero, &self.swift_f0].map(|model| (model.name(), model.placement().device()));
+        let devices = [("speech", &self.silero), ("pitch", &self.swift_f0)];
+        let devices = devices.map(|(role, model)| (role, model.placement().device()));
         reporter.metadata("devices", HashMap::from(devices));
         reporter.message("Listening to the voice");
         let sound = recording.sound;

@@ -37,6 +37,8 @@ async fn speech_is_heard_with_its_pitch_and_its_pace() {
     let hertz = summary["pitch_median_hz"].as_f64().unwrap();
     assert!((70.0..180.0).contains(&hertz), "{hertz}");
     assert_eq!(told.metadata("device"), "cpu");
+    let devices = serde_json::json!({"speech": "cpu", "pitch": "cpu"});
+    assert_eq!(told.metadata("devices"), devices);
     assert!(
         told.message().contains("syllables a second"),
         "{}",

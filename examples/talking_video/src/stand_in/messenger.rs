@@ -33,7 +33,7 @@ impl Messenger {
         let body = talk.to_string();
         let signature = self.webhook.sign(body.as_bytes());
         let mut delay = FIRST_DELAY;
-        for _ in 0..TRIES {
+        for attempt in 1..=TRIES {
             let message = self.client.post(&url).body(body.clone());
             let message = message
                 .header(header::CONTENT_TYPE, "application/json")
@@ -43,8 +43,10 @@ impl Messenger {
                 Ok(answer) => tracing::debug!(status = %answer.status(), "a message is not taken"),
                 Err(error) => tracing::debug!(%error, "a message does not arrive"),
             }
-            sleep(delay).await;
-            delay *= 2;
+            if attempt < TRIES {
+                sleep(delay).await;
+                delay *= 2;
+            }
         }
         tracing::warn!("nobody takes the message that a job has ended");
     }
@@ -52,6 +54,6 @@ impl Messenger {
 
 /// Of one try.
 const LONGEST: Duration = Duration::from_secs(10);
-const TRIES: usize = 8;
-/// It doubles: half a minute in all.
+const TRIES: usize = 9;
+/// It doubles: 25 s in all.
 const FIRST_DELAY: Duration = Duration::from_millis(100);

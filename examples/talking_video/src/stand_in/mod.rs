@@ -84,7 +84,7 @@ impl StandIn {
 
     /// Posts the end of each job that names a webhook (default: it tells nobody), signed in `X-Signature`. The URL's path is asked
     /// for at this address, by http: jobs name URLs by https, and what has that certificate may be in front of the server, or
-    /// nowhere yet. What is not taken is sent again, for half a minute.
+    /// nowhere yet. What is not taken is sent again, for 25 s.
     #[must_use]
     pub fn webhooks(mut self, webhook: Webhook, address: SocketAddr) -> Self {
         self.webhooks = Some((webhook, address));
