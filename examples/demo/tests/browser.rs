@@ -142,12 +142,15 @@ async fn two_tabs_see_the_same() {
     browser.open(&host.page_of(&taker.batch)).await;
     browser.until_rows(1, "running").await;
 
+    // Of the whole batch, when all three wait.
+    let arrived = 18;
     let folder = TempDir::new().unwrap();
     let paths = [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]
         .map(|(name, seed)| write(&folder, name, &photo(seed)));
     browser.choose(&paths).await;
     browser.until_rows(3, "queued").await;
     browser.until_verdict("All files have arrived").await;
+    browser.until_percent(arrived).await;
     browser.photograph("queued").await;
     let queued = (browser.rows().await, browser.batch().await);
     assert_eq!(queued.1.counts, "0 of 3 done, 3 queued");
@@ -159,6 +162,7 @@ async fn two_tabs_see_the_same() {
     browser.open(url.as_str()).await;
     browser.until_rows(3, "queued").await;
     browser.until_verdict("All files have arrived").await;
+    browser.until_percent(arrived).await;
     assert_eq!((browser.rows().await, browser.batch().await), queued);
     assert_eq!(host.connections().await, 1, "one for both tabs");
 

@@ -44,6 +44,14 @@ impl Browser {
         .await;
     }
 
+    /// Waits until the bar of the batch says so much, which comes after what its files say.
+    pub(crate) async fn until_percent(&self, percent: u8) {
+        self.until(&format!(
+            "document.querySelector('[data-testid=batch] [role=progressbar]').ariaValueNow === '{percent}'"
+        ))
+        .await;
+    }
+
     /// Waits until the sentence about the batch contains a text.
     pub(crate) async fn until_verdict(&self, text: &str) {
         let text = json!(text);
