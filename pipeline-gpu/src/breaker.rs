@@ -138,6 +138,7 @@ impl Breaker {
     /// Begins a call, if that may be.
     pub(crate) fn call(&self) -> Result<Call<'_>, TaskError> {
         let mut circuit = self.circuit.lock();
+        let circuit = &mut *circuit;
         let now = Instant::now();
         if let State::Open { until } = circuit.state
             && now >= until
@@ -147,20 +148,18 @@ impl Breaker {
                 calling: None,
             });
         }
-        let mut begins = false;
         let wait = match &mut circuit.state {
             State::Closed { .. } => None,
             State::Open { until } => Some(*until - now),
             State::HalfOpen { calling, .. } => match *calling {
                 Some(until) if now < until => Some(until - now),
                 _ => {
-                    begins = true;
+                    circuit.turn += 1;
                     *calling = Some(now + self.thresholds.open_for);
                     None
                 }
             },
         };
-        circuit.turn += u64::from(begins);
         match wait {
             Some(wait) => Err(error::circuit_open(&self.name, wait)),
             None => Ok(Call {
@@ -172,13 +171,12 @@ impl Breaker {
         }
     }
 
-    fn note(&self, call: (u64, u64), outcome: Outcome) {
-        let (era, turn) = call;
+    fn note(&self, call: &Call<'_>, outcome: Outcome) {
         let mut circuit = self.circuit.lock();
-        if circuit.era != era {
+        if circuit.era != call.era {
             return;
         }
-        let is_newest = circuit.turn == turn;
+        let is_newest = circuit.turn == call.turn;
         let open = State::Open {
             until: Instant::now() + self.thresholds.open_for,
         };
@@ -240,7 +238,7 @@ impl Call<'_> {
 
     fn end(mut self, outcome: Outcome) {
         self.undecided = false;
-        self.breaker.note((self.era, self.turn), outcome);
+        self.breaker.note(&self, outcome);
     }
 }
 
@@ -251,7 +249,7 @@ impl Drop for Call<'_> {
                 true => Outcome::Failure,
                 false => Outcome::Neither,
             };
-            self.breaker.note((self.era, self.turn), outcome);
+            self.breaker.note(self, outcome);
         }
     }
 }
