@@ -142,7 +142,7 @@ async fn two_tabs_see_the_same() {
     browser.open(&host.page_of(&taker.batch)).await;
     browser.until_rows(1, "running").await;
 
-    // Of the whole batch, when all three wait.
+    // In percent of the batch: all that receiving weighs, and 9 % of the rest, as in the rows of its files.
     let arrived = 18;
     let folder = TempDir::new().unwrap();
     let paths = [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]
